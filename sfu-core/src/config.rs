@@ -1,0 +1,42 @@
+//! What the core is told when it starts. `sfu-bin` reads the file; the core knows only these values.
+
+use std::time::Duration;
+
+use crate::sdp::Candidate;
+use crate::transport::Certificate;
+
+/// The configuration of one worker's [`Core`](crate::Core).
+#[derive(Debug, Clone)]
+pub struct CoreConfig {
+    /// The process's DTLS certificate.
+    pub certificate: Certificate,
+    /// What answers advertise: this worker's addresses.
+    pub candidates: Vec<Candidate>,
+    /// Which codecs rooms may use.
+    pub codecs: CodecPolicy,
+    /// Without an authenticated STUN check for so long, nothing more is sent (RFC 7675 section 5.1: 30 s).
+    pub consent_timeout: Duration,
+    /// A participant whose DTLS handshake is not done by then has failed.
+    pub handshake_timeout: Duration,
+    /// A participant that was interrupted for so long has failed.
+    pub interruption_timeout: Duration,
+    /// How long packets are kept for retransmission.
+    pub retransmission_window: Duration,
+    /// The most m-lines, and so slots and tracks, that a participant may have.
+    pub max_media: usize,
+}
+
+/// Which codecs are negotiated. A room in which every codec must be decodable by all lists only what all can.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CodecPolicy {
+    pub vp8: bool,
+    pub vp9: bool,
+    pub h264: bool,
+    pub av1: bool,
+}
+
+impl Default for CodecPolicy {
+    fn default() -> Self {
+        Self { vp8: true, vp9: true, h264: true, av1: true }
+    }
+}

@@ -1,0 +1,302 @@
+//! What the control plane and a worker say to each other: commands in, events out.
+//!
+//! Commands name rooms and participants by their public ids and carry what was decided elsewhere (who may publish what);
+//! the core never sees a token, a room's name or JSON. A command with a [`RequestId`] is answered by exactly one event
+//! with the same number, in order for one participant. A command for a room or participant that is gone is dropped, or
+//! answered by [`ControlError::Gone`] where it has a request id: the two sides race, and that is no fault.
+
+use std::fmt;
+
+use crate::id::{Mid, ParticipantId, RoomId, TrackId};
+use crate::sdp::{Answer, Codec, NegotiationError, Offer};
+
+/// The caller's number for a command that has an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct RequestId(pub u64);
+
+/// The index of a slot in its participant's layout.
+pub type SlotIndex = u8;
+
+/// A worker's index, from 0.
+pub type WorkerIndex = u8;
+
+/// Audio or video.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum TrackKind {
+    /// Opus.
+    Audio,
+    /// VP8, VP9, H264 or AV1.
+    Video,
+}
+
+/// Where a track comes from, which decides the slot that shows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Source {
+    /// A camera: the video of a pair.
+    Camera,
+    /// A microphone: the audio of a pair, or a lone audio slot.
+    Microphone,
+    /// A shared screen: the video of the screen pair, or of a pair where there is none.
+    Screen,
+    /// The sound of a shared screen.
+    ScreenAudio,
+}
+
+/// A participant's m-lines that receive: two that belong together, or one alone.
+///
+/// The media section that a `None` names does not exist. Slots keep their SSRCs for life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SlotLines {
+    /// What the slot is for.
+    pub role: SlotRole,
+    /// The `recvonly` audio m-line.
+    pub audio: Option<Mid>,
+    /// The `recvonly` video m-line.
+    pub video: Option<Mid>,
+}
+
+/// What a slot may show.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum SlotRole {
+    /// A participant's camera and microphone.
+    Pair,
+    /// A shared screen and its sound.
+    Screen,
+    /// The microphone of a participant who is not shown.
+    Audio,
+}
+
+/// An offer and what belongs to it.
+#[derive(Debug)]
+pub struct Negotiation {
+    /// The parsed offer.
+    pub offer: Box<Offer>,
+    /// The whole slot layout, in the order of slot indexes. A later layout only appends. Empty: video and audio
+    /// `recvonly` m-lines are paired in their order, what is left over is lone (WHEP).
+    pub slots: Vec<SlotLines>,
+}
+
+/// What a participant may do and how it takes slots.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ParticipantSettings {
+    /// Takes part in slot assignment of others, and receives theirs.
+    pub can_subscribe: bool,
+    /// May send on data channels; receiving is always allowed.
+    pub can_publish_data: bool,
+    /// Others' tracks are shown without asking. Otherwise only what [`Command::Subscribe`] names.
+    pub auto_subscribe: bool,
+    /// The client confirms slot changes by [`Command::AckSlots`]: media of a new track is withheld from a slot that
+    /// showed another until then, so that nobody is shown under another's name. False for WHEP.
+    pub confirms_slots: bool,
+}
+
+/// Control plane to worker.
+#[derive(Debug)]
+pub enum Command {
+    /// Creates a room. Commands for its participants follow.
+    OpenRoom { room: RoomId },
+    /// Removes a room with all its participants.
+    CloseRoom { room: RoomId },
+    /// Adds a participant and answers its offer by [`Event::Negotiated`]. If the offer fails, nobody was added.
+    Join {
+        request: RequestId,
+        room: RoomId,
+        participant: ParticipantId,
+        settings: ParticipantSettings,
+        negotiation: Negotiation,
+    },
+    /// A further offer of a participant, with the same answer. New ICE credentials mean an ICE restart.
+    Negotiate { request: RequestId, participant: ParticipantId, negotiation: Negotiation },
+    /// Removes a participant and all that it published.
+    Leave { participant: ParticipantId },
+    /// Replaces what a participant may do (token refresh).
+    Configure { participant: ParticipantId, settings: ParticipantSettings },
+    /// Lets the media that arrives on `mid` be `track`, answered by [`Event::Published`].
+    Publish { request: RequestId, participant: ParticipantId, track: TrackId, mid: Mid, source: Source, muted: bool },
+    /// Ends a publication at once; its m-line may be published again.
+    Unpublish { participant: ParticipantId, track: TrackId },
+    /// A muted track is not forwarded, whatever arrives.
+    Mute { participant: ParticipantId, track: TrackId, muted: bool },
+    /// The participant wants, or no longer wants, these tracks.
+    Subscribe { participant: ParticipantId, tracks: Vec<TrackId>, wanted: bool },
+    /// Replaces the participant's wishes of who is in which slot; the other slots fill by policy.
+    PinSlots { participant: ParticipantId, pins: Vec<(SlotIndex, ParticipantId)> },
+    /// The participant has applied all slot changes up to this revision.
+    AckSlots { participant: ParticipantId, revision: u64 },
+    /// Asks for [`Event::Stats`].
+    Stats { request: RequestId, participant: ParticipantId },
+}
+
+/// Worker to control plane.
+#[derive(Debug)]
+pub enum Event {
+    /// Answers [`Command::Join`] and [`Command::Negotiate`].
+    Negotiated { request: RequestId, participant: ParticipantId, result: Result<Box<Answer>, ControlError> },
+    /// Answers [`Command::Publish`].
+    Published { request: RequestId, participant: ParticipantId, track: TrackId, result: Result<(), ControlError> },
+    /// A participant's transport changed state.
+    Connection { participant: ParticipantId, state: ConnectionState },
+    /// The participant's slots that changed, with their whole new content. Revisions rise by one per event.
+    Slots { participant: ParticipantId, revision: u64, slots: Vec<SlotContent> },
+    /// The first media of a track arrived.
+    TrackStarted { participant: ParticipantId, track: TrackId, codec: Codec },
+    /// `participant` cannot be sent `track`.
+    TrackUnavailable { participant: ParticipantId, track: TrackId, reason: UnavailableReason },
+    /// Answers [`Command::Stats`]; `None` if the participant is gone.
+    Stats { request: RequestId, participant: ParticipantId, stats: Option<Box<ParticipantStats>> },
+}
+
+impl Event {
+    /// The participant that the event is for.
+    pub const fn participant(&self) -> ParticipantId {
+        match self {
+            Self::Negotiated { participant, .. }
+            | Self::Published { participant, .. }
+            | Self::Connection { participant, .. }
+            | Self::Slots { participant, .. }
+            | Self::TrackStarted { participant, .. }
+            | Self::TrackUnavailable { participant, .. }
+            | Self::Stats { participant, .. } => *participant,
+        }
+    }
+}
+
+/// The state of a participant's transport.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ConnectionState {
+    /// DTLS is done: media flows.
+    Connected,
+    /// No authenticated STUN check for 30 s (RFC 7675): nothing is sent until one comes.
+    Interrupted,
+    /// A check came after an interruption.
+    Resumed,
+    /// The transport is over; the participant must be removed. The text says why, for people.
+    Failed(String),
+}
+
+/// What a slot shows from now on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SlotContent {
+    /// Which slot.
+    pub slot: SlotIndex,
+    /// Whom it shows; `None`: nobody.
+    pub participant: Option<ParticipantId>,
+    /// The track on its audio m-line.
+    pub audio: Option<SlotTrack>,
+    /// The track on its video m-line.
+    pub video: Option<SlotTrack>,
+}
+
+/// A track on an m-line of a slot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SlotTrack {
+    /// The track.
+    pub track: TrackId,
+    /// The RTP timestamp of the last packet that was sent on this m-line before the change. Frames with a later one
+    /// show `track`. `None`: nothing was ever sent here, all frames show it.
+    pub after: Option<u32>,
+}
+
+/// Why a subscriber cannot be sent a track.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UnavailableReason {
+    /// Its offer has no such codec.
+    Codec,
+}
+
+/// Why a command failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ControlError {
+    /// The room or participant is gone, or never was.
+    #[error("the room or participant is gone")]
+    Gone,
+    /// The participant is there already.
+    #[error("the participant has joined already")]
+    AlreadyJoined,
+    /// The offer cannot be answered; the session is as it was.
+    #[error(transparent)]
+    Negotiation(#[from] NegotiationError),
+    /// The slot layout does not fit the offer.
+    #[error("slot layout: {0}")]
+    SlotLayout(&'static str),
+    /// No `sendonly` or `sendrecv` m-line with that MID was negotiated, or another track uses it.
+    #[error("no free m-line with mid {0} that sends")]
+    NoSuchMid(Mid),
+    /// The m-line's kind is not the source's.
+    #[error("m-line {0} is not of the track's kind")]
+    KindMismatch(Mid),
+}
+
+/// Statistics of one participant's media.
+#[derive(Debug, Clone, Default, serde::Serialize)]
+pub struct ParticipantStats {
+    /// `SRTP_AEAD_AES_256_GCM` and the like, once DTLS is done.
+    pub srtp_profile: Option<&'static str>,
+    /// `udp` or `tcp`, once a path was selected.
+    pub protocol: Option<&'static str>,
+    /// The smoothed round-trip time of STUN or RTCP, in milliseconds.
+    pub rtt_ms: Option<f64>,
+    /// One per encoding that arrived.
+    pub inbound: Vec<InboundStats>,
+    /// One per slot m-line that was ever used.
+    pub outbound: Vec<OutboundStats>,
+}
+
+/// Statistics of one incoming encoding.
+#[derive(Debug, Clone, serde::Serialize)]
+pub struct InboundStats {
+    /// The publication.
+    pub track: TrackId,
+    /// The encoding's RID, where there is one.
+    pub rid: Option<String>,
+    /// The codec's name.
+    pub codec: &'static str,
+    /// Packets, without duplicates and retransmissions.
+    pub packets: u64,
+    /// Bytes of RTP payload.
+    pub bytes: u64,
+    /// Packets that never arrived, as RFC 3550 counts.
+    pub lost: i64,
+    /// Interarrival jitter in milliseconds.
+    pub jitter_ms: f64,
+    /// NACKed sequence numbers.
+    pub nacks: u64,
+    /// Keyframe requests sent.
+    pub plis: u64,
+}
+
+/// Statistics of one outgoing stream.
+#[derive(Debug, Clone, serde::Serialize)]
+pub struct OutboundStats {
+    /// The slot.
+    pub slot: SlotIndex,
+    /// The track that it shows now.
+    pub track: Option<TrackId>,
+    /// Packets, without retransmissions.
+    pub packets: u64,
+    /// Bytes of RTP payload.
+    pub bytes: u64,
+    /// Retransmitted packets.
+    pub retransmitted: u64,
+    /// Loss that the receiver reported last, 0 to 1.
+    pub fraction_lost: f64,
+}
+
+impl Source {
+    /// The kind of media that this source has.
+    pub const fn kind(self) -> TrackKind {
+        match self {
+            Self::Camera | Self::Screen => TrackKind::Video,
+            Self::Microphone | Self::ScreenAudio => TrackKind::Audio,
+        }
+    }
+}
+
+impl fmt::Display for UnavailableReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Codec => f.write_str("codec"),
+        }
+    }
+}
