@@ -327,7 +327,7 @@ pub struct Room {
 }
 
 /// A participant.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, TS)]
 #[serde(rename_all = "camelCase")]
 pub struct Participant {
     /// `PA_...`
