@@ -7,8 +7,9 @@ use rand::Rng;
 use crate::config::CoreConfig;
 use crate::control::{
     Command, ControlError, Event, InboundStats, Negotiation, OutboundStats, ParticipantSettings, ParticipantStats,
+    SlotLines,
 };
-use crate::id::{ParticipantId, RoomId, Ssrc};
+use crate::id::{Mid, ParticipantId, RoomId, Ssrc};
 use crate::router::{PeerIndex, PlannedLine, Room, layout};
 use crate::sdp::{Answer, IceCredentials, Negotiator, Offer};
 use crate::transport::{Protocol, Transport, TransportConfig};
@@ -18,7 +19,7 @@ use super::train::OpenTrain;
 use super::{Core, TICK};
 
 impl Core {
-    /// Carries out a command; answers are events.
+    /// Carries out a command; answers are events. That of a negotiation goes ahead of the slot events that it causes.
     pub fn handle_command(&mut self, now: Instant, command: Command) {
         match command {
             Command::OpenRoom { room } => self.open_room(room),
@@ -29,7 +30,7 @@ impl Core {
             }
             Command::Negotiate { request, participant, negotiation } => {
                 let result = self.negotiate(now, participant, negotiation).map(Box::new);
-                self.events.push_back(Event::Negotiated { request, participant, result });
+                self.events.push_front(Event::Negotiated { request, participant, result });
             }
             Command::Leave { participant } => self.leave(participant),
             Command::Configure { participant, settings } => {
@@ -197,7 +198,7 @@ impl Core {
         now: Instant,
         index: PeerIndex,
         answer: &Answer,
-        slots: &[crate::control::SlotLines],
+        slots: &[SlotLines],
         added: &[PlannedLine],
     ) {
         let Peer { room, member: at, .. } = self.peers[index.0 as usize];
@@ -219,7 +220,7 @@ impl Core {
             }
         }
         self.rooms[peer.room].leave(peer.member, &mut self.events);
-        self.events.retain(|event| event.participant() != participant || event.answers());
+        self.events.retain(|event| event.participant() != participant || event.is_reply());
     }
 
     fn stats(&self, participant: ParticipantId) -> Option<ParticipantStats> {
@@ -256,6 +257,6 @@ fn answer(
     ice: &IceCredentials,
     planned: &[PlannedLine],
 ) -> Result<Answer, ControlError> {
-    let send = |mid: &crate::id::Mid, _| planned.iter().find(|line| line.mid == *mid).map(|line| line.stream.clone());
+    let send = |mid: &Mid, _| planned.iter().find(|line| line.mid == *mid).map(|line| line.stream.clone());
     Ok(negotiator.answer(offer, ice, &config.codecs, send)?)
 }

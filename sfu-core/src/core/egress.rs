@@ -7,7 +7,8 @@ use slab::Slab;
 
 use crate::ClockAnchor;
 use crate::router::{OutPacket, Outbox, PeerIndex};
-use crate::rtp::{self, AbsSendTime, Extension, TransportCc};
+use crate::rtp::values::{AbsSendTime, TransportCc};
+use crate::rtp::{self, Extension};
 use crate::stream::Ntp;
 
 use super::Counters;

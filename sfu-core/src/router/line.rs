@@ -11,9 +11,9 @@ use std::time::{Duration, Instant};
 use arrayvec::ArrayVec;
 
 use crate::control::{SlotIndex, SlotTrack, TrackKind};
-use crate::id::{Mid, TrackId};
+use crate::id::{Mid, Ssrc, TrackId};
 use crate::rtp::{ExtensionMap, Extensions, HeaderOut};
-use crate::sdp::{AnswerMedia, Codec, NegotiatedCodec};
+use crate::sdp::{AnswerMedia, Codec, NegotiatedCodec, SendStream};
 use crate::stream::{Descriptor, Epoch, PacketRing, SendHistory, SendStats};
 use crate::unit::SeqNo;
 
@@ -115,6 +115,13 @@ impl Line {
             requires: 0,
             ended: false,
         }
+    }
+
+    /// The line as it was planned, which it stays for life.
+    pub fn planned(&self) -> PlannedLine {
+        let (ssrc, rtx, cname) = (Ssrc(self.ssrc), self.rtx_ssrc.map(Ssrc), self.cname.clone());
+        let stream = SendStream { ssrc, rtx, stream_id: cname.clone(), cname };
+        PlannedLine { mid: self.mid, kind: self.kind, slot: self.slot, stream }
     }
 
     /// Takes over what was negotiated for the m-line.

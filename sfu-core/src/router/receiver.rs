@@ -15,7 +15,7 @@ use crate::control::TrackKind;
 use crate::id::{Mid, Rid, Ssrc};
 use crate::rtp::{self, Extension, ExtensionMap, RtpPacket};
 use crate::sdp::{AnswerMedia, Codec, Feedback, MediaKind};
-use crate::stream::{NackTracker, PacketMeta, PacketRing, ReceiveStats, RingIndex, RingLimits, TwccRecorder};
+use crate::stream::{NackTracker, PacketMeta, PacketRing, RawExtensions, ReceiveStats, RingIndex, RingLimits, TwccRecorder};
 use crate::unit::SeqNo;
 
 use super::PublicationIndex;
@@ -182,7 +182,7 @@ impl Receiver {
     /// Digests a packet. `None`: not of a known stream, a duplicate, or not to be believed yet.
     pub fn receive<'a>(&mut self, now: Instant, packet: &RtpPacket<'a>) -> Option<Received<'a>> {
         if let Some(number) = self.extensions.id(Extension::TransportCc).and_then(|id| packet.extension(id))
-            && let Some(number) = rtp::TransportCc::parse(number)
+            && let Some(number) = rtp::values::TransportCc::parse(number)
         {
             self.twcc.record(number.0, now);
         }
@@ -362,7 +362,8 @@ impl ReceivingLine {
             encoding.keyframes.on_keyframe(now);
         }
         let meta = PacketMeta { seq, timestamp: packet.timestamp(), marker: packet.marker(), payload_type };
-        let stored = encoding.ring.insert(now, meta, packet.raw_extensions(), payload)?;
+        let (profile, bytes) = packet.raw_extensions();
+        let stored = encoding.ring.insert(now, meta, RawExtensions { profile, bytes }, payload)?;
         let numbers = Incoming::read(seq, packet.timestamp(), codec == Codec::Vp8, payload);
         Some((key, preferred, Content::Media { codec, keyframe, numbers, payload, stored }))
     }
