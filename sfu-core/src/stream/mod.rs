@@ -19,13 +19,15 @@ mod receive;
 mod ring;
 mod send;
 mod source_clock;
+mod stored;
 mod twcc;
 
 pub use history::{Descriptor, Epoch, SendHistory};
 pub use nack::{MAX_NACKS, NackTracker};
 pub use ntp::Ntp;
 pub use receive::{Arrival, ReceiveStats, ReportBlock};
-pub use ring::{MAX_STORED, PacketMeta, PacketRing, RawExtensions, RingIndex, RingLimits, Stored};
+pub use ring::{MAX_STORED, PacketRing, RingIndex, RingLimits};
 pub use send::{SendStats, SenderInfo};
 pub use source_clock::{PublisherOffset, SourceClock};
+pub use stored::{PacketMeta, Stored, StoredExtensions};
 pub use twcc::{Feedback, TwccRecorder};

@@ -110,6 +110,7 @@ impl Sequence {
             return false;
         }
         let bit = 1_u64.checked_shl((self.highest - seq).min(64) as u32).unwrap_or(0);
+        self.base = self.base.min(seq); // overtaken by the first packet
         let duplicate = self.recent & bit != 0;
         self.recent |= bit;
         duplicate
@@ -266,3 +267,6 @@ fn fraction(expected: u64, received: u64) -> u8 {
         lost => ((lost << 8) / expected).min(255) as u8,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -163,3 +163,6 @@ impl TwccRecorder {
         highest + 1
     }
 }
+
+#[cfg(test)]
+mod tests;
