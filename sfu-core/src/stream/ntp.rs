@@ -21,7 +21,7 @@ impl Ntp {
     pub const fn from_unix(unix: Duration) -> Self {
         let seconds = unix.as_secs().wrapping_add(UNIX_EPOCH_SECONDS);
         // Rounded up, so that 250 ms and the like come back exactly from the truncating conversions.
-        let fraction = (((unix.subsec_nanos() as u64) << 32) + 999_999_999) / 1_000_000_000;
+        let fraction = ((unix.subsec_nanos() as u64) << 32).div_ceil(1_000_000_000);
         Self((seconds << 32).wrapping_add(fraction))
     }
 

@@ -25,7 +25,7 @@ const LONG_INTERVAL: Duration = Duration::from_millis(100);
 const BUSY: u32 = 8;
 
 /// Two arrivals of one feedback packet are at most this far apart: 16 bits of 250 µs hold 8.19 s.
-const MAX_DELTA: i64 = 8_000_000;
+const MAX_DELTA: u64 = 8_000_000;
 
 /// What one feedback packet says.
 #[derive(Debug, PartialEq, Eq)]
@@ -34,7 +34,7 @@ pub struct Feedback<'a> {
     pub count: u8,
     /// All numbers in ascending order from the base to the highest, which arrived. Arrivals are in microseconds since
     /// the recorder was made; `None` did not arrive.
-    pub arrivals: &'a [(u16, Option<i64>)],
+    pub arrivals: &'a [(u16, Option<u64>)],
 }
 
 /// The arrivals of one participant's packets.
@@ -42,7 +42,7 @@ pub struct Feedback<'a> {
 pub struct TwccRecorder {
     epoch: Instant,
     /// Microseconds since `epoch`; allocated with the first packet.
-    arrivals: Vec<Option<i64>>,
+    arrivals: Vec<Option<u64>>,
     highest: Option<u64>,
     /// The first number that the next feedback covers.
     base: u64,
@@ -51,7 +51,7 @@ pub struct TwccRecorder {
     sent: Option<Instant>,
     due: Option<Instant>,
     count: u8,
-    scratch: Vec<(u16, Option<i64>)>,
+    scratch: Vec<(u16, Option<u64>)>,
 }
 
 impl TwccRecorder {
@@ -84,7 +84,7 @@ impl TwccRecorder {
         if slot.is_some() {
             return;
         }
-        *slot = Some(now.saturating_duration_since(self.epoch).as_micros() as i64);
+        *slot = Some(now.saturating_duration_since(self.epoch).as_micros() as u64);
         self.base = self.base.min(seq);
         self.pending += 1;
         if self.pending == 1 || self.pending == BUSY {
@@ -153,7 +153,7 @@ impl TwccRecorder {
         for seq in self.base..=highest {
             let arrival = self.arrivals[seq as usize % WINDOW];
             if let Some(arrival) = arrival {
-                if last.is_some_and(|last: i64| (arrival - last).abs() > MAX_DELTA) {
+                if last.is_some_and(|last: u64| arrival.abs_diff(last) > MAX_DELTA) {
                     return seq;
                 }
                 last = Some(arrival);

@@ -8,7 +8,10 @@ fn ms(millis: u64) -> Duration {
     Duration::from_millis(millis)
 }
 
-fn feedback(recorder: &mut TwccRecorder, now: Instant) -> Option<(u8, Vec<(u16, Option<i64>)>)> {
+/// A count and what [`Feedback::arrivals`] holds.
+type Told = (u8, Vec<(u16, Option<u64>)>);
+
+fn feedback(recorder: &mut TwccRecorder, now: Instant) -> Option<Told> {
     recorder.poll(now).map(|feedback| (feedback.count, feedback.arrivals.to_vec()))
 }
 
@@ -89,7 +92,7 @@ proptest! {
             recorder.record(seq as u16, now);
             highest = highest.max(seq);
             if highest - seq < WINDOW as i64 {
-                model.entry(seq).or_insert((now - start).as_micros() as i64);
+                model.entry(seq).or_insert((now - start).as_micros() as u64);
             }
             while let Some(feedback) = recorder.poll(now) {
                 let arrivals = feedback.arrivals;
