@@ -66,7 +66,7 @@ pub fn write_transport_feedback(
         write_chunks(buf, &selection);
         write_deltas(buf, &selection.arrivals);
         padding = (buf.len() - start).next_multiple_of(4) - (buf.len() - start);
-        buf.extend_from_slice(&[&[][..], &[1], &[0, 2], &[0, 0, 3]][padding]);
+        buf.extend_from_slice([&[][..], &[1], &[0, 2], &[0, 0, 3]][padding]);
     });
     if padding != 0 {
         buf[start] |= 0x20;
