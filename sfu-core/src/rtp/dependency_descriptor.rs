@@ -187,7 +187,10 @@ fn skip_chains(bits: &mut Bits<'_>, decode_targets: u8, templates: usize) -> Opt
     (0..templates as u32 * chains).try_for_each(|_| bits.take(4).map(drop))
 }
 
-fn read_resolutions(bits: &mut Bits<'_>, max_spatial: u8) -> Option<ArrayVec<(u32, u32), { MAX_SPATIAL as usize + 1 }>> {
+fn read_resolutions(
+    bits: &mut Bits<'_>,
+    max_spatial: u8,
+) -> Option<ArrayVec<(u32, u32), { MAX_SPATIAL as usize + 1 }>> {
     let mut resolutions = ArrayVec::new();
     for _ in 0..=max_spatial {
         let (width, height) = (bits.take(16)? + 1, bits.take(16)? + 1);

@@ -40,11 +40,11 @@ struct Selection {
 ///
 /// `arrivals` has sequence numbers that ascend from `base` across the wrap, with the time of arrival in microseconds on
 /// any clock that does not jump. Packets between two entries, and those without a time, are reported as lost. Entries
-/// that do not ascend, or lie 2^15 or more behind the base, are passed over.
+/// that do not ascend are passed over.
 ///
-/// What does not fit (180 arrivals, or two neighbours more than 8 s apart) is left to another message, with the next
-/// feedback count and the first entry left as its base. At least one entry is dealt with. If none has a time, nothing is
-/// appended: such a message would have no reference time.
+/// What does not fit (180 arrivals, 2^15 packets, or two neighbours more than 8 s apart) is left to another message, with
+/// the next feedback count and the first entry left as its base. At least one entry is dealt with. If none has a time,
+/// nothing is appended: such a message would have no reference time.
 pub fn write_transport_feedback(
     buf: &mut Vec<u8>,
     sender: Ssrc,
@@ -66,7 +66,7 @@ pub fn write_transport_feedback(
         write_chunks(buf, &selection);
         write_deltas(buf, &selection.arrivals);
         padding = (buf.len() - start).next_multiple_of(4) - (buf.len() - start);
-        buf.extend_from_slice(&[&[][..], &[1], &[0, 2], &[0, 0, 3]][padding]);
+        buf.extend_from_slice([&[][..], &[1], &[0, 2], &[0, 0, 3]][padding]);
     });
     if padding != 0 {
         buf[start] |= 0x20;
@@ -78,20 +78,24 @@ fn select(base: u16, input: &[(u16, Option<u64>)]) -> Selection {
     let mut selection = Selection { arrivals: ArrayVec::new(), reference: 0, count: 0, consumed: 0 };
     let mut last = None;
     for &(sequence, at) in input {
-        let distance = sequence.wrapping_sub(base);
-        let ascends = (selection.count..=MAX_DISTANCE).contains(&distance);
-        if let Some(tick) = at.filter(|_| ascends).map(|micros| micros / TICK_MICROS) {
-            let before = *last.get_or_insert_with(|| {
-                selection.reference = tick / REFERENCE_TICKS;
-                selection.reference * REFERENCE_TICKS
-            });
-            let Ok(delta) = i16::try_from(tick.wrapping_sub(before) as i64) else { break };
-            if selection.arrivals.try_push(Arrival { distance, delta }).is_err() {
+        // From the first packet without a status yet, so that what does not ascend is far away.
+        let step = sequence.wrapping_sub(base.wrapping_add(selection.count));
+        if step <= MAX_DISTANCE {
+            let distance = selection.count + step;
+            if distance > MAX_DISTANCE {
                 break;
             }
-            last = Some(tick);
-        }
-        if ascends {
+            if let Some(tick) = at.map(|micros| micros / TICK_MICROS) {
+                let before = *last.get_or_insert(tick / REFERENCE_TICKS * REFERENCE_TICKS);
+                let Ok(delta) = i16::try_from(tick.wrapping_sub(before) as i64) else { break };
+                if selection.arrivals.try_push(Arrival { distance, delta }).is_err() {
+                    break;
+                }
+                if selection.arrivals.len() == 1 {
+                    selection.reference = tick / REFERENCE_TICKS;
+                }
+                last = Some(tick);
+            }
             selection.count = distance + 1;
         }
         selection.consumed += 1;
