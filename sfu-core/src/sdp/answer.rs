@@ -201,8 +201,13 @@ impl AnswerMedia {
         if self.rids.len() < 2 {
             return Ok(());
         }
-        let list: Vec<&str> = self.rids.iter().map(Rid::as_str).collect();
-        line!(f, "a=simulcast:recv {}", list.join(";"))
+        f.write_str("a=simulcast:recv ")?;
+        for (index, rid) in self.rids.iter().enumerate() {
+            let separator = if index == 0 { "" } else { ";" };
+            let pause = if self.wire.paused.contains(rid) { "~" } else { "" };
+            write!(f, "{separator}{pause}{rid}")?;
+        }
+        f.write_str("\r\n")
     }
 
     fn write_send(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -2,7 +2,7 @@
 
 use rtc::sdp::description::media::{MediaDescription, MediaName};
 
-use crate::id::{Mid, Ssrc};
+use crate::id::{Mid, Rid, Ssrc};
 
 use super::attributes::Attributes;
 use super::error::NegotiationError;
@@ -54,6 +54,8 @@ pub struct MediaWire {
     pub(super) reduced_size: bool,
     pub(super) allow_mixed: bool,
     pub(super) extensions: Vec<OfferedExtension>,
+    /// Encodings that stay paused: named without `~`, a browser would take them for wanted and start them.
+    pub(super) paused: Vec<Rid>,
 }
 
 impl OfferMedia {
