@@ -125,17 +125,9 @@ impl Core {
             Negotiator::new(self.rng.next_u64() >> 2, self.config.certificate.fingerprint(), self.config.candidates.clone());
         let answer = answer(&self.config, &mut negotiator, offer, &ice, &planned)?;
 
-        let mut seed = [0; 32];
-        self.rng.fill_bytes(&mut seed);
         let remote_ice = offer.ice().clone();
-        let transport = Transport::new(
-            &transport_config(&self.config),
-            ice.clone(),
-            remote_ice.clone(),
-            offer.fingerprint(),
-            seed,
-            now,
-        );
+        let config = transport_config(&self.config);
+        let transport = Transport::new(&config, &ice, &remote_ice, offer.fingerprint(), now);
         let entry = self.peers.vacant_entry();
         let index = PeerIndex(entry.key() as u32);
         let member = self.rooms[room].join(now, participant, index, settings, &mut self.rng);
@@ -180,7 +172,7 @@ impl Core {
             if restarts { IceCredentials::generate(self.worker, &mut self.rng) } else { peer.ice.clone() };
         let answer = answer(&self.config, &mut peer.negotiator, offer, &ice, &planned)?;
         if restarts {
-            peer.transport.restart_ice(ice.clone(), offer.ice().clone(), now);
+            peer.transport.restart_ice(&ice, offer.ice());
             peer.remote_ice = offer.ice().clone();
             if peer.ufrags.is_full() {
                 self.by_ufrag.remove(&peer.ufrags.remove(0));

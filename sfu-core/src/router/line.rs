@@ -12,7 +12,7 @@ use arrayvec::ArrayVec;
 
 use crate::control::{SlotIndex, SlotTrack, TrackKind};
 use crate::id::{Mid, Ssrc, TrackId};
-use crate::rtp::{ExtensionMap, Extensions, HeaderOut};
+use crate::rtp::{ExtensionMap, HeaderOut};
 use crate::sdp::{AnswerMedia, Codec, NegotiatedCodec, SendStream};
 use crate::stream::{Descriptor, Epoch, PacketRing, SendHistory, SendStats};
 use crate::unit::SeqNo;
@@ -109,7 +109,7 @@ impl Line {
             munger: Munger::new(clock_rate, first.0, first.2),
             history: SendHistory::new(window, now),
             epoch: Epoch::FIRST,
-            rtx_seq: SeqNo(u64::from(first.1 & 0x7fff)),
+            rtx_seq: SeqNo::first(first.1 & 0x7fff),
             assigned: None,
             subscription: None,
             requires: 0,
@@ -289,7 +289,7 @@ impl Line {
         let rtx = subscription.codec.and_then(|codec| codec.rtx).zip(self.rtx_ssrc);
         let Some((payload_type, ssrc)) = rtx else { return false };
         let Some((seq, descriptor)) = self.history.lookup(wire) else { return false };
-        let stored = ring.packet(descriptor.packet).filter(|_| descriptor.epoch == self.epoch);
+        let stored = ring.get(descriptor.packet).filter(|_| descriptor.epoch == self.epoch);
         let Some(stored) = stored else { return false };
         let vp8 = subscription.codec.is_some_and(|codec| codec.codec == Codec::Vp8);
         let numbers = Incoming::read(stored.meta.seq, stored.meta.timestamp, vp8, stored.payload);
@@ -307,7 +307,7 @@ impl Line {
             },
             seq: rtx_seq,
             map: &self.extensions,
-            extensions: ForwardedExtensions::pick(Extensions::of(stored.extensions.profile, stored.extensions.bytes), map_in),
+            extensions: ForwardedExtensions::pick(stored.extensions, map_in),
             osn: Some(seq.wire()),
             payload: stored.payload,
             vp8: vp8.then(|| self.munger.vp8(&numbers)),

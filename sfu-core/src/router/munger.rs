@@ -98,7 +98,7 @@ impl Munger {
         Self {
             clock_rate,
             ranges: ArrayVec::new(),
-            next: SeqNo(u64::from(first_seq & 0x7fff)),
+            next: SeqNo::first(first_seq & 0x7fff),
             timestamp_offset: first_timestamp,
             last: None,
             picture_offset: 0,
@@ -219,12 +219,12 @@ mod tests {
         let mut munger = Munger::new(90_000, 100, 5_000);
         let first = packet(70_000, 900);
         munger.switch_source(start, &first);
-        assert_eq!(munger.munge(start, &first), Some(Munged { seq: SeqNo(100), timestamp: 5_000 }));
+        assert_eq!(munger.munge(start, &first), Some(Munged { seq: SeqNo::first(100), timestamp: 5_000 }));
 
         let later = start + Duration::from_millis(100);
         let other = packet(300_000, 0xffff_ff00);
         munger.switch_source(later, &other);
-        assert_eq!(munger.munge(later, &other), Some(Munged { seq: SeqNo(101), timestamp: 14_000 }));
+        assert_eq!(munger.munge(later, &other), Some(Munged { seq: SeqNo::first(101), timestamp: 14_000 }));
         assert_eq!(munger.munge(later, &packet(299_999, 0)), None, "from before the switch");
     }
 
@@ -255,7 +255,7 @@ mod tests {
         let now = Instant::now();
         let mut munger = Munger::new(90_000, 0, 0);
         munger.switch_source(now, &packet(70_000, 0));
-        let mut seq = |munger: &mut Munger, input| munger.munge(now, &packet(input, 0)).map(|munged| munged.seq.0);
+        let mut seq = |munger: &mut Munger, input| munger.munge(now, &packet(input, 0)).map(|munged| munged.seq.wire());
         assert_eq!(seq(&mut munger, 70_000), Some(0));
         munger.leave_out(SeqNo(70_002));
         assert_eq!(seq(&mut munger, 70_003), Some(2));
@@ -284,7 +284,7 @@ mod tests {
                     let out = munger.munge(now, &packet(input, 0)).unwrap().seq.0;
                     prop_assert_eq!(given.insert(out, (source, input)), None);
                     if input == base {
-                        prop_assert_eq!(out, highest.map_or(u64::from(first & 0x7fff), |highest| highest + 1));
+                        prop_assert_eq!(out, highest.map_or(SeqNo::first(first & 0x7fff).0, |highest| highest + 1));
                     }
                     highest = highest.max(Some(out));
                 }

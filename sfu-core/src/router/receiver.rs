@@ -15,12 +15,13 @@ use crate::control::TrackKind;
 use crate::id::{Mid, Rid, Ssrc};
 use crate::rtp::{self, Extension, ExtensionMap, RtpPacket};
 use crate::sdp::{AnswerMedia, Codec, Feedback, MediaKind};
-use crate::stream::{NackTracker, PacketMeta, PacketRing, RawExtensions, ReceiveStats, RingIndex, RingLimits, TwccRecorder};
+use crate::stream::{NackTracker, PacketMeta, PacketRing, ReceiveStats, RingIndex, RingLimits, TwccRecorder};
 use crate::unit::SeqNo;
 
 use super::PublicationIndex;
 use super::keyframe::KeyframeRequests;
 use super::munger::Incoming;
+use super::packet::ForwardedExtensions;
 
 /// Encodings of one m-line that are received; browsers send at most three.
 const MAX_ENCODINGS: usize = 4;
@@ -93,7 +94,14 @@ pub struct Received<'a> {
 #[derive(Debug)]
 pub enum Content<'a> {
     /// To be forwarded.
-    Media { codec: Codec, keyframe: bool, numbers: Incoming, payload: &'a [u8], stored: RingIndex },
+    Media {
+        codec: Codec,
+        keyframe: bool,
+        numbers: Incoming,
+        extensions: ForwardedExtensions<'a>,
+        payload: &'a [u8],
+        stored: RingIndex,
+    },
     /// Padding (a probe): its number is to be left out.
     Padding(SeqNo),
 }
@@ -362,10 +370,11 @@ impl ReceivingLine {
             encoding.keyframes.on_keyframe(now);
         }
         let meta = PacketMeta { seq, timestamp: packet.timestamp(), marker: packet.marker(), payload_type };
-        let (profile, bytes) = packet.raw_extensions();
-        let stored = encoding.ring.insert(now, meta, RawExtensions { profile, bytes }, payload)?;
+        let extensions = ForwardedExtensions::pick(packet.extensions(), &self.extensions);
+        let kept: ArrayVec<(u8, &[u8]), 4> = extensions.iter(&self.extensions).collect();
+        let stored = encoding.ring.insert(now, meta, &kept, payload)?;
         let numbers = Incoming::read(seq, packet.timestamp(), codec == Codec::Vp8, payload);
-        Some((key, preferred, Content::Media { codec, keyframe, numbers, payload, stored }))
+        Some((key, preferred, Content::Media { codec, keyframe, numbers, extensions, payload, stored }))
     }
 }
 

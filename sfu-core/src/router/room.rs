@@ -21,7 +21,7 @@ use crate::rtp::RtpPacket;
 use super::assignment::{self, Candidate, Occupant, Part};
 use super::line::Forwarded;
 use super::member::Member;
-use super::packet::{ForwardedExtensions, MediaPacket, Outbox};
+use super::packet::{MediaPacket, Outbox};
 use super::publication::{Publication, Subscriber};
 use super::receiver::{Content, Received};
 use super::{MemberIndex, PeerIndex, PublicationIndex};
@@ -224,19 +224,15 @@ impl Room {
         let Some(received) = publisher.receiver.receive(now, packet) else { return };
         let line = &publisher.receiver.lines[received.line];
         let Some(index) = line.publication else { return };
-        let extensions = ForwardedExtensions::pick(packet.extensions(), &line.extensions);
         let publication = &mut self.publications[index.0 as usize];
         let Received { key, preferred, content, line } = received;
-        let (codec, keyframe, numbers, payload, stored) = match content {
-            Content::Media { codec, keyframe, numbers, payload, stored } => (codec, keyframe, numbers, payload, stored),
-            Content::Padding(seq) => {
-                for subscriber in &publication.subscribers {
-                    let lines = &mut self.members[subscriber.member.0 as usize].lines;
-                    lines[usize::from(subscriber.line)].leave_out(key, seq);
-                }
-                return;
+        if let Content::Padding(seq) = content {
+            for subscriber in &publication.subscribers {
+                let lines = &mut self.members[subscriber.member.0 as usize].lines;
+                lines[usize::from(subscriber.line)].leave_out(key, seq);
             }
-        };
+        }
+        let Content::Media { codec, keyframe, numbers, extensions, payload, stored } = content else { return };
         if publication.codec != Some(codec) {
             publication.codec = Some(codec);
             events.push_back(Event::TrackStarted { participant, track: publication.track, codec });
