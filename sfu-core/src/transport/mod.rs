@@ -238,8 +238,7 @@ impl Transport {
             return;
         }
         let certificate = &self.config.certificate;
-        let dtls =
-            self.dtls.get_or_insert_with(|| Box::new(DtlsServer::new(certificate, self.fingerprint, now)));
+        let dtls = self.dtls.get_or_insert_with(|| Box::new(DtlsServer::new(certificate, self.fingerprint, now)));
         let result = dtls.handle(now, datagram);
         self.on_dtls(now, result);
     }
