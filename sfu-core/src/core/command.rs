@@ -121,8 +121,11 @@ impl Core {
         let slots = layout::check(offer, &negotiation.slots, &[])?;
         let planned = layout::plan(&slots, 0, || Ssrc(self.rng.next_u32()));
         let ice = IceCredentials::generate(self.worker, &mut self.rng);
-        let mut negotiator =
-            Negotiator::new(self.rng.next_u64() >> 2, self.config.certificate.fingerprint(), self.config.candidates.clone());
+        let mut negotiator = Negotiator::new(
+            self.rng.next_u64() >> 2,
+            self.config.certificate.fingerprint(),
+            self.config.candidates.clone(),
+        );
         let answer = answer(&self.config, &mut negotiator, offer, &ice, &planned)?;
 
         let remote_ice = offer.ice().clone();
@@ -168,8 +171,7 @@ impl Core {
         let added = layout::plan(&slots, current.len(), || Ssrc(self.rng.next_u32()));
         planned.extend(added.iter().cloned());
         let restarts = *offer.ice() != peer.remote_ice;
-        let ice =
-            if restarts { IceCredentials::generate(self.worker, &mut self.rng) } else { peer.ice.clone() };
+        let ice = if restarts { IceCredentials::generate(self.worker, &mut self.rng) } else { peer.ice.clone() };
         let answer = answer(&self.config, &mut peer.negotiator, offer, &ice, &planned)?;
         if restarts {
             peer.transport.restart_ice(&ice, offer.ice());
@@ -185,14 +187,7 @@ impl Core {
         Ok(answer)
     }
 
-    fn apply(
-        &mut self,
-        now: Instant,
-        index: PeerIndex,
-        answer: &Answer,
-        slots: &[SlotLines],
-        added: &[PlannedLine],
-    ) {
+    fn apply(&mut self, now: Instant, index: PeerIndex, answer: &Answer, slots: &[SlotLines], added: &[PlannedLine]) {
         let Peer { room, member: at, .. } = self.peers[index.0 as usize];
         let room = &mut self.rooms[room];
         let Some(member) = room.member_mut(at) else { return };

@@ -293,7 +293,9 @@ impl Core {
                     self.forward_message(now, peer, channel, message);
                     continue;
                 }
-                TransportEvent::PathChanged(_) | TransportEvent::ChannelOpen(_) | TransportEvent::ChannelClosed(_) => continue,
+                TransportEvent::PathChanged(_) | TransportEvent::ChannelOpen(_) | TransportEvent::ChannelClosed(_) => {
+                    continue;
+                }
             };
             self.events.push_back(Event::Connection { participant, state: connection });
         }

@@ -44,10 +44,7 @@ impl Peer {
 
     /// Takes packets from a remote address whose STUN check was authentic. Returns whether it is new, and the one that
     /// made room for it.
-    pub fn admit_remote(
-        &mut self,
-        remote: (Protocol, SocketAddr),
-    ) -> (bool, Option<(Protocol, SocketAddr)>) {
+    pub fn admit_remote(&mut self, remote: (Protocol, SocketAddr)) -> (bool, Option<(Protocol, SocketAddr)>) {
         if self.remotes.contains(&remote) {
             return (false, None);
         }

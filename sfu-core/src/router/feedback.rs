@@ -146,14 +146,7 @@ impl Room {
         }
     }
 
-    fn send_sender_reports(
-        &self,
-        index: usize,
-        now: Instant,
-        ours: Ntp,
-        buffer: &mut Vec<u8>,
-        out: &mut impl Outbox,
-    ) {
+    fn send_sender_reports(&self, index: usize, now: Instant, ours: Ntp, buffer: &mut Vec<u8>, out: &mut impl Outbox) {
         for line in &self.members[index].lines {
             let Some((publication, key)) = line.publication().zip(line.flowing()) else { continue };
             let publication = &self.publications[publication.0 as usize];

@@ -208,12 +208,17 @@ impl Line {
 
     /// Whether a keyframe would let something start here.
     pub fn waits_for_keyframe(&self) -> bool {
-        self.kind == TrackKind::Video
-            && self.subscription.is_some_and(|s| s.flowing.is_none() && s.refused.is_none())
+        self.kind == TrackKind::Video && self.subscription.is_some_and(|s| s.flowing.is_none() && s.refused.is_none())
     }
 
     /// Sends a packet of the publication that the line is subscribed to.
-    pub fn forward(&mut self, now: Instant, packet: &MediaPacket<'_>, peer: PeerIndex, out: &mut impl Outbox) -> Forwarded {
+    pub fn forward(
+        &mut self,
+        now: Instant,
+        packet: &MediaPacket<'_>,
+        peer: PeerIndex,
+        out: &mut impl Outbox,
+    ) -> Forwarded {
         let Some(subscription) = &mut self.subscription else { return Forwarded::Skipped };
         let codec = match subscription.codec {
             Some(codec) if codec.codec == packet.codec => codec,
@@ -244,22 +249,26 @@ impl Line {
             self.history.insert(now, numbers.seq, Descriptor { packet: packet.stored, epoch: self.epoch });
         }
         self.stats.on_packet(now, numbers.timestamp, packet.payload.len());
-        out.send_rtp(now, peer, &OutPacket {
-            header: HeaderOut {
-                marker: packet.marker || (starts && self.kind == TrackKind::Audio),
-                payload_type: codec.payload_type,
-                sequence_number: numbers.seq.wire(),
-                timestamp: numbers.timestamp,
-                ssrc: self.ssrc,
-                csrc: Some(packet.csrc),
+        out.send_rtp(
+            now,
+            peer,
+            &OutPacket {
+                header: HeaderOut {
+                    marker: packet.marker || (starts && self.kind == TrackKind::Audio),
+                    payload_type: codec.payload_type,
+                    sequence_number: numbers.seq.wire(),
+                    timestamp: numbers.timestamp,
+                    ssrc: self.ssrc,
+                    csrc: Some(packet.csrc),
+                },
+                seq: numbers.seq,
+                map: &self.extensions,
+                extensions: packet.extensions,
+                osn: None,
+                payload: packet.payload,
+                vp8: (packet.codec == Codec::Vp8).then(|| self.munger.vp8(&packet.numbers)),
             },
-            seq: numbers.seq,
-            map: &self.extensions,
-            extensions: packet.extensions,
-            osn: None,
-            payload: packet.payload,
-            vp8: (packet.codec == Codec::Vp8).then(|| self.munger.vp8(&packet.numbers)),
-        });
+        );
         Forwarded::Sent
     }
 
@@ -296,22 +305,26 @@ impl Line {
         let rtx_seq = self.rtx_seq;
         self.rtx_seq = SeqNo(rtx_seq.0 + 1);
         self.stats.on_retransmission();
-        out.send_rtp(now, peer, &OutPacket {
-            header: HeaderOut {
-                marker: stored.meta.marker,
-                payload_type,
-                sequence_number: rtx_seq.wire(),
-                timestamp: self.munger.timestamp(stored.meta.timestamp),
-                ssrc,
-                csrc: Some(subscription.csrc),
+        out.send_rtp(
+            now,
+            peer,
+            &OutPacket {
+                header: HeaderOut {
+                    marker: stored.meta.marker,
+                    payload_type,
+                    sequence_number: rtx_seq.wire(),
+                    timestamp: self.munger.timestamp(stored.meta.timestamp),
+                    ssrc,
+                    csrc: Some(subscription.csrc),
+                },
+                seq: rtx_seq,
+                map: &self.extensions,
+                extensions: ForwardedExtensions::pick(stored.extensions, map_in),
+                osn: Some(seq.wire()),
+                payload: stored.payload,
+                vp8: vp8.then(|| self.munger.vp8(&numbers)),
             },
-            seq: rtx_seq,
-            map: &self.extensions,
-            extensions: ForwardedExtensions::pick(stored.extensions, map_in),
-            osn: Some(seq.wire()),
-            payload: stored.payload,
-            vp8: vp8.then(|| self.munger.vp8(&numbers)),
-        });
+        );
         true
     }
 

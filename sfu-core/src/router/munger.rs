@@ -135,8 +135,10 @@ impl Munger {
     /// The output numbers of a packet of the current source; `None` if it is from before the switch or too old to know.
     pub fn munge(&mut self, now: Instant, packet: &Incoming) -> Option<Munged> {
         let offset = self.ranges.iter().rev().find(|range| packet.seq >= range.start)?.offset;
-        let munged =
-            Munged { seq: SeqNo(packet.seq.0.checked_add_signed(offset)?), timestamp: self.timestamp(packet.timestamp) };
+        let munged = Munged {
+            seq: SeqNo(packet.seq.0.checked_add_signed(offset)?),
+            timestamp: self.timestamp(packet.timestamp),
+        };
         if munged.seq >= self.next {
             self.next = SeqNo(munged.seq.0 + 1);
             self.last = Some(Last { timestamp: munged.timestamp, at: now });
@@ -175,9 +177,9 @@ impl Munger {
     /// picture ids stay below 128.
     pub fn vp8(&self, packet: &Incoming) -> Vp8Numbers {
         Vp8Numbers {
-            picture_id: packet.picture_id.map(|id| {
-                id.value.wrapping_add(self.picture_offset) & if id.long { 0x7fff } else { 0x7f }
-            }),
+            picture_id: packet
+                .picture_id
+                .map(|id| id.value.wrapping_add(self.picture_offset) & if id.long { 0x7fff } else { 0x7f }),
             tl0: packet.tl0.map(|tl0| tl0.wrapping_add(self.tl0_offset)),
         }
     }

@@ -7,9 +7,9 @@ use crate::sdp::Codec;
 use crate::stream::RingIndex;
 use crate::unit::SeqNo;
 
+use super::PeerIndex;
 use super::munger::{Incoming, Vp8Numbers};
 use super::receiver::EncodingKey;
-use super::PeerIndex;
 
 /// Takes what the router sends.
 pub trait Outbox {

@@ -238,7 +238,8 @@ impl Receiver {
             return self.lines.iter().position(|line| line.mid == mid);
         }
         let ssrc = packet.ssrc();
-        let declared = |line: &ReceivingLine| line.ssrcs.iter().any(|(media, rtx)| *media == ssrc || *rtx == Some(ssrc));
+        let declared =
+            |line: &ReceivingLine| line.ssrcs.iter().any(|(media, rtx)| *media == ssrc || *rtx == Some(ssrc));
         if let Some(line) = self.lines.iter().position(declared) {
             return Some(line);
         }
@@ -353,6 +354,7 @@ impl ReceivingLine {
                 encoding.stats.on_packet(now, packet.sequence_number(), packet.timestamp(), packet.payload().len())?;
             if arrival.restarted {
                 encoding.nack.reset();
+                encoding.generation = encoding.generation.wrapping_add(1);
             }
             encoding.last_packet = Some(now);
             (arrival.seq, codec.codec, packet.payload())

@@ -228,6 +228,11 @@ impl Transport {
         }
     }
 
+    /// Whether an authentic check came on this path: its packets are the peer's.
+    pub fn is_valid(&self, path: Path) -> bool {
+        self.ice.is_valid(path)
+    }
+
     /// Takes a DTLS datagram. From a path that ICE has not validated it is ignored.
     pub fn handle_dtls(&mut self, now: Instant, path: Path, datagram: &[u8]) {
         if self.has_failed {
