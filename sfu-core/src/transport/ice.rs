@@ -62,7 +62,7 @@ struct Pair {
 pub(super) struct IceLite {
     session: Session,
     /// The session before an ICE restart, until the new one nominates a path.
-    previous: Option<Session>,
+    previous: Option<Box<Session>>,
     pairs: SmallVec<[Pair; 2]>,
     selected: Option<Path>,
 }
@@ -77,7 +77,7 @@ impl IceLite {
         if session.username != self.session.username {
             let old = std::mem::replace(&mut self.session, session);
             // A restart during a restart: what carries media is still the oldest session.
-            self.previous.get_or_insert(old);
+            self.previous.get_or_insert_with(|| Box::new(old));
         }
     }
 
@@ -111,7 +111,7 @@ impl IceLite {
     pub(super) fn handle(&mut self, now: Instant, path: Path, datagram: &[u8]) -> Option<Checked> {
         let message = Message::parse(datagram).ok().filter(|message| message.kind() == Kind::Request)?;
         let is_current = self.session.is_author_of(&message);
-        let author = if is_current { Some(&self.session) } else { self.previous.as_ref() };
+        let author = if is_current { Some(&self.session) } else { self.previous.as_deref() };
         let author = author.filter(|author| is_current || author.is_author_of(&message))?;
         if !message.has_valid_fingerprint() {
             return None;

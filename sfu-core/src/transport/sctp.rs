@@ -231,7 +231,9 @@ impl Sctp {
                 _ => {}
             }
         }
-        if self.association.as_ref().is_some_and(|pending| pending.association.is_closed()) {
+        // An end that waits for COOKIE ECHO is in state CLOSED, too (RFC 9260 section 4).
+        let has_ended = |association: &Association| !association.is_handshaking() && association.is_closed();
+        if self.association.as_ref().is_some_and(|pending| has_ended(&pending.association)) {
             self.restart();
         }
     }
