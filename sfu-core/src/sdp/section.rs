@@ -113,7 +113,7 @@ impl OfferMedia {
                 "fmtp" => formats.note_fmtp(value)?,
                 "rtcp-fb" => formats.note_feedback(value)?,
                 "extmap" => extmap.note(value)?,
-                "rid" => rids.note_rid(value)?,
+                "rid" => rids.note_rid(value, self.mid)?,
                 "simulcast" => rids.note_simulcast(value)?,
                 "ssrc" => ssrcs.note_ssrc(value, self.mid)?,
                 "ssrc-group" => ssrcs.note_group(value, self.mid)?,
@@ -124,7 +124,7 @@ impl OfferMedia {
         self.codecs = formats.codecs()?;
         self.codecs.retain(|known| MediaKind::from(known.codec.kind()) == self.kind);
         self.extensions = extmap.known;
-        self.rids = rids.finish(self.mid)?;
+        self.rids = rids.finish()?;
         self.ssrcs = ssrcs.finish();
         self.wire.reduced_size = attributes.has("rtcp-rsize");
         self.wire.allow_mixed = attributes.has("extmap-allow-mixed");

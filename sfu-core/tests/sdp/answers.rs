@@ -63,7 +63,7 @@ fn opus_keeps_its_parameters_and_red_is_refused() {
     let firefox = answered("firefox-sendrecv").media.remove(0);
     assert_eq!(firefox.codecs[0].fmtp.as_deref(), Some("maxplaybackrate=48000;stereo=1;useinbandfec=1"));
     let text = answered("chromium-room").to_string();
-    assert!(["red", "ulpfec", "flexfec", "telephone-event", "CN/"].iter().all(|name| !text.contains(name)));
+    assert!(["red/", "ulpfec", "flexfec", "telephone-event", "CN/"].iter().all(|name| !text.contains(name)));
 }
 
 #[test]
@@ -112,4 +112,15 @@ fn an_m_line_without_a_stream_is_inactive_until_it_has_one() {
     assert!(answer_none.media[2].accepted);
     let later = answer(&mut negotiator, &offer).unwrap();
     assert_eq!(later.media[2].direction, Direction::SendOnly);
+}
+
+/// Chromium publishes H264 Baseline by preference; Safari names only Constrained Baseline and Constrained High.
+#[test]
+fn h264_of_chromium_reaches_safari() {
+    let safari = answered("safari-like");
+    let baseline = Codec::H264(H264Profile { profile: 0x4200, packetization_mode: 1 });
+    assert_eq!(safari.media[1].codec_for(baseline).map(|codec| codec.payload_type), Some(96));
+    assert_eq!(safari.media[1].codec_for(Codec::Vp8).map(|codec| codec.payload_type), Some(100));
+    let firefox = answered("firefox-sendrecv");
+    assert_eq!(firefox.media[1].codec_for(baseline), None);
 }

@@ -28,7 +28,6 @@ fn what_is_missing_is_named() {
         ("a=fingerprint:", "sdp_no_fingerprint"),
         ("a=mid:", "sdp_mid_missing"),
         ("a=rtpmap:", "answered"),
-        ("m=", "sdp_no_media"),
         ("v=", "sdp_malformed"),
         ("a=setup:", "answered"),
         ("a=extmap:", "answered"),
@@ -43,6 +42,7 @@ fn what_is_missing_is_named() {
 fn what_is_wrong_is_named() {
     let text = fixture("chromium-session-1");
     for (from, to, expected) in [
+        (" 9 UDP/", " 0 UDP/", "sdp_no_media"),
         ("a=setup:actpass", "a=setup:passive", "sdp_setup_passive"),
         ("a=setup:actpass", "a=setup:active", "answered"),
         ("a=fingerprint:sha-256", "a=fingerprint:sha-1", "sdp_fingerprint_hash"),
