@@ -1,5 +1,16 @@
 //! One participant's connection: ICE-lite, DTLS, SRTP and SCTP over one bundled 5-tuple (RFC 8834, RFC 8835).
 
+pub mod certificate;
+mod credentials;
+mod demux;
+pub mod srtp;
+pub mod stun;
+
+pub use certificate::{Certificate, CertificateError};
+pub use credentials::{stun_username, worker_of_ufrag};
+pub use demux::{Class, classify};
+pub use srtp::{SrtpError, SrtpProfile};
+
 use std::net::SocketAddr;
 
 /// What carries the datagrams.
@@ -18,7 +29,3 @@ pub struct Path {
     pub local: SocketAddr,
     pub remote: SocketAddr,
 }
-
-/// The process's DTLS certificate.
-#[derive(Debug, Clone)]
-pub struct Certificate {}
