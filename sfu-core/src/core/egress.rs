@@ -29,7 +29,7 @@ pub(super) struct Egress<'a> {
 }
 
 impl<'a> Egress<'a> {
-    pub fn new(
+    pub(super) fn new(
         peers: &'a mut Slab<Peer>,
         trains: &'a mut Trains,
         counters: &'a mut Counters,

@@ -38,13 +38,13 @@ pub(super) struct Peer {
 
 impl Peer {
     /// Where its media goes, if it may be sent any.
-    pub fn sending_path(&self) -> Option<Path> {
+    pub(super) fn sending_path(&self) -> Option<Path> {
         self.transport.path().filter(|_| self.transport.may_send())
     }
 
     /// Takes packets from a remote address whose STUN check was authentic. Returns whether it is new, and the one that
     /// made room for it.
-    pub fn admit_remote(&mut self, remote: (Protocol, SocketAddr)) -> (bool, Option<(Protocol, SocketAddr)>) {
+    pub(super) fn admit_remote(&mut self, remote: (Protocol, SocketAddr)) -> (bool, Option<(Protocol, SocketAddr)>) {
         if self.remotes.contains(&remote) {
             return (false, None);
         }
