@@ -47,7 +47,8 @@ struct Subscription {
     csrc: u32,
     /// The encoding that flows; `None`: waiting for a keyframe, or for the first packet.
     flowing: Option<EncodingKey>,
-    codec: Option<LineCodec>,
+    /// The publication's codec, and what the receiver calls it.
+    codec: Option<(Codec, LineCodec)>,
     /// The last codec that the receiver has not, so that it is reported once.
     refused: Option<Codec>,
 }
@@ -221,9 +222,9 @@ impl Line {
     ) -> Forwarded {
         let Some(subscription) = &mut self.subscription else { return Forwarded::Skipped };
         let codec = match subscription.codec {
-            Some(codec) if codec.codec == packet.codec => codec,
-            _ => match self.codecs.iter().find(|codec| codec.codec == packet.codec) {
-                Some(codec) => *subscription.codec.insert(*codec),
+            Some((of, codec)) if of == packet.codec => codec,
+            _ => match self.codecs.iter().find(|codec| packet.codec.is_decodable_by(codec.codec)) {
+                Some(codec) => subscription.codec.insert((packet.codec, *codec)).1,
                 None if subscription.refused == Some(packet.codec) => return Forwarded::Skipped,
                 None => {
                     subscription.refused = Some(packet.codec);
@@ -295,12 +296,12 @@ impl Line {
         out: &mut impl Outbox,
     ) -> bool {
         let Some(subscription) = self.subscription else { return false };
-        let rtx = subscription.codec.and_then(|codec| codec.rtx).zip(self.rtx_ssrc);
+        let rtx = subscription.codec.and_then(|(_, codec)| codec.rtx).zip(self.rtx_ssrc);
         let Some((payload_type, ssrc)) = rtx else { return false };
         let Some((seq, descriptor)) = self.history.lookup(wire) else { return false };
         let stored = ring.get(descriptor.packet).filter(|_| descriptor.epoch == self.epoch);
         let Some(stored) = stored else { return false };
-        let vp8 = subscription.codec.is_some_and(|codec| codec.codec == Codec::Vp8);
+        let vp8 = subscription.codec.is_some_and(|(codec, _)| codec == Codec::Vp8);
         let numbers = Incoming::read(stored.meta.seq, stored.meta.timestamp, vp8, stored.payload);
         let rtx_seq = self.rtx_seq;
         self.rtx_seq = SeqNo(rtx_seq.0 + 1);
