@@ -6,6 +6,8 @@ mod answers;
 mod errors;
 #[path = "sdp/hostile.rs"]
 mod hostile;
+#[path = "sdp/interop.rs"]
+mod interop;
 #[path = "sdp/reoffers.rs"]
 mod reoffers;
 #[path = "sdp/support.rs"]

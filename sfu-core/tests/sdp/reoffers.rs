@@ -90,3 +90,14 @@ fn a_second_data_m_line_is_refused() {
         answer.media.iter().filter(|media| media.kind == MediaKind::Data).map(|media| media.accepted).collect();
     assert_eq!(accepted, [true, false]);
 }
+
+/// RFC 8829 lets a stopped m-line go without its MID; the answer then has none either.
+#[test]
+fn a_stopped_m_line_needs_no_mid() {
+    let mut negotiator = negotiator();
+    answer(&mut negotiator, &parse(&fixture("firefox-session-1")).unwrap()).unwrap();
+    let nameless = replaced(&fixture("firefox-session-2"), "a=mid:1\r\n", "");
+    let answer = answer(&mut negotiator, &parse(&nameless).unwrap()).unwrap();
+    assert!(!answer.media[1].accepted && answer.find(&answer.media[1].mid).is_none());
+    assert_eq!(answer.to_string().matches("a=mid:").count(), answer.media.len() - 1);
+}

@@ -14,7 +14,9 @@ use sfu_core::sdp::{
 use sfu_core::transport::Protocol;
 
 /// Every captured offer.
-pub(crate) const OFFERS: [&str; 14] = [
+pub(crate) const OFFERS: [&str; 16] = [
+    "aiortc-whep",
+    "aiortc-whip",
     "chromium-paused",
     "chromium-room",
     "chromium-sendrecv",
