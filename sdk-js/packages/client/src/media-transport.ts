@@ -5,7 +5,7 @@
  */
 import EventEmitter from 'eventemitter3';
 import { Queue } from './async';
-import type { SlotLayout } from './generated/SlotLayout';
+import type { SlotLayout } from './generated/protocol';
 import { NegotiationError } from './errors';
 import { wantExtensions, withCodecFirst, withOpus } from './negotiation';
 import type { OpusOptions } from './negotiation';
