@@ -10,9 +10,11 @@ export interface Rect {
 
 /** The space between tiles. */
 const GAP = 8;
-/** Tiles are this wide for their height; a phone held upright may have them squarer. */
+/** A tile is as wide for its height as a camera's picture, or narrower: then the sides are cut. */
 const ASPECT = 16 / 9;
-const ASPECT_TALL = 4 / 3;
+const NARROWEST = 4 / 3;
+/** On a phone held upright faces may be taller than wide. */
+const NARROWEST_TALL = 4 / 5;
 /** A face smaller than this helps nobody: more tiles go to the next page. */
 const MIN_WIDTH = 168;
 /** As many as the SDK asks pairs of m-lines for. */
@@ -21,7 +23,7 @@ const MAX_PER_PAGE = 9;
 /** How many tiles a page of this size holds. */
 export function tilesPerPage(width: number, height: number): number {
   const columns = Math.max(1, Math.floor((width + GAP) / (MIN_WIDTH + GAP)));
-  const rows = Math.max(1, Math.floor((height + GAP) / (MIN_WIDTH / aspect(width, height) + GAP)));
+  const rows = Math.max(1, Math.floor((height + GAP) / (MIN_WIDTH / NARROWEST + GAP)));
   return Math.min(MAX_PER_PAGE, columns * rows);
 }
 
@@ -30,11 +32,8 @@ export function gridLayout(count: number, width: number, height: number): Rect[]
   if (count === 0) return [];
   let best = { columns: 1, tileWidth: 0, tileHeight: 0 };
   for (let columns = 1; columns <= count; columns++) {
-    const rows = Math.ceil(count / columns);
-    const fitWidth = (width - GAP * (columns - 1)) / columns;
-    const fitHeight = (height - GAP * (rows - 1)) / rows;
-    const tileWidth = Math.max(0, Math.min(fitWidth, fitHeight * aspect(width, height)));
-    if (tileWidth > best.tileWidth) best = { columns, tileWidth, tileHeight: tileWidth / aspect(width, height) };
+    const size = fit(columns, Math.ceil(count / columns), width, height);
+    if (size.tileWidth * size.tileHeight > best.tileWidth * best.tileHeight) best = { columns, ...size };
   }
   const rows = Math.ceil(count / best.columns);
   const top = (height - rows * best.tileHeight - (rows - 1) * GAP) / 2;
@@ -78,6 +77,10 @@ export function stripCapacity(width: number, height: number): number {
   return Math.max(1, Math.min(MAX_PER_PAGE - 1, Math.floor((below ? width : height) / 100)));
 }
 
-function aspect(width: number, height: number): number {
-  return width < height ? ASPECT_TALL : ASPECT;
+/** The size of one of `columns` by `rows` tiles. */
+function fit(columns: number, rows: number, width: number, height: number): { tileWidth: number; tileHeight: number } {
+  const roomWide = Math.max(0, (width - GAP * (columns - 1)) / columns);
+  const roomHigh = Math.max(0, (height - GAP * (rows - 1)) / rows);
+  const narrowest = width < height ? NARROWEST_TALL : NARROWEST;
+  return { tileWidth: Math.min(roomWide, roomHigh * ASPECT), tileHeight: Math.min(roomHigh, roomWide / narrowest) };
 }

@@ -25,7 +25,7 @@ export class Tile {
   private readonly avatar = h('div', { class: 'avatar', 'aria-hidden': 'true' });
   private readonly name = h('span', { class: 'name' });
   private readonly muted = h('span', { hidden: true, title: 'Microphone off' }, icon('micOff'));
-  private readonly speaks = h('span', { hidden: true, 'aria-hidden': 'true' }, '· speaking');
+  private readonly speaks = h('span', { class: 'speaks', hidden: true, title: 'Speaking' }, icon('speaks'));
   private readonly bars = h('span', { class: 'bars', hidden: true }, h('i'), h('i'), h('i'));
   private readonly hand = h('div', { class: 'hand', hidden: true }, icon('hand'), 'Hand up');
   private readonly pin: HTMLButtonElement;
@@ -38,7 +38,7 @@ export class Tile {
     onPin: (key: string) => void,
   ) {
     this.pin = h('button', { class: 'button square pin', type: 'button', 'aria-pressed': 'false', onclick: () => onPin(key) }, icon('pin'));
-    const plate = h('div', { class: 'plate' }, this.muted, this.name, this.speaks, this.bars);
+    const plate = h('div', { class: 'plate' }, this.muted, this.speaks, this.name, this.bars);
     this.element = h('article', { class: this.isScreen ? 'tile screen' : 'tile', 'data-identity': participant.identity, 'data-source': source, hidden: true }, this.avatar, plate, this.hand, this.pin);
     this.update();
   }
