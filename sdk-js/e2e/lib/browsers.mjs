@@ -28,6 +28,7 @@ const FIREFOX_PREFERENCES = {
   'media.peerconnection.ice.obfuscate_host_addresses': false,
   'media.autoplay.default': 0,
   'media.autoplay.blocking_policy': 0,
+  'media.peerconnection.ice.tcp': true,
   'media.gmp-manager.updateEnabled': false,
 };
 

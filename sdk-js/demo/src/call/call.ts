@@ -119,7 +119,7 @@ export class Call {
     const { microphone, camera, screen, hand, chat } = this.buttons;
     const canShare = Boolean(navigator.mediaDevices && 'getDisplayMedia' in navigator.mediaDevices);
     screen.element.hidden = !canShare;
-    const toolbar = h('div', { class: 'bar', role: 'toolbar', 'aria-label': 'Call' }, microphone.element, camera.element, screen.element, hand.element, chat.element, ...buildMenu(this.menuEntries()), leave);
+    const toolbar = h('section', { class: 'bar', 'aria-label': 'Call controls' }, microphone.element, camera.element, screen.element, hand.element, chat.element, ...buildMenu(this.menuEntries()), leave);
     const head = h('header', { class: 'call-head' }, h('h1', {}, this.admission.room), this.meta, this.recordingSign);
     const root = h('div', { class: 'call' }, head, this.stage.element, this.banner, this.chat.element, toolbar, this.sounds, this.dropSign);
     root.addEventListener('dragover', (event) => this.onDrag(event));
