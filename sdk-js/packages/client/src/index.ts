@@ -1,0 +1,28 @@
+/** The browser SDK of Madang. Start with {@link Room}. */
+export { createLocalAudioTrack, createLocalScreenTracks, createLocalTracks, createLocalVideoTrack } from './create-tracks';
+export type { ConnectionCheck } from './connection-check';
+export { ConnectionError, DataError, MadangError, MediaDeviceError, NegotiationError, PublishError, RequestError, RpcError } from './errors';
+export type { ConnectionErrorReason, DataFailure, MediaDeviceFailure } from './errors';
+export { RoomEvent } from './events';
+export type { RoomEvents } from './events';
+export type { Permissions } from './generated/Permissions';
+export { LocalParticipant } from './local-participant';
+export { LocalAudioTrack, LocalTrack, LocalVideoTrack } from './local-track';
+export type { TrackProcessor } from './local-track';
+export { setLogLevel } from './log';
+export type * from './options';
+export { Participant } from './participant';
+export { LocalTrackPublication, RemoteTrackPublication, TrackPublication } from './publication';
+export { DefaultReconnectPolicy } from './reconnect-policy';
+export type { ReconnectContext, ReconnectPolicy } from './reconnect-policy';
+export { RemoteParticipant } from './remote-participant';
+export { RemoteAudioTrack, RemoteTrack, RemoteVideoTrack } from './remote-track';
+export { Room } from './room';
+export { SDK_VERSION } from './session';
+export type { RoomStats, TrackStats } from './stats';
+export { ByteStreamReader, TextStreamReader } from './stream-reader';
+export type { StreamInfo } from './stream-reader';
+export { Track } from './track';
+export type { TrackEvents } from './track';
+export { ConnectionQuality, ConnectionState, DisconnectReason, TrackKind, TrackSource } from './types';
+export type { VideoCodec } from './types';

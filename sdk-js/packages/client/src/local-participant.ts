@@ -1,0 +1,265 @@
+/** Oneself: devices on and off, publishing, data out. */
+import { Queue } from './async';
+import { randomId, sendStream, sendText } from './data-streams';
+import { capture, captureScreen } from './devices';
+import { EnvelopeKind } from './envelope';
+import { PublishError, RequestError, RpcError } from './errors';
+import type { Participant as WireParticipant } from './generated/Participant';
+import type { PublishTrack } from './generated/PublishTrack';
+import type { Track as WireTrack } from './generated/Track';
+import { LocalAudioTrack, LocalTrack, LocalVideoTrack } from './local-track';
+import type { MediaTransport } from './media-transport';
+import type { AudioCaptureOptions, DataOptions, RoomOptions, ScreenShareCaptureOptions, SendFileOptions, TrackPublishOptions, VideoCaptureOptions } from './options';
+import { Participant } from './participant';
+import { LocalTrackPublication } from './publication';
+import { carry, prepare, release, setLayers } from './publisher';
+import type { Rpc } from './rpc';
+import type { Session } from './session';
+import type { TrackSource } from './types';
+
+/** What the local participant needs of its room. @internal */
+export interface Engine {
+  readonly options: RoomOptions;
+  readonly rpc: Rpc;
+  /** The session, as soon as the room is connected; rejects when it is not and does not try. */
+  session(): Promise<Session>;
+  /** The ids of these identities; an unknown one is an error. */
+  sidsOf(identities: readonly string[] | undefined): string[];
+  published(publication: LocalTrackPublication): void;
+  unpublished(publication: LocalTrackPublication): void;
+  muteChanged(publication: LocalTrackPublication): void;
+  deviceFailed(error: unknown): void;
+}
+
+const NOBODY: WireParticipant = {
+  id: '',
+  identity: '',
+  name: '',
+  metadata: '',
+  attributes: {},
+  permissions: { canPublish: true, canPublishSources: [], canSubscribe: true, canPublishData: true, canUpdateOwnMetadata: false },
+  tracks: [],
+  joinedAt: 0,
+};
+
+export class LocalParticipant extends Participant {
+  readonly isLocal = true;
+  readonly trackPublications = new Map<string, LocalTrackPublication>();
+  private readonly queues = new Map<TrackSource, Queue>();
+  private readonly publishOptions = new WeakMap<LocalTrack, TrackPublishOptions>();
+
+  /** @internal */
+  constructor(private readonly engine: Engine) {
+    super(NOBODY);
+  }
+
+  override getTrackPublication(source: TrackSource): LocalTrackPublication | undefined {
+    return super.getTrackPublication(source) as LocalTrackPublication | undefined;
+  }
+
+  /** Camera on or off. Off stops the device and mutes; the sender stays for the next time. */
+  setCameraEnabled(enabled: boolean, options?: VideoCaptureOptions, publish?: TrackPublishOptions): Promise<LocalTrackPublication | undefined> {
+    return this.setEnabled('camera', enabled, publish, async () => {
+      const wanted = { ...this.engine.options.videoCaptureDefaults, ...options };
+      return [new LocalVideoTrack(await capture('videoinput', wanted), 'camera', wanted)];
+    });
+  }
+
+  /** Microphone on or off. Off mutes; the device stays open so that the first word is not lost. */
+  setMicrophoneEnabled(enabled: boolean, options?: AudioCaptureOptions, publish?: TrackPublishOptions): Promise<LocalTrackPublication | undefined> {
+    return this.setEnabled('microphone', enabled, publish, async () => {
+      const wanted = { ...this.engine.options.audioCaptureDefaults, ...options };
+      return [new LocalAudioTrack(await capture('audioinput', wanted), 'microphone', wanted)];
+    });
+  }
+
+  /** Starts or ends sharing a screen, with its sound where the browser gives it. */
+  setScreenShareEnabled(enabled: boolean, options?: ScreenShareCaptureOptions, publish?: TrackPublishOptions): Promise<LocalTrackPublication | undefined> {
+    return this.setEnabled('screen_share', enabled, publish, async () =>
+      (await captureScreen(options)).map((track) =>
+        track.kind === 'video' ? new LocalVideoTrack(track, 'screen_share') : new LocalAudioTrack(track, 'screen_share_audio'),
+      ),
+    );
+  }
+
+  /** Publishes a track. One track for each source; without one a video counts as camera and a sound as microphone. */
+  async publishTrack(track: LocalTrack | MediaStreamTrack, options: TrackPublishOptions = {}): Promise<LocalTrackPublication> {
+    const local = track instanceof LocalTrack ? track : wrap(track, options.source);
+    const wanted = { ...this.engine.options.publishDefaults, ...options };
+    const session = await this.engine.session();
+    if (this.getTrackPublication(local.source)) throw new PublishError(local.kind, `there is already a ${local.source}`);
+    this.publishOptions.set(local, wanted);
+    if (prepare(session.transport, local, wanted)) await session.renegotiate();
+    try {
+      const request = await carry(session.transport, local, wanted);
+      const { track: info } = await session.signal.request<'publish'>({ type: 'publish', ...request });
+      return this.add(info, local);
+    } catch (error) {
+      await release(local);
+      if (error instanceof RequestError) throw new PublishError(local.kind, error.message, { code: error.code, cause: error });
+      throw error;
+    }
+  }
+
+  /** Ends a publication; its device too, unless the application made the track. */
+  async unpublishTrack(track: LocalTrack | MediaStreamTrack): Promise<void> {
+    const publication = [...this.trackPublications.values()].find((it) => it.track === track || it.track.mediaStreamTrack === track);
+    if (!publication) return;
+    this.trackPublications.delete(publication.trackSid);
+    await release(publication.track);
+    if (publication.track.isOwned && this.engine.options.stopLocalTrackOnUnpublish !== false) publication.track.stop();
+    this.engine.unpublished(publication);
+    const session = await this.engine.session();
+    await session.signal.request<'unpublish'>({ type: 'unpublish', track: publication.trackSid }).catch((error: unknown) => {
+      // Gone already, as after a rejoin.
+      if (!(error instanceof RequestError)) throw error;
+    });
+  }
+
+  async setName(name: string): Promise<void> {
+    await (await this.engine.session()).signal.request<'update'>({ type: 'update', name });
+  }
+
+  async setMetadata(metadata: string): Promise<void> {
+    await (await this.engine.session()).signal.request<'update'>({ type: 'update', metadata });
+  }
+
+  /** Sets these attributes; others stay, and an empty value removes one. */
+  async setAttributes(attributes: Record<string, string>): Promise<void> {
+    await (await this.engine.session()).signal.request<'update'>({ type: 'update', attributes });
+  }
+
+  /** Sends a text to all or some; it arrives at `registerTextStreamHandler` of its topic. */
+  async sendText(text: string, options: DataOptions = {}): Promise<void> {
+    const { data } = await this.engine.session();
+    await sendText(data, text, options.topic ?? '', this.engine.sidsOf(options.destinationIdentities));
+  }
+
+  /** Sends a file to all or some; it arrives at `registerByteStreamHandler` of its topic. */
+  async sendFile(file: Blob, options: SendFileOptions = {}): Promise<{ id: number }> {
+    const { data } = await this.engine.session();
+    const name = options.name ?? ('name' in file ? String(file.name) : '');
+    const header = { name, mimeType: options.mimeType ?? file.type, attributes: options.attributes ?? {} };
+    return { id: await sendStream(data, file, header, options, this.engine.sidsOf(options.destinationIdentities)) };
+  }
+
+  /** Sends bytes, at most about 64 KiB; they arrive as `DataReceived`. Unreliable ones may be lost and overtake each other. */
+  async publishData(payload: Uint8Array, options: DataOptions & { reliable?: boolean } = {}): Promise<void> {
+    const { data } = await this.engine.session();
+    const destinations = this.engine.sidsOf(options.destinationIdentities);
+    const envelope = { kind: EnvelopeKind.Packet, topic: options.topic ?? '', destinations, streamId: randomId(), chunkIndex: 0, payload };
+    await data.send(envelope, options.reliable ?? true);
+  }
+
+  /** Calls a method that another participant has registered. */
+  async performRpc(call: { destinationIdentity: string; method: string; payload: string; timeout?: number }): Promise<string> {
+    const { data } = await this.engine.session();
+    const [destination] = this.engine.sidsOf([call.destinationIdentity]);
+    if (destination === undefined) throw new RpcError('rpc_no_recipient', `nobody is ${call.destinationIdentity}`);
+    return this.engine.rpc.call(data, { destination, method: call.method, payload: call.payload, timeout: call.timeout });
+  }
+
+  /** Puts all tracks on a new transport, for a rejoin. @internal */
+  async republish(transport: MediaTransport): Promise<PublishTrack[]> {
+    const publications = [...this.trackPublications.values()];
+    return Promise.all(publications.map(({ track }) => carry(transport, track, this.publishOptions.get(track) ?? {})));
+  }
+
+  /** The ids that a rejoin gave, in the order of {@link republish}. @internal */
+  renumber(infos: readonly WireTrack[]): void {
+    const publications = [...this.trackPublications.values()];
+    this.trackPublications.clear();
+    infos.forEach((info, index) => {
+      const publication = publications[index];
+      publication?.update(info);
+      if (publication) this.trackPublications.set(info.id, publication);
+    });
+  }
+
+  /** Lets go of all devices, when the room is left. @internal */
+  async clear(): Promise<void> {
+    const publications = [...this.trackPublications.values()];
+    this.trackPublications.clear();
+    for (const { track } of publications) {
+      await release(track);
+      if (track.isOwned && this.engine.options.stopLocalTrackOnUnpublish !== false) track.stop();
+    }
+    for (const publication of publications) this.engine.unpublished(publication);
+  }
+
+  private setEnabled(
+    source: TrackSource,
+    enabled: boolean,
+    options: TrackPublishOptions | undefined,
+    open: () => Promise<LocalTrack[]>,
+  ): Promise<LocalTrackPublication | undefined> {
+    return this.queueOf(source).run(async () => {
+      const publication = this.getTrackPublication(source);
+      if (publication && source === 'screen_share') return enabled ? publication : this.endScreenShare();
+      if (publication) await (enabled ? publication.unmute() : publication.mute());
+      if (publication || !enabled) return publication;
+      const tracks = await open().catch((error: unknown) => {
+        this.engine.deviceFailed(error);
+        throw error;
+      });
+      try {
+        const [first, ...others] = tracks;
+        const published = await this.publishTrack(first!, { ...options, source });
+        for (const track of others) await this.publishTrack(track, { source: track.source });
+        return published;
+      } catch (error) {
+        tracks.forEach((track) => track.stop());
+        throw error;
+      }
+    });
+  }
+
+  private async endScreenShare(): Promise<undefined> {
+    for (const source of ['screen_share', 'screen_share_audio'] as const) {
+      const publication = this.getTrackPublication(source);
+      if (publication) await this.unpublishTrack(publication.track);
+    }
+  }
+
+  private add(info: WireTrack, track: LocalTrack): LocalTrackPublication {
+    const publication = new LocalTrackPublication(info, track, {
+      mute: (it) => this.setMuted(it, true),
+      unmute: (it) => this.setMuted(it, false),
+    });
+    this.trackPublications.set(info.id, publication);
+    track.on('ended', () => void this.handleEnded(publication).catch(() => undefined));
+    this.engine.published(publication);
+    return publication;
+  }
+
+  /** A screen that is no longer shared is unpublished; an unplugged device is muted. */
+  private async handleEnded(publication: LocalTrackPublication): Promise<void> {
+    if (this.trackPublications.get(publication.trackSid) !== publication) return;
+    if (publication.source === 'screen_share') await this.endScreenShare();
+    else if (publication.source === 'screen_share_audio' || !publication.track.isOwned) await this.unpublishTrack(publication.track);
+    else await publication.mute();
+  }
+
+  private async setMuted(publication: LocalTrackPublication, muted: boolean): Promise<void> {
+    if (publication.isMuted === muted && publication.track.isMuted === muted) return;
+    const { track } = publication;
+    await (muted ? track.mute() : track.unmute());
+    publication.setMuted(muted);
+    this.engine.muteChanged(publication);
+    if (!muted && track.sender && track.kind === 'video') await setLayers(track.sender, track, this.publishOptions.get(track) ?? {});
+    const session = await this.engine.session();
+    await session.signal.request<'mute'>({ type: 'mute', track: publication.trackSid, muted });
+  }
+
+  private queueOf(source: TrackSource): Queue {
+    const queue = this.queues.get(source) ?? new Queue();
+    this.queues.set(source, queue);
+    return queue;
+  }
+}
+
+function wrap(track: MediaStreamTrack, source?: TrackSource): LocalTrack {
+  return track.kind === 'video'
+    ? new LocalVideoTrack(track, source ?? 'camera', {}, false)
+    : new LocalAudioTrack(track, source ?? 'microphone', {}, false);
+}

@@ -1,0 +1,175 @@
+/**
+ * One RTCPeerConnection, which always offers. The first offer holds everything a call needs: four m-lines that send (they
+ * get their tracks later, without renegotiation), the slots, and two data channels. The server is ICE-lite and answers with
+ * its addresses, so the offer leaves without waiting for candidates and none are trickled.
+ */
+import EventEmitter from 'eventemitter3';
+import { Queue } from './async';
+import type { SlotLayout } from './generated/SlotLayout';
+import { NegotiationError } from './errors';
+import { wantExtensions, withCodecFirst, withOpus } from './negotiation';
+import type { OpusOptions } from './negotiation';
+import type { SlotOptions } from './options';
+import type { Line } from './remote-track';
+import { kindOf } from './types';
+import type { TrackKind, TrackSource, VideoCodec } from './types';
+
+export interface MediaTransportOptions {
+  slots?: SlotOptions;
+  videoCodec?: VideoCodec;
+  opus?: OpusOptions;
+  configuration?: RTCConfiguration;
+  peerConnectionFactory?: (configuration: RTCConfiguration) => RTCPeerConnection;
+}
+
+export interface MediaTransportEvents {
+  connected: () => void;
+  /** The path is gone for good unless ICE is restarted. `disconnected` alone is no reason: it often heals. */
+  failed: () => void;
+}
+
+interface SlotLines {
+  role: SlotLayout['role'];
+  audio?: RTCRtpTransceiver;
+  video?: RTCRtpTransceiver;
+}
+
+const SOURCES: readonly TrackSource[] = ['microphone', 'camera', 'screen_share', 'screen_share_audio'];
+/** The layers of a camera, from small to large. */
+export const CAMERA_RIDS = ['q', 'h', 'f'] as const;
+
+export class MediaTransport extends EventEmitter<MediaTransportEvents> {
+  readonly connection: RTCPeerConnection;
+  readonly reliable: RTCDataChannel;
+  readonly lossy: RTCDataChannel;
+  private readonly sending = new Map<TrackSource, RTCRtpTransceiver>();
+  private readonly slots: SlotLines[] = [];
+  private readonly codecs = new Map<TrackSource, VideoCodec>();
+  private readonly queue = new Queue();
+  private closed = false;
+
+  constructor(private readonly options: MediaTransportOptions = {}) {
+    super();
+    const configuration: RTCConfiguration = { bundlePolicy: 'max-bundle', ...options.configuration };
+    const make = options.peerConnectionFactory ?? ((it: RTCConfiguration) => new RTCPeerConnection(it));
+    this.connection = make(configuration);
+    this.reliable = this.connection.createDataChannel('reliable', { ordered: true });
+    this.lossy = this.connection.createDataChannel('lossy', { ordered: false, maxRetransmits: 0 });
+    this.reliable.binaryType = this.lossy.binaryType = 'arraybuffer';
+    for (const source of SOURCES) this.sending.set(source, this.addSender(source));
+    this.addSlots(options.slots ?? {});
+    this.connection.onconnectionstatechange = () => this.handleState();
+  }
+
+  /** Makes an offer and has it answered. Offers go one after another. */
+  negotiate(exchange: (offer: string, slots: SlotLayout[]) => Promise<string>, iceRestart = false): Promise<void> {
+    return this.queue.run(async () => {
+      if (this.closed) throw new NegotiationError('the connection is closed');
+      const offer = await this.connection.createOffer({ iceRestart });
+      await this.connection.setLocalDescription(offer);
+      try {
+        const answer = await exchange(this.connection.localDescription?.sdp ?? offer.sdp ?? '', this.layout());
+        await this.accept(answer);
+      } catch (error) {
+        // Back to the state before, so that the next offer starts clean. A first offer cannot be taken back and needs not.
+        const rollback = this.connection.currentLocalDescription && this.connection.signalingState === 'have-local-offer';
+        if (rollback) await this.connection.setLocalDescription({ type: 'rollback' }).catch(() => undefined);
+        throw error;
+      }
+    });
+  }
+
+  /** Begins to gather a first offer; {@link negotiate} does it with the exchange in one. */
+  private async accept(answer: string): Promise<void> {
+    if (this.closed) throw new NegotiationError('the connection is closed');
+    const mid = this.sender('microphone').mid;
+    const sdp = withOpus(answer, mid, this.options.opus ?? {});
+    try {
+      await this.connection.setRemoteDescription({ type: 'answer', sdp });
+    } catch (cause) {
+      throw new NegotiationError('the browser refused the answer', { cause });
+    }
+  }
+
+  /** The transceiver that a source is sent on. */
+  sender(source: TrackSource): RTCRtpTransceiver {
+    return this.sending.get(source)!;
+  }
+
+  /** The receiving half of a slot. */
+  line(slot: number, kind: TrackKind): Line | undefined {
+    const transceiver = this.slots[slot]?.[kind];
+    return transceiver?.mid ? { mid: transceiver.mid, receiver: transceiver.receiver } : undefined;
+  }
+
+  /** How many slots of camera and microphone there are; they come first. */
+  get pairs(): number {
+    return this.slots.filter(({ role }) => role === 'pair').length;
+  }
+
+  /** Lets video of this source be sent with another codec. True: it must be negotiated. */
+  preferCodec(source: TrackSource, codec: VideoCodec): boolean {
+    if (kindOf(source) !== 'video' || this.codecs.get(source) === codec) return false;
+    const changed = withCodecFirst(this.sender(source), codec);
+    if (changed) this.codecs.set(source, codec);
+    return changed;
+  }
+
+  /** Changes what the encoder of the microphone may do. True: it must be negotiated. */
+  preferOpus(opus: OpusOptions): boolean {
+    if (JSON.stringify(opus) === JSON.stringify(this.options.opus ?? {})) return false;
+    this.options.opus = opus;
+    return true;
+  }
+
+  setIceServers(iceServers: RTCIceServer[]): void {
+    if (iceServers.length > 0) this.connection.setConfiguration({ ...this.connection.getConfiguration(), iceServers });
+  }
+
+  get isConnected(): boolean {
+    return this.connection.connectionState === 'connected';
+  }
+
+  close(): void {
+    this.closed = true;
+    this.removeAllListeners();
+    this.connection.onconnectionstatechange = null;
+    this.connection.close();
+  }
+
+  private addSender(source: TrackSource): RTCRtpTransceiver {
+    const kind = kindOf(source);
+    const init: RTCRtpTransceiverInit = { direction: 'sendonly' };
+    if (source === 'camera') init.sendEncodings = CAMERA_RIDS.map((rid, index) => ({ rid, scaleResolutionDownBy: 4 >> index }));
+    const transceiver = this.connection.addTransceiver(kind, init);
+    wantExtensions(transceiver);
+    const codec = this.options.videoCodec;
+    if (codec && kind === 'video' && withCodecFirst(transceiver, codec)) this.codecs.set(source, codec);
+    return transceiver;
+  }
+
+  private addSlots({ pairs = 9, screens = 1, audio = 3 }: SlotOptions): void {
+    for (let i = 0; i < pairs; i++) this.slots.push({ role: 'pair', audio: this.addReceiver('audio'), video: this.addReceiver('video') });
+    for (let i = 0; i < screens; i++) this.slots.push({ role: 'screen', audio: this.addReceiver('audio'), video: this.addReceiver('video') });
+    for (let i = 0; i < audio; i++) this.slots.push({ role: 'audio', audio: this.addReceiver('audio') });
+  }
+
+  private addReceiver(kind: TrackKind): RTCRtpTransceiver {
+    const transceiver = this.connection.addTransceiver(kind, { direction: 'recvonly' });
+    wantExtensions(transceiver);
+    return transceiver;
+  }
+
+  private layout(): SlotLayout[] {
+    return this.slots.map(({ role, audio, video }) => ({
+      role,
+      ...(audio?.mid ? { audio: audio.mid } : {}),
+      ...(video?.mid ? { video: video.mid } : {}),
+    }));
+  }
+
+  private handleState(): void {
+    if (this.connection.connectionState === 'connected') this.emit('connected');
+    if (this.connection.connectionState === 'failed') this.emit('failed');
+  }
+}

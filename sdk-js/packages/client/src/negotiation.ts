@@ -1,0 +1,96 @@
+/** What is asked of offer and answer beyond the browser's defaults: codecs, header extensions, Opus parameters. */
+import type { VideoCodec } from './types';
+
+/** What the encoder of a microphone may do; the answer's `fmtp` line says it (RFC 7587 section 6.1). */
+export interface OpusOptions {
+  dtx?: boolean;
+  stereo?: boolean;
+  fec?: boolean;
+  maxBitrate?: number;
+  maxPlaybackRate?: number;
+}
+
+/** Extensions that browsers know but do not offer on every m-line. */
+const EXTENSIONS = [
+  'https://aomediacodec.github.io/av1-rtp-spec/#dependency-descriptor-rtp-header-extension',
+  'http://www.webrtc.org/experiments/rtp-hdrext/abs-capture-time',
+];
+
+interface HeaderExtension {
+  uri: string;
+  direction: RTCRtpTransceiverDirection;
+}
+
+interface ExtensionControl {
+  getHeaderExtensionsToNegotiate?: () => HeaderExtension[];
+  setHeaderExtensionsToNegotiate?: (extensions: HeaderExtension[]) => void;
+}
+
+/** Asks for {@link EXTENSIONS} where the browser lets us. */
+export function wantExtensions(transceiver: RTCRtpTransceiver): void {
+  const control = transceiver as unknown as ExtensionControl;
+  const known = control.getHeaderExtensionsToNegotiate?.();
+  if (!known || !control.setHeaderExtensionsToNegotiate) return;
+  const wanted = known.map((it) => (EXTENSIONS.includes(it.uri) ? { ...it, direction: 'sendrecv' as const } : it));
+  try {
+    control.setHeaderExtensionsToNegotiate(wanted);
+  } catch {
+    // The browser has reasons; media works without them.
+  }
+}
+
+/** Puts a codec first among those that the transceiver offers. False: the browser cannot. */
+export function withCodecFirst(transceiver: RTCRtpTransceiver, codec: VideoCodec): boolean {
+  if (typeof transceiver.setCodecPreferences !== 'function') return false;
+  const known = RTCRtpSender.getCapabilities?.('video')?.codecs ?? [];
+  const chosen = known.filter(({ mimeType }) => mimeType.toLowerCase() === `video/${codec}`);
+  if (chosen.length === 0) return false;
+  try {
+    transceiver.setCodecPreferences([...chosen, ...known.filter((it) => !chosen.includes(it))]);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** Whether this browser can encode a codec well enough to publish it. */
+export function publishableCodec(codec: VideoCodec): VideoCodec {
+  const known = RTCRtpSender.getCapabilities?.('video')?.codecs ?? [];
+  const has = known.some(({ mimeType }) => mimeType.toLowerCase() === `video/${codec}`);
+  // Firefox sends all layers of VP9 in the smallest size. It is the one engine with `mozInnerScreenX`.
+  const brokenVp9 = codec === 'vp9' && typeof window !== 'undefined' && 'mozInnerScreenX' in window;
+  return has && !brokenVp9 ? codec : 'vp8';
+}
+
+/** The answer, with the parameters of Opus on one m-line set. */
+export function withOpus(answer: string, mid: string | null, options: OpusOptions): string {
+  if (mid === null) return answer;
+  const sections = answer.split(/^(?=m=)/m);
+  const index = sections.findIndex((section) => section.split(/\r?\n/).includes(`a=mid:${mid}`));
+  const section = sections[index];
+  if (index < 1 || !section) return answer;
+  const payloadType = /^a=rtpmap:(\d+) opus\/48000/im.exec(section)?.[1];
+  if (!payloadType) return answer;
+  sections[index] = setParameters(section, payloadType, opusParameters(options));
+  return sections.join('');
+}
+
+function opusParameters(options: OpusOptions): Record<string, string> {
+  return {
+    usedtx: options.dtx === false ? '0' : '1',
+    useinbandfec: options.fec === false ? '0' : '1',
+    ...(options.stereo ? { stereo: '1' } : {}),
+    ...(options.maxBitrate ? { maxaveragebitrate: String(Math.round(options.maxBitrate)) } : {}),
+    ...(options.maxPlaybackRate ? { maxplaybackrate: String(options.maxPlaybackRate) } : {}),
+  };
+}
+
+function setParameters(section: string, payloadType: string, parameters: Record<string, string>): string {
+  const line = new RegExp(`^a=fmtp:${payloadType} (.*)$`, 'm');
+  const present = line.exec(section)?.[1]?.trim() ?? '';
+  const merged = new Map(present.split(';').filter(Boolean).map((part) => part.trim().split('=', 2) as [string, string]));
+  for (const [key, value] of Object.entries(parameters)) merged.set(key, value);
+  const text = `a=fmtp:${payloadType} ${[...merged].map(([key, value]) => `${key}=${value}`).join(';')}`;
+  if (line.test(section)) return section.replace(line, (whole) => text + (whole.endsWith('\r') ? '\r' : ''));
+  return section.replace(new RegExp(`^(a=rtpmap:${payloadType} .*?)(\r?)$`, 'm'), (_all, rtpmap: string, cr: string) => `${rtpmap}${cr}\n${text}${cr}`);
+}
