@@ -9,6 +9,14 @@ export interface Entry {
 /** A refused entry, in words for people. */
 export class EntryError extends Error {
   override name = 'EntryError';
+
+  constructor(
+    message: string,
+    /** Whether a pasted token would help. */
+    readonly needsToken = false,
+  ) {
+    super(message);
+  }
 }
 
 /** The room that `?room=` or the last part of the path names. */
@@ -69,7 +77,7 @@ export async function devEntry(room: string, name: string, location: Location): 
     throw new EntryError('The server does not answer. Is it running?');
   }
   if (response.status === 404) {
-    throw new EntryError('This server hands out no tokens. Ask your host for a link, or paste a token below.');
+    throw new EntryError('This server hands out no tokens. Ask your host for a link, or paste a token below.', true);
   }
   if (!response.ok) throw new EntryError(`The server refused a token (${response.status}).`);
   const { token } = (await response.json()) as { token: string; url?: string };

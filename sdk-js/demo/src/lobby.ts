@@ -29,6 +29,8 @@ export class Lobby {
   private readonly enter = h('button', { class: 'button primary', type: 'submit' }, 'Enter the room');
   private readonly pickers: Record<'camera' | 'microphone' | 'speaker', DevicePicker>;
   private readonly streams: { camera?: MediaStream | undefined; microphone?: MediaStream | undefined } = {};
+  private readonly showToggle = { camera: () => {}, microphone: () => {} };
+  private readonly troubles = { camera: '', microphone: '' };
   private meter: LevelMeter | undefined;
   private closed = false;
 
@@ -105,17 +107,17 @@ export class Lobby {
 
   private toggle(kind: 'camera' | 'microphone', label: string, on: IconName, off: IconName): HTMLButtonElement {
     const button = h('button', { class: 'button square toggle', type: 'button', 'aria-label': label, title: label });
-    const show = () => {
+    this.showToggle[kind] = () => {
       button.setAttribute('aria-pressed', String(this.prefs[kind]));
       button.replaceChildren(icon(this.prefs[kind] ? on : off));
     };
     button.addEventListener('click', () => {
       this.remember({ [kind]: !this.prefs[kind] });
-      show();
+      this.showToggle[kind]();
       announce(`${label} ${this.prefs[kind] ? 'on' : 'off'}`);
       void this.open(kind);
     });
-    show();
+    this.showToggle[kind]();
     return button;
   }
 
@@ -127,7 +129,7 @@ export class Lobby {
 
   private async open(kind: 'camera' | 'microphone'): Promise<void> {
     this.release(kind);
-    this.notice.hidden = true;
+    this.explain(kind, '');
     if (this.prefs[kind] && !this.closed) {
       const camera = kind === 'camera';
       try {
@@ -137,12 +139,21 @@ export class Lobby {
         if (this.closed || !this.prefs[kind]) stream.getTracks().forEach((track) => track.stop());
         else this.streams[kind] = stream;
       } catch (error) {
-        this.notice.textContent = explainDeviceError(error, kind);
-        this.notice.hidden = false;
+        this.explain(kind, explainDeviceError(error, kind));
+        // Off for now, and not remembered: the next visit tries again.
+        this.prefs[kind] = false;
+        this.showToggle[kind]();
       }
     }
     this.show(kind);
     await this.refreshDevices();
+  }
+
+  private explain(kind: 'camera' | 'microphone', text: string): void {
+    this.troubles[kind] = text;
+    const texts = [this.troubles.camera, this.troubles.microphone].filter(Boolean);
+    this.notice.replaceChildren(...texts.map((one) => h('p', {}, one)));
+    this.notice.hidden = texts.length === 0;
   }
 
   private show(kind: 'camera' | 'microphone'): void {
@@ -152,7 +163,7 @@ export class Lobby {
       this.video.srcObject = stream ?? null;
       this.video.hidden = !stream;
       this.empty.hidden = Boolean(stream);
-      this.empty.textContent = this.prefs.camera ? 'No camera picture' : 'Camera is off';
+      this.empty.textContent = this.troubles.camera ? 'No camera picture' : 'Camera is off';
     } else if (stream || this.meter) {
       this.meter ??= new LevelMeter(this.meterBar);
       this.meter.watch(stream);
@@ -192,6 +203,7 @@ export class Lobby {
       const entry = token ? { token, url: serverUrl(location) } : await devEntry(room, name, location);
       this.onEnter({ ...entry, room, name, prefs: { ...this.prefs } });
     } catch (error) {
+      if (error instanceof EntryError && error.needsToken) this.token.closest('details')?.setAttribute('open', '');
       this.showError(error instanceof EntryError ? error.message : `Entering failed: ${String(error)}`);
     } finally {
       this.enter.disabled = false;

@@ -26,7 +26,9 @@ for (const [browser, changes] of [['chromium', CHANGES], ['firefox', CHANGES / 4
   test(`${changes} slot changes in ${browser} show nobody under another's name`, { timeout: 240_000 }, async (t) => {
     const room = freshRoom();
     const publishers = [];
-    for (const [identity, colour] of Object.entries(COLOURS)) publishers.push(await cast.join(room, identity, { colour }));
+    for (const [identity, colour] of Object.entries(COLOURS)) {
+      publishers.push(await cast.join(room, identity, { colour, options: { autoSubscribe: false } }));
+    }
     const viewer = await cast.join(room, 'viewer', {
       browser,
       publish: false,

@@ -107,18 +107,18 @@ export class Call {
       this.close();
       throw error;
     }
+    this.showPermissions();
     this.sync();
     void this.keepAwake();
-    if (prefs.microphone) await this.attempt('microphone', () => this.room.localParticipant.setMicrophoneEnabled(true));
-    if (prefs.camera) await this.attempt('camera', () => this.room.localParticipant.setCameraEnabled(true));
+    const { canPublish } = this.room.localParticipant.permissions;
+    if (prefs.microphone && canPublish) await this.attempt('microphone', () => this.room.localParticipant.setMicrophoneEnabled(true));
+    if (prefs.camera && canPublish) await this.attempt('camera', () => this.room.localParticipant.setCameraEnabled(true));
     if (prefs.speakerId) await this.room.switchActiveDevice('audiooutput', prefs.speakerId).catch(() => undefined);
   }
 
   private build(): HTMLElement {
     const leave = h('button', { class: 'button leave', type: 'button', 'aria-label': 'Leave the call', onclick: () => void this.leave() }, icon('leave'), h('span', { class: 'leave-word' }, 'Leave'));
     const { microphone, camera, screen, hand, chat } = this.buttons;
-    const canShare = Boolean(navigator.mediaDevices && 'getDisplayMedia' in navigator.mediaDevices);
-    screen.element.hidden = !canShare;
     const toolbar = h('section', { class: 'bar', 'aria-label': 'Call controls' }, microphone.element, camera.element, screen.element, hand.element, chat.element, ...buildMenu(this.menuEntries()), leave);
     const head = h('header', { class: 'call-head' }, h('h1', {}, this.admission.room), this.meta, this.recordingSign);
     const root = h('div', { class: 'call' }, head, this.stage.element, this.banner, this.chat.element, toolbar, this.sounds, this.dropSign);
@@ -158,6 +158,7 @@ export class Call {
     room.on(RoomEvent.ConnectionStateChanged, () => this.showBanner());
     room.on(RoomEvent.AudioPlaybackStatusChanged, () => this.showBanner());
     room.on(RoomEvent.Reconnected, () => announce('Connected again'));
+    room.on(RoomEvent.ParticipantPermissionsChanged, (_previous, who) => who.isLocal && this.showPermissions());
     room.on(RoomEvent.Disconnected, (reason) => this.end(REASONS[reason] ?? ''));
     document.addEventListener('visibilitychange', this.keepAwake);
   }
@@ -177,6 +178,17 @@ export class Call {
       this.buttons.hand.set(me.attributes['hand'] === 'up');
       this.showMeta();
     }, 0);
+  }
+
+  /** What the token does not allow is not offered. */
+  private showPermissions(): void {
+    const { canPublish, canPublishData, canUpdateOwnMetadata } = this.room.localParticipant.permissions;
+    const canShare = Boolean(navigator.mediaDevices && 'getDisplayMedia' in navigator.mediaDevices);
+    this.buttons.microphone.element.hidden = !canPublish;
+    this.buttons.camera.element.hidden = !canPublish;
+    this.buttons.screen.element.hidden = !canPublish || !canShare;
+    this.buttons.hand.element.hidden = !canUpdateOwnMetadata;
+    this.buttons.chat.element.hidden = !canPublishData;
   }
 
   private hear(track: RemoteTrack): void {
