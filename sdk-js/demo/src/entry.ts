@@ -24,7 +24,12 @@ export function roomFromLocation(location: Location): string {
   const asked = new URLSearchParams(location.search).get('room');
   if (asked) return asked.trim();
   const last = location.pathname.split('/').filter(Boolean).pop() ?? '';
-  return last.endsWith('.html') ? '' : decodeURIComponent(last);
+  if (last.endsWith('.html')) return '';
+  try {
+    return decodeURIComponent(last);
+  } catch {
+    return '';
+  }
 }
 
 /** A token given in the link: after `#` so that it reaches no server's log, or as `?token=`. */
