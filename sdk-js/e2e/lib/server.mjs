@@ -41,9 +41,9 @@ export class Server {
     mkdirSync(LOGS, { recursive: true });
     const logFile = join(LOGS, `madang-${first}.log`);
     const log = openSync(logFile, 'w');
-    const child = spawn(binary, ['serve', '--dev', ...args], {
+    const child = spawn(binary, ['serve', '--dev', ...portFlags(first), ...args], {
       stdio: ['ignore', log, log],
-      env: { ...process.env, ...portSettings(first), ...env },
+      env: { ...ownEnvironment(), ...env },
     });
     closeSync(log);
     const server = new Server(child, first, logFile);
@@ -93,11 +93,12 @@ export class Server {
 }
 
 /** The ports of docs/operations.md, moved to where a test has room. */
-function portSettings(first) {
-  return {
-    MADANG_HTTP_PORT: String(first),
-    MADANG_ICE_TCP_PORT: String(first + 1),
-    MADANG_UDP_PORT: String(first + 2),
-    MADANG_OPERATOR_PORT: String(first + 9),
-  };
+function portFlags(first) {
+  const flags = { '--http-port': first, '--tcp-port': first + 1, '--udp-port': first + 2, '--operator': `127.0.0.1:${first + 9}` };
+  return Object.entries(flags).flatMap(([flag, value]) => [flag, String(value)]);
+}
+
+/** The environment without our own settings: the server refuses keys that it does not know. */
+function ownEnvironment() {
+  return Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('MADANG_')));
 }
