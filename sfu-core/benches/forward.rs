@@ -30,6 +30,9 @@ const AUDIO_BYTES: usize = 80;
 /// Packets of one frame at 2.5 Mbit/s and 30 frames per second, which share a flush.
 const FRAME: u64 = 9;
 
+/// The first sequence number: a keyframe begins there.
+const FIRST: u64 = 0x1_0000_u64.next_multiple_of(FRAME * 30);
+
 /// Packets that are sealed by the publisher before the clock runs.
 const BATCH: u64 = 180;
 
@@ -52,7 +55,7 @@ impl Room {
             true => world.publish(publisher, MICROPHONE, Source::Microphone),
             false => world.publish(publisher, CAMERA, Source::Camera),
         };
-        let mut room = Self { world, publisher, next: 0x1_0000, audio };
+        let mut room = Self { world, publisher, next: FIRST, audio };
         let batch = room.batch();
         room.forward(batch, FRAME);
         assert_eq!(room.world.core.counters().rtp_out, BATCH * SUBSCRIBERS as u64, "everybody gets everything");
@@ -69,8 +72,7 @@ impl Room {
         let (frame, part) = (seq / FRAME, seq % FRAME);
         let mid = if self.audio { MICROPHONE } else { CAMERA }.as_bytes();
         let level = (AUDIO_LEVEL, &[0x40_u8][..]);
-        let extensions =
-            [(ABS_SEND_TIME, &[1, 2, 3][..]), (TRANSPORT_CC, &number[..]), (MID, mid), level];
+        let extensions = [(ABS_SEND_TIME, &[1, 2, 3][..]), (TRANSPORT_CC, &number[..]), (MID, mid), level];
         let used = if self.audio { &extensions[..] } else { &extensions[..3] };
         let header = 12 + 4 + (4 + 3 + 4_usize).next_multiple_of(4);
         let (payload_type, payload) = match self.audio {
@@ -78,8 +80,15 @@ impl Room {
             false => (VP8, vp8_payload(frame as u16, frame as u8, part == 0, frame % 30 == 0, PACKET_BYTES - header)),
         };
         let timestamp = if self.audio { seq * 960 } else { frame * 3_000 } as u32;
-        let packet =
-            Packet { payload_type, ssrc: 0x1234, seq, timestamp, marker: part + 1 == FRAME, extensions: used, payload: &payload };
+        let packet = Packet {
+            payload_type,
+            ssrc: 0x1234,
+            seq,
+            timestamp,
+            marker: part + 1 == FRAME,
+            extensions: used,
+            payload: &payload,
+        };
         self.world.seal(self.publisher, &packet)
     }
 

@@ -293,7 +293,9 @@ impl Room {
         let publisher = publication.publisher.0 as usize;
         for subscriber in &publication.subscribers {
             // Nobody is in its own slots, so that these are two members.
-            let Some((publisher, to)) = self.members.get2_mut(publisher, subscriber.member.0 as usize) else { continue };
+            let Some((publisher, to)) = self.members.get2_mut(publisher, subscriber.member.0 as usize) else {
+                continue;
+            };
             let Some(from) = publisher.receiver.line_of(&publication.mid) else { return };
             let Some(encoding) = from.encoding(first.encoding) else { return };
             let highest = encoding.stats.highest().map_or(0, |highest| highest.0);

@@ -11,9 +11,7 @@ use std::time::{Duration, Instant};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use sfu_core::config::{CodecPolicy, CoreConfig};
-use sfu_core::control::{
-    Command, Event, Negotiation, ParticipantSettings, RequestId, SlotLines, SlotRole, Source,
-};
+use sfu_core::control::{Command, Event, Negotiation, ParticipantSettings, RequestId, SlotLines, SlotRole, Source};
 use sfu_core::id::{Mid, ParticipantId, RoomId, TrackId};
 use sfu_core::rtp::{HeaderOut, MAX_HEADER, write_header};
 use sfu_core::sdp::{Answer, Candidate, IceCredentials};
@@ -29,12 +27,8 @@ pub const MICROPHONE: &str = "mic";
 pub const CAMERA: &str = "cam";
 
 /// Everything is shown, and the client confirms nothing.
-pub const VIEWER: ParticipantSettings = ParticipantSettings {
-    can_subscribe: true,
-    can_publish_data: true,
-    auto_subscribe: true,
-    confirms_slots: false,
-};
+pub const VIEWER: ParticipantSettings =
+    ParticipantSettings { can_subscribe: true, can_publish_data: true, auto_subscribe: true, confirms_slots: false };
 
 /// A core and its clients.
 pub struct World {
@@ -196,7 +190,8 @@ impl World {
     /// The answer to a negotiation.
     pub fn answer(&mut self, request: RequestId) -> Answer {
         self.exchange();
-        let mut events = self.take_events(|event| matches!(event, Event::Negotiated { request: r, .. } if *r == request));
+        let mut events =
+            self.take_events(|event| matches!(event, Event::Negotiated { request: r, .. } if *r == request));
         match events.pop() {
             Some(Event::Negotiated { result: Ok(answer), .. }) => *answer,
             other => panic!("no answer: {other:?}"),
@@ -325,7 +320,8 @@ impl Packet<'_> {
 
 /// A VP8 payload of `len` bytes: a descriptor with a 15-bit picture id and TL0PICIDX, then the frame.
 pub fn vp8_payload(picture: u16, tl0: u8, start: bool, keyframe: bool, len: usize) -> Vec<u8> {
-    let mut payload = vec![0x80 | if start { 0x10 } else { 0 }, 0xe0, 0x80 | (picture >> 8) as u8, picture as u8, tl0, 0];
+    let mut payload =
+        vec![0x80 | if start { 0x10 } else { 0 }, 0xe0, 0x80 | (picture >> 8) as u8, picture as u8, tl0, 0];
     payload.push(u8::from(!keyframe));
     payload.resize(len.max(payload.len()), 0xaa);
     payload
