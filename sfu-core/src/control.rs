@@ -159,6 +159,11 @@ impl Event {
             | Self::Stats { participant, .. } => *participant,
         }
     }
+
+    /// Whether a command waits for it.
+    pub const fn is_reply(&self) -> bool {
+        matches!(self, Self::Negotiated { .. } | Self::Published { .. } | Self::Stats { .. })
+    }
 }
 
 /// The state of a participant's transport.

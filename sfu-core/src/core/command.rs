@@ -7,8 +7,9 @@ use rand::Rng;
 use crate::config::CoreConfig;
 use crate::control::{
     Command, ControlError, Event, InboundStats, Negotiation, OutboundStats, ParticipantSettings, ParticipantStats,
+    SlotLines,
 };
-use crate::id::{ParticipantId, RoomId, Ssrc};
+use crate::id::{Mid, ParticipantId, RoomId, Ssrc};
 use crate::router::{PeerIndex, PlannedLine, Room, layout};
 use crate::sdp::{Answer, IceCredentials, Negotiator, Offer};
 use crate::transport::{Protocol, Transport, TransportConfig};
@@ -18,7 +19,7 @@ use super::train::OpenTrain;
 use super::{Core, TICK};
 
 impl Core {
-    /// Carries out a command; answers are events.
+    /// Carries out a command; answers are events. That of a negotiation goes ahead of the slot events that it causes.
     pub fn handle_command(&mut self, now: Instant, command: Command) {
         match command {
             Command::OpenRoom { room } => self.open_room(room),
@@ -29,7 +30,7 @@ impl Core {
             }
             Command::Negotiate { request, participant, negotiation } => {
                 let result = self.negotiate(now, participant, negotiation).map(Box::new);
-                self.events.push_back(Event::Negotiated { request, participant, result });
+                self.events.push_front(Event::Negotiated { request, participant, result });
             }
             Command::Leave { participant } => self.leave(participant),
             Command::Configure { participant, settings } => {
@@ -120,21 +121,16 @@ impl Core {
         let slots = layout::check(offer, &negotiation.slots, &[])?;
         let planned = layout::plan(&slots, 0, || Ssrc(self.rng.next_u32()));
         let ice = IceCredentials::generate(self.worker, &mut self.rng);
-        let mut negotiator =
-            Negotiator::new(self.rng.next_u64() >> 2, self.config.certificate.fingerprint(), self.config.candidates.clone());
+        let mut negotiator = Negotiator::new(
+            self.rng.next_u64() >> 2,
+            self.config.certificate.fingerprint(),
+            self.config.candidates.clone(),
+        );
         let answer = answer(&self.config, &mut negotiator, offer, &ice, &planned)?;
 
-        let mut seed = [0; 32];
-        self.rng.fill_bytes(&mut seed);
         let remote_ice = offer.ice().clone();
-        let transport = Transport::new(
-            &transport_config(&self.config),
-            ice.clone(),
-            remote_ice.clone(),
-            offer.fingerprint(),
-            seed,
-            now,
-        );
+        let config = transport_config(&self.config);
+        let transport = Transport::new(&config, &ice, &remote_ice, offer.fingerprint(), now);
         let entry = self.peers.vacant_entry();
         let index = PeerIndex(entry.key() as u32);
         let member = self.rooms[room].join(now, participant, index, settings, &mut self.rng);
@@ -175,11 +171,10 @@ impl Core {
         let added = layout::plan(&slots, current.len(), || Ssrc(self.rng.next_u32()));
         planned.extend(added.iter().cloned());
         let restarts = *offer.ice() != peer.remote_ice;
-        let ice =
-            if restarts { IceCredentials::generate(self.worker, &mut self.rng) } else { peer.ice.clone() };
+        let ice = if restarts { IceCredentials::generate(self.worker, &mut self.rng) } else { peer.ice.clone() };
         let answer = answer(&self.config, &mut peer.negotiator, offer, &ice, &planned)?;
         if restarts {
-            peer.transport.restart_ice(ice.clone(), offer.ice().clone(), now);
+            peer.transport.restart_ice(&ice, offer.ice());
             peer.remote_ice = offer.ice().clone();
             if peer.ufrags.is_full() {
                 self.by_ufrag.remove(&peer.ufrags.remove(0));
@@ -192,14 +187,7 @@ impl Core {
         Ok(answer)
     }
 
-    fn apply(
-        &mut self,
-        now: Instant,
-        index: PeerIndex,
-        answer: &Answer,
-        slots: &[crate::control::SlotLines],
-        added: &[PlannedLine],
-    ) {
+    fn apply(&mut self, now: Instant, index: PeerIndex, answer: &Answer, slots: &[SlotLines], added: &[PlannedLine]) {
         let Peer { room, member: at, .. } = self.peers[index.0 as usize];
         let room = &mut self.rooms[room];
         let Some(member) = room.member_mut(at) else { return };
@@ -219,7 +207,7 @@ impl Core {
             }
         }
         self.rooms[peer.room].leave(peer.member, &mut self.events);
-        self.events.retain(|event| event.participant() != participant || event.answers());
+        self.events.retain(|event| event.participant() != participant || event.is_reply());
     }
 
     fn stats(&self, participant: ParticipantId) -> Option<ParticipantStats> {
@@ -256,6 +244,6 @@ fn answer(
     ice: &IceCredentials,
     planned: &[PlannedLine],
 ) -> Result<Answer, ControlError> {
-    let send = |mid: &crate::id::Mid, _| planned.iter().find(|line| line.mid == *mid).map(|line| line.stream.clone());
+    let send = |mid: &Mid, _| planned.iter().find(|line| line.mid == *mid).map(|line| line.stream.clone());
     Ok(negotiator.answer(offer, ice, &config.codecs, send)?)
 }

@@ -7,12 +7,18 @@ use slab::Slab;
 
 use crate::ClockAnchor;
 use crate::router::{OutPacket, Outbox, PeerIndex};
-use crate::rtp::{self, AbsSendTime, Extension, TransportCc};
+use crate::rtp::values::{AbsSendTime, TransportCc};
+use crate::rtp::{self, Extension};
 use crate::stream::Ntp;
+
+use crate::transport::MAX_OVERHEAD;
 
 use super::Counters;
 use super::peer::Peer;
 use super::train::Trains;
+
+/// A compound packet with its seal; rooms write less than an MTU.
+const RTCP_BYTES: usize = 2_048;
 
 /// Sends for the rooms.
 pub(super) struct Egress<'a> {
@@ -23,7 +29,7 @@ pub(super) struct Egress<'a> {
 }
 
 impl<'a> Egress<'a> {
-    pub fn new(
+    pub(super) fn new(
         peers: &'a mut Slab<Peer>,
         trains: &'a mut Trains,
         counters: &'a mut Counters,
@@ -38,7 +44,7 @@ impl<'a> Egress<'a> {
 impl Outbox for Egress<'_> {
     fn send_rtp(&mut self, _now: Instant, peer: PeerIndex, packet: &OutPacket<'_>) {
         let Some(peer) = self.peers.get_mut(peer.0 as usize) else { return };
-        let Some(path) = peer.transport.sending_path() else {
+        let Some(path) = peer.sending_path() else {
             self.counters.unsent += 1;
             return;
         };
@@ -55,7 +61,7 @@ impl Outbox for Egress<'_> {
         let header_len = rtp::write_header(&mut header, &packet.header, &extensions);
         let osn_len = if packet.osn.is_some() { rtp::rtx::OSN_LEN } else { 0 };
         let len = header_len + osn_len + packet.payload.len();
-        let buffer = self.trains.push(&mut peer.open_train, path, len + peer.transport.rtp_overhead());
+        let buffer = self.trains.push(&mut peer.open_train, path, len + peer.transport.overhead());
         buffer[..header_len].copy_from_slice(&header[..header_len]);
         if let Some(osn) = packet.osn {
             buffer[header_len..header_len + osn_len].copy_from_slice(&osn.to_be_bytes());
@@ -72,9 +78,15 @@ impl Outbox for Egress<'_> {
 
     fn send_rtcp(&mut self, _now: Instant, peer: PeerIndex, packet: &[u8]) {
         let Some(peer) = self.peers.get_mut(peer.0 as usize) else { return };
-        let Some(path) = peer.transport.sending_path() else { return };
-        let buffer = self.trains.push(&mut peer.open_train, path, packet.len() + peer.transport.rtcp_overhead());
+        let Some(path) = peer.sending_path() else { return };
+        let mut buffer = [0; RTCP_BYTES];
+        if packet.len() + MAX_OVERHEAD > buffer.len() {
+            return;
+        }
         buffer[..packet.len()].copy_from_slice(packet);
-        peer.transport.seal_rtcp(buffer, packet.len());
+        let sealed = peer.transport.seal_rtcp(&mut buffer, packet.len());
+        if sealed > 0 {
+            self.trains.push(&mut peer.open_train, path, sealed).copy_from_slice(&buffer[..sealed]);
+        }
     }
 }

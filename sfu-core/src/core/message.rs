@@ -21,9 +21,12 @@ impl Core {
             return;
         };
         let delivered = envelope.deliver(sender.id);
+        let named = |participant| envelope.destinations.iter().any(|named| named == participant);
         let to: Vec<PeerIndex> = self.rooms[sender.room]
             .participants()
-            .filter(|(participant, peer)| *peer != from && envelope.is_for(participant))
+            .filter(|(participant, peer)| {
+                *peer != from && (envelope.destinations.is_everybody() || named(*participant))
+            })
             .map(|(_, peer)| peer)
             .collect();
         for peer in to {

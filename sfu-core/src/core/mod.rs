@@ -232,7 +232,8 @@ impl Core {
             return;
         };
         let state = &mut self.peers[peer.0 as usize];
-        if state.transport.handle_stun(now, path, data) {
+        state.transport.handle_stun(now, path, data);
+        if state.transport.is_valid(path) {
             let remote = (path.protocol, path.remote);
             let (added, forgotten) = state.admit_remote(remote);
             if let Some(forgotten) = forgotten {
@@ -292,7 +293,9 @@ impl Core {
                     self.forward_message(now, peer, channel, message);
                     continue;
                 }
-                TransportEvent::PathChanged(_) | TransportEvent::ChannelOpen(_) => continue,
+                TransportEvent::PathChanged(_) | TransportEvent::ChannelOpen(_) | TransportEvent::ChannelClosed(_) => {
+                    continue;
+                }
             };
             self.events.push_back(Event::Connection { participant, state: connection });
         }

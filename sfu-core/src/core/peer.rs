@@ -7,7 +7,7 @@ use arrayvec::ArrayVec;
 use crate::id::ParticipantId;
 use crate::router::MemberIndex;
 use crate::sdp::{IceCredentials, Negotiator};
-use crate::transport::{Protocol, Transport};
+use crate::transport::{Path, Protocol, Transport};
 
 use super::train::OpenTrain;
 
@@ -37,12 +37,14 @@ pub(super) struct Peer {
 }
 
 impl Peer {
+    /// Where its media goes, if it may be sent any.
+    pub(super) fn sending_path(&self) -> Option<Path> {
+        self.transport.path().filter(|_| self.transport.may_send())
+    }
+
     /// Takes packets from a remote address whose STUN check was authentic. Returns whether it is new, and the one that
     /// made room for it.
-    pub fn admit_remote(
-        &mut self,
-        remote: (Protocol, SocketAddr),
-    ) -> (bool, Option<(Protocol, SocketAddr)>) {
+    pub(super) fn admit_remote(&mut self, remote: (Protocol, SocketAddr)) -> (bool, Option<(Protocol, SocketAddr)>) {
         if self.remotes.contains(&remote) {
             return (false, None);
         }

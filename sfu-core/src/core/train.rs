@@ -20,7 +20,7 @@ const MAX_KEPT: usize = 1024;
 
 /// A destination's reference to the train that is still open for it.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct OpenTrain {
+pub(super) struct OpenTrain {
     /// The flush in which `index` was opened; 0: never.
     flush: u64,
     index: usize,
@@ -38,7 +38,7 @@ struct Train {
 
 /// All trains since the last flush.
 #[derive(Debug)]
-pub struct Trains {
+pub(super) struct Trains {
     /// The first `used` are full or open; the others wait to be used again.
     trains: Vec<Train>,
     used: usize,
@@ -46,12 +46,12 @@ pub struct Trains {
 }
 
 impl Trains {
-    pub fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self { trains: Vec::new(), used: 0, flush: 1 }
     }
 
     /// Appends a datagram of exactly `len` bytes for `path` and returns its place, whose content is arbitrary.
-    pub fn push(&mut self, open: &mut OpenTrain, path: Path, len: usize) -> &mut [u8] {
+    pub(super) fn push(&mut self, open: &mut OpenTrain, path: Path, len: usize) -> &mut [u8] {
         let fits = open.flush == self.flush && self.trains[open.index].fits(path, len);
         if !fits {
             *open = OpenTrain { flush: self.flush, index: self.open(path, len) };
@@ -60,7 +60,7 @@ impl Trains {
     }
 
     /// The trains in the order in which they were opened.
-    pub fn iter(&self) -> impl Iterator<Item = Transmit<'_>> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = Transmit<'_>> {
         self.trains[..self.used].iter().map(|train| Transmit {
             path: train.path,
             data: &train.buffer[..train.filled],
@@ -69,7 +69,7 @@ impl Trains {
     }
 
     /// Forgets all trains, after they were sent.
-    pub fn clear(&mut self) {
+    pub(super) fn clear(&mut self) {
         self.used = 0;
         self.flush += 1;
         if self.trains.len() > MAX_KEPT {

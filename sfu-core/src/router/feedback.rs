@@ -10,7 +10,7 @@ use arrayvec::ArrayVec;
 
 use crate::control::{InboundStats, OutboundStats};
 use crate::id::Ssrc;
-use crate::rtcp::{self, Packet, ReportBlock, SenderInfo};
+use crate::rtcp::{self, Packet, ReportBlock};
 use crate::stream::{MAX_NACKS, Ntp};
 
 use super::member::Member;
@@ -57,14 +57,20 @@ impl Room {
         for index in 0..self.members.capacity() {
             let Some(member) = self.members.get_mut(index) else { continue };
             buffer.clear();
-            write_feedback(member, now, &mut buffer);
+            let (sender, peer) = (Ssrc(member.rtcp_ssrc), member.peer);
+            if let Some(media) = write_feedback(member, now, &mut buffer) {
+                flush(&mut buffer, now, peer, out);
+                while member.receiver.twcc.poll(now, sender, media, &mut buffer) {
+                    flush(&mut buffer, now, peer, out);
+                }
+            }
             if member.next_report <= now {
                 member.next_report = now + REPORT_INTERVAL;
                 member.receiver.lines.iter_mut().flat_map(|line| &mut line.encodings).for_each(|e| e.ring.shrink(now));
                 write_receiver_reports(member, now, &mut buffer);
                 self.send_sender_reports(index, now, ours, &mut buffer, out);
             }
-            flush(&mut buffer, now, self.members[index].peer, out);
+            flush(&mut buffer, now, peer, out);
         }
         self.scratch = buffer;
     }
@@ -140,14 +146,7 @@ impl Room {
         }
     }
 
-    fn send_sender_reports(
-        &self,
-        index: usize,
-        now: Instant,
-        ours: Ntp,
-        buffer: &mut Vec<u8>,
-        out: &mut impl Outbox,
-    ) {
+    fn send_sender_reports(&self, index: usize, now: Instant, ours: Ntp, buffer: &mut Vec<u8>, out: &mut impl Outbox) {
         for line in &self.members[index].lines {
             let Some((publication, key)) = line.publication().zip(line.flowing()) else { continue };
             let publication = &self.publications[publication.0 as usize];
@@ -157,14 +156,8 @@ impl Room {
             let timestamp = clock
                 .zip(publisher.clock.theirs(ours))
                 .map(|(clock, theirs)| line.outgoing_timestamp(clock.timestamp_at(theirs)));
-            let Some(info) = line.stats.sender_info(now, ours, timestamp) else { continue };
-            let report = SenderInfo {
-                ssrc: Ssrc(line.ssrc()),
-                ntp: info.ntp.0,
-                rtp_timestamp: info.timestamp,
-                packets: info.packets,
-                octets: info.octets,
-            };
+            let ssrc = Ssrc(line.ssrc());
+            let Some(report) = line.stats.sender_info(now, ours, ssrc, timestamp) else { continue };
             rtcp::write_sender_report(buffer, &report, &[], line.cname());
             if buffer.len() > COMPOUND_BYTES {
                 flush(buffer, now, self.members[index].peer, out);
@@ -180,8 +173,8 @@ fn flush(buffer: &mut Vec<u8>, now: Instant, peer: PeerIndex, out: &mut impl Out
     }
 }
 
-/// What a publisher must know soon: arrival times, gaps, and that somebody waits for a keyframe.
-fn write_feedback(member: &mut Member, now: Instant, buffer: &mut Vec<u8>) {
+/// What a publisher must know soon: gaps, and that somebody waits for a keyframe. Returns one of its SSRCs.
+fn write_feedback(member: &mut Member, now: Instant, buffer: &mut Vec<u8>) -> Option<Ssrc> {
     let (sender, rtt) = (Ssrc(member.rtcp_ssrc), member.rtt());
     let mut any = None;
     for line in &mut member.receiver.lines {
@@ -206,11 +199,7 @@ fn write_feedback(member: &mut Member, now: Instant, buffer: &mut Vec<u8>) {
             }
         }
     }
-    if let Some(media) = any
-        && let Some(feedback) = member.receiver.twcc.poll(now)
-    {
-        rtcp::write_transport_feedback(buffer, sender, media, feedback.count, feedback.arrivals);
-    }
+    any
 }
 
 fn write_receiver_reports(member: &mut Member, now: Instant, buffer: &mut Vec<u8>) {

@@ -11,9 +11,9 @@ use std::time::{Duration, Instant};
 use arrayvec::ArrayVec;
 
 use crate::control::{SlotIndex, SlotTrack, TrackKind};
-use crate::id::{Mid, TrackId};
-use crate::rtp::{ExtensionMap, Extensions, HeaderOut};
-use crate::sdp::{AnswerMedia, Codec, NegotiatedCodec};
+use crate::id::{Mid, Ssrc, TrackId};
+use crate::rtp::{ExtensionMap, HeaderOut};
+use crate::sdp::{AnswerMedia, Codec, NegotiatedCodec, SendStream};
 use crate::stream::{Descriptor, Epoch, PacketRing, SendHistory, SendStats};
 use crate::unit::SeqNo;
 
@@ -109,12 +109,19 @@ impl Line {
             munger: Munger::new(clock_rate, first.0, first.2),
             history: SendHistory::new(window, now),
             epoch: Epoch::FIRST,
-            rtx_seq: SeqNo(u64::from(first.1 & 0x7fff)),
+            rtx_seq: SeqNo::first(first.1 & 0x7fff),
             assigned: None,
             subscription: None,
             requires: 0,
             ended: false,
         }
+    }
+
+    /// The line as it was planned, which it stays for life.
+    pub fn planned(&self) -> PlannedLine {
+        let (ssrc, rtx, cname) = (Ssrc(self.ssrc), self.rtx_ssrc.map(Ssrc), self.cname.clone());
+        let stream = SendStream { ssrc, rtx, stream_id: cname.clone(), cname };
+        PlannedLine { mid: self.mid, kind: self.kind, slot: self.slot, stream }
     }
 
     /// Takes over what was negotiated for the m-line.
@@ -201,12 +208,17 @@ impl Line {
 
     /// Whether a keyframe would let something start here.
     pub fn waits_for_keyframe(&self) -> bool {
-        self.kind == TrackKind::Video
-            && self.subscription.is_some_and(|s| s.flowing.is_none() && s.refused.is_none())
+        self.kind == TrackKind::Video && self.subscription.is_some_and(|s| s.flowing.is_none() && s.refused.is_none())
     }
 
     /// Sends a packet of the publication that the line is subscribed to.
-    pub fn forward(&mut self, now: Instant, packet: &MediaPacket<'_>, peer: PeerIndex, out: &mut impl Outbox) -> Forwarded {
+    pub fn forward(
+        &mut self,
+        now: Instant,
+        packet: &MediaPacket<'_>,
+        peer: PeerIndex,
+        out: &mut impl Outbox,
+    ) -> Forwarded {
         let Some(subscription) = &mut self.subscription else { return Forwarded::Skipped };
         let codec = match subscription.codec {
             Some(codec) if codec.codec == packet.codec => codec,
@@ -237,22 +249,26 @@ impl Line {
             self.history.insert(now, numbers.seq, Descriptor { packet: packet.stored, epoch: self.epoch });
         }
         self.stats.on_packet(now, numbers.timestamp, packet.payload.len());
-        out.send_rtp(now, peer, &OutPacket {
-            header: HeaderOut {
-                marker: packet.marker || (starts && self.kind == TrackKind::Audio),
-                payload_type: codec.payload_type,
-                sequence_number: numbers.seq.wire(),
-                timestamp: numbers.timestamp,
-                ssrc: self.ssrc,
-                csrc: Some(packet.csrc),
+        out.send_rtp(
+            now,
+            peer,
+            &OutPacket {
+                header: HeaderOut {
+                    marker: packet.marker || (starts && self.kind == TrackKind::Audio),
+                    payload_type: codec.payload_type,
+                    sequence_number: numbers.seq.wire(),
+                    timestamp: numbers.timestamp,
+                    ssrc: self.ssrc,
+                    csrc: Some(packet.csrc),
+                },
+                seq: numbers.seq,
+                map: &self.extensions,
+                extensions: packet.extensions,
+                osn: None,
+                payload: packet.payload,
+                vp8: (packet.codec == Codec::Vp8).then(|| self.munger.vp8(&packet.numbers)),
             },
-            seq: numbers.seq,
-            map: &self.extensions,
-            extensions: packet.extensions,
-            osn: None,
-            payload: packet.payload,
-            vp8: (packet.codec == Codec::Vp8).then(|| self.munger.vp8(&packet.numbers)),
-        });
+        );
         Forwarded::Sent
     }
 
@@ -282,29 +298,33 @@ impl Line {
         let rtx = subscription.codec.and_then(|codec| codec.rtx).zip(self.rtx_ssrc);
         let Some((payload_type, ssrc)) = rtx else { return false };
         let Some((seq, descriptor)) = self.history.lookup(wire) else { return false };
-        let stored = ring.packet(descriptor.packet).filter(|_| descriptor.epoch == self.epoch);
+        let stored = ring.get(descriptor.packet).filter(|_| descriptor.epoch == self.epoch);
         let Some(stored) = stored else { return false };
         let vp8 = subscription.codec.is_some_and(|codec| codec.codec == Codec::Vp8);
         let numbers = Incoming::read(stored.meta.seq, stored.meta.timestamp, vp8, stored.payload);
         let rtx_seq = self.rtx_seq;
         self.rtx_seq = SeqNo(rtx_seq.0 + 1);
         self.stats.on_retransmission();
-        out.send_rtp(now, peer, &OutPacket {
-            header: HeaderOut {
-                marker: stored.meta.marker,
-                payload_type,
-                sequence_number: rtx_seq.wire(),
-                timestamp: self.munger.timestamp(stored.meta.timestamp),
-                ssrc,
-                csrc: Some(subscription.csrc),
+        out.send_rtp(
+            now,
+            peer,
+            &OutPacket {
+                header: HeaderOut {
+                    marker: stored.meta.marker,
+                    payload_type,
+                    sequence_number: rtx_seq.wire(),
+                    timestamp: self.munger.timestamp(stored.meta.timestamp),
+                    ssrc,
+                    csrc: Some(subscription.csrc),
+                },
+                seq: rtx_seq,
+                map: &self.extensions,
+                extensions: ForwardedExtensions::pick(stored.extensions, map_in),
+                osn: Some(seq.wire()),
+                payload: stored.payload,
+                vp8: vp8.then(|| self.munger.vp8(&numbers)),
             },
-            seq: rtx_seq,
-            map: &self.extensions,
-            extensions: ForwardedExtensions::pick(Extensions::of(stored.extensions.profile, stored.extensions.bytes), map_in),
-            osn: Some(seq.wire()),
-            payload: stored.payload,
-            vp8: vp8.then(|| self.munger.vp8(&numbers)),
-        });
+        );
         true
     }
 

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use hashbrown::HashSet;
 
-use crate::control::{ParticipantSettings, SlotContent, SlotIndex, SlotLines};
+use crate::control::{ParticipantSettings, SlotContent, SlotIndex, SlotLines, TrackKind};
 use crate::id::{ParticipantId, TrackId};
 use crate::sdp::Answer;
 use crate::stream::PublisherOffset;
@@ -88,6 +88,11 @@ impl Member {
         self.slots.iter().map(|slot| slot.lines).collect()
     }
 
+    /// What its m-lines send, for the next answer.
+    pub fn planned(&self) -> Vec<PlannedLine> {
+        self.lines.iter().map(Line::planned).collect()
+    }
+
     /// Takes over an answer: `layout` extends the slots by `planned` lines. Returns publications whose m-line is gone.
     /// `draw` gives random numbers.
     pub fn negotiate(
@@ -105,8 +110,8 @@ impl Member {
             let place = self.lines.len() as u16;
             let slot = &mut self.slots[usize::from(line.slot)];
             match line.kind {
-                crate::control::TrackKind::Audio => slot.audio = Some(place),
-                crate::control::TrackKind::Video => slot.video = Some(place),
+                TrackKind::Audio => slot.audio = Some(place),
+                TrackKind::Video => slot.video = Some(place),
             }
             let first = (draw() as u16, draw() as u16, draw());
             self.lines.push(Line::new(line, self.window, now, first));

@@ -17,8 +17,6 @@ pub mod packet;
 pub mod publication;
 pub mod receiver;
 pub mod room;
-#[cfg(test)]
-mod simulation;
 
 pub use layout::{LayoutError, PlannedLine};
 pub use packet::{MediaPacket, OutPacket, Outbox};

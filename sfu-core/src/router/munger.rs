@@ -98,7 +98,7 @@ impl Munger {
         Self {
             clock_rate,
             ranges: ArrayVec::new(),
-            next: SeqNo(u64::from(first_seq & 0x7fff)),
+            next: SeqNo::first(first_seq & 0x7fff),
             timestamp_offset: first_timestamp,
             last: None,
             picture_offset: 0,
@@ -135,8 +135,10 @@ impl Munger {
     /// The output numbers of a packet of the current source; `None` if it is from before the switch or too old to know.
     pub fn munge(&mut self, now: Instant, packet: &Incoming) -> Option<Munged> {
         let offset = self.ranges.iter().rev().find(|range| packet.seq >= range.start)?.offset;
-        let munged =
-            Munged { seq: SeqNo(packet.seq.0.checked_add_signed(offset)?), timestamp: self.timestamp(packet.timestamp) };
+        let munged = Munged {
+            seq: SeqNo(packet.seq.0.checked_add_signed(offset)?),
+            timestamp: self.timestamp(packet.timestamp),
+        };
         if munged.seq >= self.next {
             self.next = SeqNo(munged.seq.0 + 1);
             self.last = Some(Last { timestamp: munged.timestamp, at: now });
@@ -175,9 +177,9 @@ impl Munger {
     /// picture ids stay below 128.
     pub fn vp8(&self, packet: &Incoming) -> Vp8Numbers {
         Vp8Numbers {
-            picture_id: packet.picture_id.map(|id| {
-                id.value.wrapping_add(self.picture_offset) & if id.long { 0x7fff } else { 0x7f }
-            }),
+            picture_id: packet
+                .picture_id
+                .map(|id| id.value.wrapping_add(self.picture_offset) & if id.long { 0x7fff } else { 0x7f }),
             tl0: packet.tl0.map(|tl0| tl0.wrapping_add(self.tl0_offset)),
         }
     }
@@ -219,12 +221,12 @@ mod tests {
         let mut munger = Munger::new(90_000, 100, 5_000);
         let first = packet(70_000, 900);
         munger.switch_source(start, &first);
-        assert_eq!(munger.munge(start, &first), Some(Munged { seq: SeqNo(100), timestamp: 5_000 }));
+        assert_eq!(munger.munge(start, &first), Some(Munged { seq: SeqNo::first(100), timestamp: 5_000 }));
 
         let later = start + Duration::from_millis(100);
         let other = packet(300_000, 0xffff_ff00);
         munger.switch_source(later, &other);
-        assert_eq!(munger.munge(later, &other), Some(Munged { seq: SeqNo(101), timestamp: 14_000 }));
+        assert_eq!(munger.munge(later, &other), Some(Munged { seq: SeqNo::first(101), timestamp: 14_000 }));
         assert_eq!(munger.munge(later, &packet(299_999, 0)), None, "from before the switch");
     }
 
@@ -255,7 +257,7 @@ mod tests {
         let now = Instant::now();
         let mut munger = Munger::new(90_000, 0, 0);
         munger.switch_source(now, &packet(70_000, 0));
-        let mut seq = |munger: &mut Munger, input| munger.munge(now, &packet(input, 0)).map(|munged| munged.seq.0);
+        let mut seq = |munger: &mut Munger, input| munger.munge(now, &packet(input, 0)).map(|munged| munged.seq.wire());
         assert_eq!(seq(&mut munger, 70_000), Some(0));
         munger.leave_out(SeqNo(70_002));
         assert_eq!(seq(&mut munger, 70_003), Some(2));
@@ -284,7 +286,7 @@ mod tests {
                     let out = munger.munge(now, &packet(input, 0)).unwrap().seq.0;
                     prop_assert_eq!(given.insert(out, (source, input)), None);
                     if input == base {
-                        prop_assert_eq!(out, highest.map_or(u64::from(first & 0x7fff), |highest| highest + 1));
+                        prop_assert_eq!(out, highest.map_or(SeqNo::first(first & 0x7fff).0, |highest| highest + 1));
                     }
                     highest = highest.max(Some(out));
                 }

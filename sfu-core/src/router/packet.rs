@@ -2,14 +2,14 @@
 
 use std::time::Instant;
 
-use crate::rtp::{Extension, ExtensionMap, Extensions, HeaderOut};
+use crate::rtp::{Extension, ExtensionMap, HeaderOut};
 use crate::sdp::Codec;
 use crate::stream::RingIndex;
 use crate::unit::SeqNo;
 
+use super::PeerIndex;
 use super::munger::{Incoming, Vp8Numbers};
 use super::receiver::EncodingKey;
-use super::PeerIndex;
 
 /// Takes what the router sends.
 pub trait Outbox {
@@ -32,7 +32,7 @@ pub struct ForwardedExtensions<'a>([Option<&'a [u8]>; FORWARDED.len()]);
 
 impl<'a> ForwardedExtensions<'a> {
     /// Picks them from a packet's extensions, whose ids are those of the m-line that it came on.
-    pub fn pick(extensions: Extensions<'a>, map: &ExtensionMap) -> Self {
+    pub fn pick(extensions: impl Iterator<Item = (u8, &'a [u8])>, map: &ExtensionMap) -> Self {
         let mut values = Self::default();
         for (id, value) in extensions {
             let known = map.ext(id).and_then(|extension| FORWARDED.iter().position(|f| *f == extension));

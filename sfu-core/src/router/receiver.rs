@@ -21,6 +21,7 @@ use crate::unit::SeqNo;
 use super::PublicationIndex;
 use super::keyframe::KeyframeRequests;
 use super::munger::Incoming;
+use super::packet::ForwardedExtensions;
 
 /// Encodings of one m-line that are received; browsers send at most three.
 const MAX_ENCODINGS: usize = 4;
@@ -93,7 +94,14 @@ pub struct Received<'a> {
 #[derive(Debug)]
 pub enum Content<'a> {
     /// To be forwarded.
-    Media { codec: Codec, keyframe: bool, numbers: Incoming, payload: &'a [u8], stored: RingIndex },
+    Media {
+        codec: Codec,
+        keyframe: bool,
+        numbers: Incoming,
+        extensions: ForwardedExtensions<'a>,
+        payload: &'a [u8],
+        stored: RingIndex,
+    },
     /// Padding (a probe): its number is to be left out.
     Padding(SeqNo),
 }
@@ -182,7 +190,7 @@ impl Receiver {
     /// Digests a packet. `None`: not of a known stream, a duplicate, or not to be believed yet.
     pub fn receive<'a>(&mut self, now: Instant, packet: &RtpPacket<'a>) -> Option<Received<'a>> {
         if let Some(number) = self.extensions.id(Extension::TransportCc).and_then(|id| packet.extension(id))
-            && let Some(number) = rtp::TransportCc::parse(number)
+            && let Some(number) = rtp::values::TransportCc::parse(number)
         {
             self.twcc.record(number.0, now);
         }
@@ -230,7 +238,8 @@ impl Receiver {
             return self.lines.iter().position(|line| line.mid == mid);
         }
         let ssrc = packet.ssrc();
-        let declared = |line: &ReceivingLine| line.ssrcs.iter().any(|(media, rtx)| *media == ssrc || *rtx == Some(ssrc));
+        let declared =
+            |line: &ReceivingLine| line.ssrcs.iter().any(|(media, rtx)| *media == ssrc || *rtx == Some(ssrc));
         if let Some(line) = self.lines.iter().position(declared) {
             return Some(line);
         }
@@ -345,6 +354,7 @@ impl ReceivingLine {
                 encoding.stats.on_packet(now, packet.sequence_number(), packet.timestamp(), packet.payload().len())?;
             if arrival.restarted {
                 encoding.nack.reset();
+                encoding.generation = encoding.generation.wrapping_add(1);
             }
             encoding.last_packet = Some(now);
             (arrival.seq, codec.codec, packet.payload())
@@ -362,9 +372,11 @@ impl ReceivingLine {
             encoding.keyframes.on_keyframe(now);
         }
         let meta = PacketMeta { seq, timestamp: packet.timestamp(), marker: packet.marker(), payload_type };
-        let stored = encoding.ring.insert(now, meta, packet.raw_extensions(), payload)?;
+        let extensions = ForwardedExtensions::pick(packet.extensions(), &self.extensions);
+        let kept: ArrayVec<(u8, &[u8]), 4> = extensions.iter(&self.extensions).collect();
+        let stored = encoding.ring.insert(now, meta, &kept, payload)?;
         let numbers = Incoming::read(seq, packet.timestamp(), codec == Codec::Vp8, payload);
-        Some((key, preferred, Content::Media { codec, keyframe, numbers, payload, stored }))
+        Some((key, preferred, Content::Media { codec, keyframe, numbers, extensions, payload, stored }))
     }
 }
 

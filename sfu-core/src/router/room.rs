@@ -21,7 +21,7 @@ use crate::rtp::RtpPacket;
 use super::assignment::{self, Candidate, Occupant, Part};
 use super::line::Forwarded;
 use super::member::Member;
-use super::packet::{ForwardedExtensions, MediaPacket, Outbox};
+use super::packet::{MediaPacket, Outbox};
 use super::publication::{Publication, Subscriber};
 use super::receiver::{Content, Received};
 use super::{MemberIndex, PeerIndex, PublicationIndex};
@@ -224,19 +224,15 @@ impl Room {
         let Some(received) = publisher.receiver.receive(now, packet) else { return };
         let line = &publisher.receiver.lines[received.line];
         let Some(index) = line.publication else { return };
-        let extensions = ForwardedExtensions::pick(packet.extensions(), &line.extensions);
         let publication = &mut self.publications[index.0 as usize];
         let Received { key, preferred, content, line } = received;
-        let (codec, keyframe, numbers, payload, stored) = match content {
-            Content::Media { codec, keyframe, numbers, payload, stored } => (codec, keyframe, numbers, payload, stored),
-            Content::Padding(seq) => {
-                for subscriber in &publication.subscribers {
-                    let lines = &mut self.members[subscriber.member.0 as usize].lines;
-                    lines[usize::from(subscriber.line)].leave_out(key, seq);
-                }
-                return;
+        if let Content::Padding(seq) = content {
+            for subscriber in &publication.subscribers {
+                let lines = &mut self.members[subscriber.member.0 as usize].lines;
+                lines[usize::from(subscriber.line)].leave_out(key, seq);
             }
-        };
+        }
+        let Content::Media { codec, keyframe, numbers, extensions, payload, stored } = content else { return };
         if publication.codec != Some(codec) {
             publication.codec = Some(codec);
             events.push_back(Event::TrackStarted { participant, track: publication.track, codec });
@@ -331,14 +327,12 @@ impl Room {
         }
         let roles: Vec<_> = member.slots.iter().map(|slot| slot.lines.role).collect();
         let current: Vec<_> = member.slots.iter().map(|slot| slot.occupant).collect();
-        let pins: Vec<_> =
-            member.pins.iter().filter_map(|(slot, id)| Some((*slot, self.member_of(id)?))).collect();
+        let pins: Vec<_> = member.pins.iter().filter_map(|(slot, id)| Some((*slot, self.member_of(id)?))).collect();
         let candidates: Vec<_> = self.candidates(index).collect();
         let assigned = assignment::assign(&roles, &current, &pins, &candidates);
         let revision = member.revision + 1;
-        let changed: Vec<usize> = (0..assigned.len())
-            .filter(|&slot| self.fill_slot(index, slot, assigned[slot], revision))
-            .collect();
+        let changed: Vec<usize> =
+            (0..assigned.len()).filter(|&slot| self.fill_slot(index, slot, assigned[slot], revision)).collect();
         if !changed.is_empty() {
             let occupant = |slot: usize| assigned[slot].map(|(member, _)| self.members[member.0 as usize].id);
             let member = &self.members[index.0 as usize];
@@ -369,9 +363,10 @@ impl Room {
             Some((member, Part::Person)) => {
                 (self.wanted_track(index, member, Source::Microphone), self.wanted_track(index, member, Source::Camera))
             }
-            Some((member, Part::Screen)) => {
-                (self.wanted_track(index, member, Source::ScreenAudio), self.wanted_track(index, member, Source::Screen))
-            }
+            Some((member, Part::Screen)) => (
+                self.wanted_track(index, member, Source::ScreenAudio),
+                self.wanted_track(index, member, Source::Screen),
+            ),
             Some((member, Part::Voice)) => (self.wanted_track(index, member, Source::Microphone), None),
         };
         let member = &mut self.members[index.0 as usize];
@@ -392,7 +387,12 @@ impl Room {
         changed
     }
 
-    fn wanted_track(&self, subscriber: MemberIndex, publisher: MemberIndex, source: Source) -> Option<(TrackId, PublicationIndex)> {
+    fn wanted_track(
+        &self,
+        subscriber: MemberIndex,
+        publisher: MemberIndex,
+        source: Source,
+    ) -> Option<(TrackId, PublicationIndex)> {
         let wants = &self.members[subscriber.0 as usize];
         self.members[publisher.0 as usize].publications.iter().find_map(|index| {
             let publication = &self.publications[index.0 as usize];

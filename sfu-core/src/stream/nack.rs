@@ -186,3 +186,6 @@ const fn word(seq: u64) -> usize {
 const fn bit(seq: u64) -> u64 {
     1 << (seq % 64)
 }
+
+#[cfg(test)]
+mod tests;

@@ -21,7 +21,7 @@ impl Ntp {
     pub const fn from_unix(unix: Duration) -> Self {
         let seconds = unix.as_secs().wrapping_add(UNIX_EPOCH_SECONDS);
         // Rounded up, so that 250 ms and the like come back exactly from the truncating conversions.
-        let fraction = (((unix.subsec_nanos() as u64) << 32) + 999_999_999) / 1_000_000_000;
+        let fraction = ((unix.subsec_nanos() as u64) << 32).div_ceil(1_000_000_000);
         Self((seconds << 32).wrapping_add(fraction))
     }
 
@@ -52,9 +52,9 @@ pub(super) fn from_short(units: u32) -> Duration {
     Duration::from_nanos((u64::from(units) * 1_000_000_000) >> 16)
 }
 
-/// Units of 2^-32 s as ticks of a clock with this rate, rounded down.
+/// Units of 2^-32 s as ticks of a clock with this rate, rounded to the nearest.
 pub(super) const fn ticks(units: i64, clock_rate: u32) -> i64 {
-    ((units as i128 * clock_rate as i128) >> 32) as i64
+    ((units as i128 * clock_rate as i128 + (1 << 31)) >> 32) as i64
 }
 
 #[cfg(test)]

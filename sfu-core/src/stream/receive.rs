@@ -8,6 +8,7 @@ use std::time::Instant;
 use super::ntp::{self, Ntp};
 use super::source_clock::SourceClock;
 use crate::id::Ssrc;
+use crate::rtcp::ReportBlock;
 use crate::unit::{SeqNo, timestamp_distance};
 
 /// A jump ahead by this much is believed only when a second packet confirms it (RFC 3550 appendix A.1).
@@ -27,25 +28,6 @@ pub struct Arrival {
     /// The source jumped to other sequence numbers: what was known of gaps and references is void. The number is still
     /// higher than any before.
     pub restarted: bool,
-}
-
-/// A report block (RFC 3550 section 6.4.1).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ReportBlock {
-    /// The source that it is about.
-    pub ssrc: Ssrc,
-    /// Loss since the last report, in 1/256.
-    pub fraction_lost: u8,
-    /// Packets lost in all, 24 bits with sign.
-    pub cumulative_lost: i32,
-    /// The highest sequence number, extended by the count of cycles.
-    pub highest_sequence: u32,
-    /// Interarrival jitter in clock ticks.
-    pub jitter: u32,
-    /// The middle 32 bits of the last sender report's NTP time; 0: none.
-    pub last_sr: u32,
-    /// The time since then in 1/65536 s.
-    pub delay_since_last_sr: u32,
 }
 
 /// The statistics.
@@ -110,6 +92,7 @@ impl Sequence {
             return false;
         }
         let bit = 1_u64.checked_shl((self.highest - seq).min(64) as u32).unwrap_or(0);
+        self.base = self.base.min(seq); // overtaken by the first packet
         let duplicate = self.recent & bit != 0;
         self.recent |= bit;
         duplicate
@@ -266,3 +249,6 @@ fn fraction(expected: u64, received: u64) -> u8 {
         lost => ((lost << 8) / expected).min(255) as u8,
     }
 }
+
+#[cfg(test)]
+mod tests;

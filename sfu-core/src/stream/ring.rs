@@ -9,6 +9,7 @@
 
 use std::time::{Duration, Instant};
 
+use super::stored::{self, PacketMeta, Stored, StoredExtensions};
 use crate::unit::SeqNo;
 
 /// The most bytes of payload and extensions of one packet. More than any path's MTU carries.
@@ -53,41 +54,6 @@ impl RingLimits {
     }
 }
 
-/// The header fields of a packet that forwarding needs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct PacketMeta {
-    /// The extended sequence number.
-    pub seq: SeqNo,
-    /// The RTP timestamp.
-    pub timestamp: u32,
-    /// The marker bit.
-    pub marker: bool,
-    /// The payload type as it arrived, from which the codec follows.
-    pub payload_type: u8,
-}
-
-/// A header extension block as it arrived (RFC 8285): the elements without the four bytes before them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct RawExtensions<'a> {
-    /// `0xBEDE`, `0x1000` to `0x100f`, or 0 where the packet has no block.
-    pub profile: u16,
-    /// The elements, with their padding.
-    pub bytes: &'a [u8],
-}
-
-/// A stored packet.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Stored<'a> {
-    /// The header fields.
-    pub meta: PacketMeta,
-    /// When it arrived.
-    pub arrival: Instant,
-    /// Its header extensions.
-    pub extensions: RawExtensions<'a>,
-    /// Its payload without padding.
-    pub payload: &'a [u8],
-}
-
 /// The ring.
 #[derive(Debug)]
 pub struct PacketRing {
@@ -109,7 +75,6 @@ struct Entry {
     meta: PacketMeta,
     arrival: Instant,
     offset: u32,
-    profile: u16,
     extensions_len: u16,
     payload_len: u16,
 }
@@ -160,7 +125,7 @@ impl PacketRing {
         Some(Stored {
             meta: entry.meta,
             arrival: entry.arrival,
-            extensions: RawExtensions { profile: entry.profile, bytes: &self.arena[entry.offset as usize..split] },
+            extensions: StoredExtensions::new(&self.arena[entry.offset as usize..split]),
             payload: &self.arena[split..split + usize::from(entry.payload_len)],
         })
     }
@@ -173,30 +138,31 @@ impl PacketRing {
         self.entry(index.0).filter(|entry| entry.meta.seq == seq).map(|_| index)
     }
 
-    /// Stores a packet, over the oldest ones where there is no room. `None`: larger than [`MAX_STORED`], not stored.
+    /// Stores a packet with the header extensions that are forwarded, over the oldest packets where there is no room.
+    /// `None`: larger than [`MAX_STORED`], not stored.
     #[inline]
     pub fn insert(
         &mut self,
         now: Instant,
         meta: PacketMeta,
-        extensions: RawExtensions<'_>,
+        extensions: &[(u8, &[u8])],
         payload: &[u8],
     ) -> Option<RingIndex> {
-        let len = extensions.bytes.len() + payload.len();
+        let extensions_len = stored::encoded_len(extensions);
+        let len = extensions_len + payload.len();
         if len > MAX_STORED {
             return None;
         }
         let offset = self.make_room(now, len.max(1));
-        let split = offset + extensions.bytes.len();
-        self.arena[offset..split].copy_from_slice(extensions.bytes);
+        let split = offset + extensions_len;
+        stored::write(extensions, &mut self.arena[offset..split]);
         self.arena[split..offset + len].copy_from_slice(payload);
 
         let entry = Entry {
             meta,
             arrival: now,
             offset: offset as u32,
-            profile: extensions.profile,
-            extensions_len: extensions.bytes.len() as u16,
+            extensions_len: extensions_len as u16,
             payload_len: payload.len() as u16,
         };
         let index = RingIndex(self.next);
@@ -320,3 +286,6 @@ impl PacketRing {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

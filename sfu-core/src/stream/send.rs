@@ -3,24 +3,12 @@
 
 use std::time::{Duration, Instant};
 
-use super::ReportBlock;
 use super::ntp::{self, Ntp};
+use crate::id::Ssrc;
+use crate::rtcp::{ReportBlock, SenderInfo};
 
 /// A longer round trip comes from a receiver that fills LSR or DLSR wrongly.
 const MAX_RTT: Duration = Duration::from_secs(30);
-
-/// The sender information of a sender report (RFC 3550 section 6.4.1).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct SenderInfo {
-    /// The time of the report on our clock.
-    pub ntp: Ntp,
-    /// The same time on the stream's RTP clock.
-    pub timestamp: u32,
-    /// Packets sent, modulo 2^32.
-    pub packets: u32,
-    /// Bytes of payload sent, modulo 2^32.
-    pub octets: u32,
-}
 
 /// The statistics.
 #[derive(Debug)]
@@ -65,16 +53,16 @@ impl SendStats {
         self.retransmitted += 1;
     }
 
-    /// The values of a sender report, `None` before the first packet. `ntp` is `now` on our clock. `timestamp` is `ntp`
+    /// The values of a sender report of `ssrc`, `None` before the first packet. `ntp` is `now` on our clock. `timestamp` is `ntp`
     /// on the stream's RTP clock as the publisher's own reports tell (see [`SourceClock`](super::SourceClock)); without
     /// them it is counted on from the last packet.
-    pub fn sender_info(&self, now: Instant, ntp: Ntp, timestamp: Option<u32>) -> Option<SenderInfo> {
+    pub fn sender_info(&self, now: Instant, ntp: Ntp, ssrc: Ssrc, timestamp: Option<u32>) -> Option<SenderInfo> {
         let (last, sent) = self.last?;
-        let timestamp = timestamp.unwrap_or_else(|| {
+        let rtp_timestamp = timestamp.unwrap_or_else(|| {
             let elapsed = now.saturating_duration_since(sent).as_micros() * u128::from(self.clock_rate) / 1_000_000;
             last.wrapping_add(elapsed as u32)
         });
-        Some(SenderInfo { ntp, timestamp, packets: self.packets as u32, octets: self.bytes as u32 })
+        Some(SenderInfo { ssrc, ntp: ntp.0, rtp_timestamp, packets: self.packets as u32, octets: self.bytes as u32 })
     }
 
     /// Notes a report block about this stream that arrived at `ntp` on our clock. Returns the round-trip time that it
@@ -145,7 +133,6 @@ fn round_trip(ntp: Ntp, block: &ReportBlock) -> Option<Duration> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::id::Ssrc;
 
     fn block(last_sr: u32, delay_since_last_sr: u32) -> ReportBlock {
         ReportBlock {
@@ -194,13 +181,14 @@ mod tests {
     fn reports_count_on_from_the_last_packet() {
         let now = Instant::now();
         let mut stats = SendStats::new(48_000);
-        assert_eq!(stats.sender_info(now, Ntp(9), None), None);
+        assert!(stats.sender_info(now, Ntp(9), Ssrc(5), None).is_none());
         stats.on_packet(now, u32::MAX, 100);
         stats.on_packet(now, 959, 50);
         stats.on_retransmission();
         let later = now + Duration::from_millis(500);
-        let info = SenderInfo { ntp: Ntp(9), timestamp: 24_959, packets: 2, octets: 150 };
-        assert_eq!(stats.sender_info(later, Ntp(9), None), Some(info));
-        assert_eq!(stats.sender_info(later, Ntp(9), Some(7)), Some(SenderInfo { timestamp: 7, ..info }));
+        let info = stats.sender_info(later, Ntp(9), Ssrc(5), None).unwrap();
+        assert_eq!((info.ssrc, info.ntp, info.rtp_timestamp), (Ssrc(5), 9, 24_959));
+        assert_eq!((info.packets, info.octets), (2, 150));
+        assert_eq!(stats.sender_info(later, Ntp(9), Ssrc(5), Some(7)).unwrap().rtp_timestamp, 7);
     }
 }

@@ -6,10 +6,12 @@
 //! lost moves the start back, so that the next feedback reports it again.
 //!
 //! Invariant: entry `n mod WINDOW` belongs to `n` for `highest - WINDOW < n <= highest`; all of `base..=highest` lie in
-//! there, so that a packet of feedback has at most [`WINDOW`] entries and fits one datagram.
+//! there, so that feedback has at most [`WINDOW`] entries.
 
 use std::time::{Duration, Instant};
 
+use crate::id::Ssrc;
+use crate::rtcp::write_transport_feedback;
 use crate::unit::SeqNo;
 
 /// Numbers that are remembered. Enough for 100 ms at 5,000 packets per second.
@@ -24,25 +26,12 @@ const LONG_INTERVAL: Duration = Duration::from_millis(100);
 /// A sender with so many packets since the last feedback is busy.
 const BUSY: u32 = 8;
 
-/// Two arrivals of one feedback packet are at most this far apart: 16 bits of 250 µs hold 8.19 s.
-const MAX_DELTA: i64 = 8_000_000;
-
-/// What one feedback packet says.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Feedback<'a> {
-    /// The feedback packet count, modulo 256.
-    pub count: u8,
-    /// All numbers in ascending order from the base to the highest, which arrived. Arrivals are in microseconds since
-    /// the recorder was made; `None` did not arrive.
-    pub arrivals: &'a [(u16, Option<i64>)],
-}
-
 /// The arrivals of one participant's packets.
 #[derive(Debug)]
 pub struct TwccRecorder {
     epoch: Instant,
     /// Microseconds since `epoch`; allocated with the first packet.
-    arrivals: Vec<Option<i64>>,
+    arrivals: Vec<Option<u64>>,
     highest: Option<u64>,
     /// The first number that the next feedback covers.
     base: u64,
@@ -51,7 +40,7 @@ pub struct TwccRecorder {
     sent: Option<Instant>,
     due: Option<Instant>,
     count: u8,
-    scratch: Vec<(u16, Option<i64>)>,
+    scratch: Vec<(u16, Option<u64>)>,
 }
 
 impl TwccRecorder {
@@ -84,7 +73,7 @@ impl TwccRecorder {
         if slot.is_some() {
             return;
         }
-        *slot = Some(now.saturating_duration_since(self.epoch).as_micros() as i64);
+        *slot = Some(now.saturating_duration_since(self.epoch).as_micros() as u64);
         self.base = self.base.min(seq);
         self.pending += 1;
         if self.pending == 1 || self.pending == BUSY {
@@ -92,21 +81,22 @@ impl TwccRecorder {
         }
     }
 
-    /// The next feedback, if it is time. To be called until `None`.
-    pub fn poll(&mut self, now: Instant) -> Option<Feedback<'_>> {
-        let highest = self.highest?;
-        if self.due.is_none_or(|due| now < due) {
-            return None;
-        }
-        self.base = self.collect(highest);
+    /// Appends the next feedback message to `buf` if it is time, and says whether it did. To be called until false, each
+    /// message in a datagram of its own: what does not fit one message waits for the next.
+    pub fn poll(&mut self, now: Instant, sender: Ssrc, media: Ssrc, buf: &mut Vec<u8>) -> bool {
+        let Some(highest) = self.highest.filter(|_| self.due.is_some_and(|due| due <= now)) else { return false };
+        self.scratch.clear();
+        let arrivals = &self.arrivals;
+        self.scratch.extend((self.base..=highest).map(|seq| (seq as u16, arrivals[seq as usize % WINDOW])));
+        let dealt_with = write_transport_feedback(buf, sender, media, self.count, self.base as u16, &self.scratch);
+        self.base += dealt_with as u64;
+        self.count = self.count.wrapping_add(1);
         self.sent = Some(now);
         if self.base > highest {
             self.pending = 0;
             self.due = None;
         }
-        let count = self.count;
-        self.count = self.count.wrapping_add(1);
-        Some(Feedback { count, arrivals: &self.scratch })
+        true
     }
 
     /// When [`TwccRecorder::poll`] has something to give.
@@ -144,22 +134,7 @@ impl TwccRecorder {
         let interval = if self.pending < BUSY { LONG_INTERVAL } else { SHORT_INTERVAL };
         self.due = Some(self.sent.map_or(now + SHORT_INTERVAL, |sent| (sent + interval).max(now)));
     }
-
-    /// Fills `scratch` from `base` and returns the number after its last: `highest + 1`, or earlier where the times of
-    /// two arrivals are too far apart for one packet.
-    fn collect(&mut self, highest: u64) -> u64 {
-        self.scratch.clear();
-        let mut last = None;
-        for seq in self.base..=highest {
-            let arrival = self.arrivals[seq as usize % WINDOW];
-            if let Some(arrival) = arrival {
-                if last.is_some_and(|last: i64| (arrival - last).abs() > MAX_DELTA) {
-                    return seq;
-                }
-                last = Some(arrival);
-            }
-            self.scratch.push((seq as u16, arrival));
-        }
-        highest + 1
-    }
 }
+
+#[cfg(test)]
+mod tests;

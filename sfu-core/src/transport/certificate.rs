@@ -6,6 +6,7 @@ use std::sync::Arc;
 use aws_lc_rs::digest;
 use dimpl::DtlsCertificate;
 
+use super::dtls;
 use crate::sdp::Fingerprint;
 
 /// A self-signed ECDSA P-256 certificate with its key. Cloning is cheap; `Debug` shows no key.
@@ -15,6 +16,7 @@ pub struct Certificate(Arc<Inner>);
 struct Inner {
     dtls: DtlsCertificate,
     fingerprint: Fingerprint,
+    config: Arc<dimpl::Config>,
 }
 
 /// No certificate could be made: the platform's RNG or clock failed.
@@ -28,12 +30,16 @@ impl Certificate {
     pub fn generate() -> Result<Self, CertificateError> {
         let dtls = dimpl::certificate::generate_self_signed_certificate()?;
         let fingerprint = fingerprint(&dtls.certificate);
-        Ok(Self(Arc::new(Inner { dtls, fingerprint })))
+        Ok(Self(Arc::new(Inner { dtls, fingerprint, config: dtls::config() })))
     }
 
     /// What our answers say in `a=fingerprint`.
     pub fn fingerprint(&self) -> Fingerprint {
         self.0.fingerprint
+    }
+
+    pub(super) fn config(&self) -> Arc<dimpl::Config> {
+        Arc::clone(&self.0.config)
     }
 
     pub(super) fn dtls(&self) -> DtlsCertificate {

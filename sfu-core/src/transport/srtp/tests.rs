@@ -81,10 +81,16 @@ fn rfc7714_section_16_srtp() {
     let plain = hex("8040f17b8041f8d35501a0b247616c6c696120657374206f6d6e6973206469766973\
                      6120696e207061727465732074726573");
     let cases = [
-        (SrtpProfile::AeadAes128Gcm, "f24de3a3fb34de6cacba861c9d7e4bcabe633bd50d294e6f42a5f47a51c7d19b36de3adf8833\
-                                      899d7f27beb16a9152cf765ee4390cce"),
-        (SrtpProfile::AeadAes256Gcm, "32b1de78a822fe12ef9f78fa332e33aab18012389a58e2f3b50b2a0276ffae0f1ba63799b87b\
-                                      7aa3db36dfffd6b0f9bb7878d7a76c13"),
+        (
+            SrtpProfile::AeadAes128Gcm,
+            "f24de3a3fb34de6cacba861c9d7e4bcabe633bd50d294e6f42a5f47a51c7d19b36de3adf8833\
+                                      899d7f27beb16a9152cf765ee4390cce",
+        ),
+        (
+            SrtpProfile::AeadAes256Gcm,
+            "32b1de78a822fe12ef9f78fa332e33aab18012389a58e2f3b50b2a0276ffae0f1ba63799b87b\
+                                      7aa3db36dfffd6b0f9bb7878d7a76c13",
+        ),
     ];
     for (profile, expected) in cases {
         let key: Vec<u8> = (0..profile.key_len() as u8).collect();
