@@ -8,6 +8,9 @@
 
 /// How far ahead of the highest TSN that was seen a TSN may be: more chunks than a receive window holds of useful size.
 const MAX_SKIP: u32 = 16_384;
+/// RE-CONFIG chunks of one association: the library keeps requests that it cannot serve yet, however many they are.
+/// A client resets a stream when it closes a channel, which it does twice.
+const MAX_RECONFIGS: u32 = 256;
 const HEADER: usize = 12;
 const CHUNK_HEADER: usize = 4;
 
@@ -41,13 +44,14 @@ pub(super) enum Verdict {
 pub(super) struct Guard {
     /// The highest TSN of the association that was let through; none before there is an association.
     highest: Option<u32>,
+    reconfigs: u32,
 }
 
 impl Guard {
     /// For the association that this INIT made.
     pub(super) fn of_init(packet: &[u8]) -> Self {
         let initial = packet.get(HEADER + CHUNK_HEADER + 12..).and_then(|rest| rest.first_chunk());
-        Self { highest: initial.map(|tsn| u32::from_be_bytes(*tsn).wrapping_sub(1)) }
+        Self { highest: initial.map(|tsn| u32::from_be_bytes(*tsn).wrapping_sub(1)), reconfigs: 0 }
     }
 
     pub(super) fn judge(&mut self, packet: &[u8]) -> Verdict {
@@ -59,6 +63,10 @@ impl Guard {
             let (kind, value) = (chunk[0], &chunk[CHUNK_HEADER..]);
             if kind == ABORT {
                 return Verdict::Abort;
+            }
+            self.reconfigs += u32::from(kind == RE_CONFIG);
+            if self.reconfigs > MAX_RECONFIGS {
+                return Verdict::Refuse;
             }
             if !is_well_formed(kind, value) || (matches!(kind, DATA | FORWARD_TSN) && !self.is_near(value)) {
                 return Verdict::Refuse;
