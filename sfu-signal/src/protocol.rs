@@ -45,10 +45,12 @@ pub enum Request {
         #[serde(default = "yes")]
         auto_subscribe: bool,
         /// For logs: SDK and browser, e.g. `js/0.1.0 Firefox 153`.
-        #[serde(default)]
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[ts(optional)]
         client: Option<String>,
     },
-    /// Continues a session after its WebSocket was lost. Answered by `resumed`.
+    /// Continues a session after its WebSocket was lost. Answered by `resumed`. Where the token may have expired, open
+    /// the WebSocket with `?session=SE_...` instead of a token; `resume` is then the only first message.
     Resume {
         /// The client's protocol version.
         protocol: u32,
@@ -72,7 +74,8 @@ pub enum Request {
         /// The `candidate` line; empty: end of candidates.
         candidate: String,
         /// Its m-line.
-        #[serde(default)]
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[ts(optional)]
         mid: Option<String>,
     },
     /// Publishes what flows on an m-line. Answered by `published`.
@@ -250,6 +253,7 @@ pub enum Reply {
     /// To `stats`; the members are those of the server's `ParticipantStats`.
     Stats {
         /// Free-form JSON; see docs/protocol.md.
+        #[ts(type = "unknown")]
         stats: serde_json::Value,
     },
     /// To `ping`.

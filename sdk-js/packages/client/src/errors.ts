@@ -2,7 +2,7 @@
  * Every error that the SDK throws. All extend {@link MadangError}, whose `code` is stable for programs and equals the
  * server's code where the server refused something (docs/errors.md).
  */
-import type { WireError } from './generated/WireError';
+import type { WireError } from './generated/protocol';
 import type { TrackKind } from './types';
 
 /** The base of all errors of the SDK. */

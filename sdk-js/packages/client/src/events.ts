@@ -1,6 +1,6 @@
 /** The events of a {@link Room}: their names, and what their listeners get. */
 import type { MediaDeviceError } from './errors';
-import type { Permissions } from './generated/Permissions';
+import type { Permissions } from './generated/protocol';
 import type { LocalParticipant } from './local-participant';
 import type { Participant } from './participant';
 import type { LocalTrackPublication, RemoteTrackPublication, TrackPublication } from './publication';

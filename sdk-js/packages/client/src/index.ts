@@ -5,7 +5,7 @@ export { ConnectionError, DataError, MadangError, MediaDeviceError, NegotiationE
 export type { ConnectionErrorReason, DataFailure, MediaDeviceFailure } from './errors';
 export { RoomEvent } from './events';
 export type { RoomEvents } from './events';
-export type { Permissions } from './generated/Permissions';
+export type { ErrorCode, Permissions } from './generated/protocol';
 export { LocalParticipant } from './local-participant';
 export { LocalAudioTrack, LocalTrack, LocalVideoTrack } from './local-track';
 export type { TrackProcessor } from './local-track';

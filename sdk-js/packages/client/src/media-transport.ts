@@ -5,9 +5,9 @@
  */
 import EventEmitter from 'eventemitter3';
 import { Queue } from './async';
-import type { SlotLayout } from './generated/SlotLayout';
+import type { SlotLayout } from './generated/protocol';
 import { NegotiationError } from './errors';
-import { wantExtensions, withCodecFirst, withOpus } from './negotiation';
+import { preferCodecs, wantExtensions, withOpus } from './negotiation';
 import type { OpusOptions } from './negotiation';
 import type { SlotOptions } from './options';
 import type { Line } from './remote-track';
@@ -79,7 +79,6 @@ export class MediaTransport extends EventEmitter<MediaTransportEvents> {
     });
   }
 
-  /** Begins to gather a first offer; {@link negotiate} does it with the exchange in one. */
   private async accept(answer: string): Promise<void> {
     if (this.closed) throw new NegotiationError('the connection is closed');
     const mid = this.sender('microphone').mid;
@@ -110,7 +109,7 @@ export class MediaTransport extends EventEmitter<MediaTransportEvents> {
   /** Lets video of this source be sent with another codec. True: it must be negotiated. */
   preferCodec(source: TrackSource, codec: VideoCodec): boolean {
     if (kindOf(source) !== 'video' || this.codecs.get(source) === codec) return false;
-    const changed = withCodecFirst(this.sender(source), codec);
+    const changed = preferCodecs(this.sender(source), 'video', codec);
     if (changed) this.codecs.set(source, codec);
     return changed;
   }
@@ -143,8 +142,8 @@ export class MediaTransport extends EventEmitter<MediaTransportEvents> {
     if (source === 'camera') init.sendEncodings = CAMERA_RIDS.map((rid, index) => ({ rid, scaleResolutionDownBy: 4 >> index }));
     const transceiver = this.connection.addTransceiver(kind, init);
     wantExtensions(transceiver);
-    const codec = this.options.videoCodec;
-    if (codec && kind === 'video' && withCodecFirst(transceiver, codec)) this.codecs.set(source, codec);
+    const codec = kind === 'video' ? (this.options.videoCodec ?? 'vp8') : undefined;
+    if (preferCodecs(transceiver, kind, codec) && codec) this.codecs.set(source, codec);
     return transceiver;
   }
 
@@ -157,6 +156,7 @@ export class MediaTransport extends EventEmitter<MediaTransportEvents> {
   private addReceiver(kind: TrackKind): RTCRtpTransceiver {
     const transceiver = this.connection.addTransceiver(kind, { direction: 'recvonly' });
     wantExtensions(transceiver);
+    preferCodecs(transceiver, kind);
     return transceiver;
   }
 

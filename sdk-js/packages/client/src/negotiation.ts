@@ -1,5 +1,5 @@
 /** What is asked of offer and answer beyond the browser's defaults: codecs, header extensions, Opus parameters. */
-import type { VideoCodec } from './types';
+import type { TrackKind, VideoCodec } from './types';
 
 /** What the encoder of a microphone may do; the answer's `fmtp` line says it (RFC 7587 section 6.1). */
 export interface OpusOptions {
@@ -39,12 +39,24 @@ export function wantExtensions(transceiver: RTCRtpTransceiver): void {
   }
 }
 
-/** Puts a codec first among those that the transceiver offers. False: the browser cannot. */
-export function withCodecFirst(transceiver: RTCRtpTransceiver, codec: VideoCodec): boolean {
+/** What the server forwards. All else would make each of the many m-lines longer and slower to negotiate. */
+const WANTED_TYPES = new Set(['audio/opus', 'video/vp8', 'video/vp9', 'video/h264', 'video/av1', 'video/rtx']);
+
+function isWanted({ mimeType, sdpFmtpLine = '' }: RTCRtpCodec): boolean {
+  const type = mimeType.toLowerCase();
+  // 10-bit and 4:4:4 profiles are for screens that nobody has asked for.
+  const otherProfile = (type === 'video/vp9' && /profile-id=[1-9]/.test(sdpFmtpLine)) || (type === 'video/av1' && /profile=[1-9]/.test(sdpFmtpLine));
+  return WANTED_TYPES.has(type) && !otherProfile;
+}
+
+/** Offers the codecs that are of use here, `first` before the others. False: the browser cannot. */
+export function preferCodecs(transceiver: RTCRtpTransceiver, kind: TrackKind, first?: VideoCodec): boolean {
   if (typeof transceiver.setCodecPreferences !== 'function') return false;
-  const known = RTCRtpSender.getCapabilities?.('video')?.codecs ?? [];
-  const chosen = known.filter(({ mimeType }) => mimeType.toLowerCase() === `video/${codec}`);
-  if (chosen.length === 0) return false;
+  const sends = transceiver.direction === 'sendonly';
+  const capabilities = sends ? RTCRtpSender.getCapabilities?.(kind) : RTCRtpReceiver.getCapabilities?.(kind);
+  const known = (capabilities?.codecs ?? []).filter(isWanted);
+  const chosen = known.filter(({ mimeType }) => first !== undefined && mimeType.toLowerCase() === `video/${first}`);
+  if (known.length === 0 || (first !== undefined && chosen.length === 0)) return false;
   try {
     transceiver.setCodecPreferences([...chosen, ...known.filter((it) => !chosen.includes(it))]);
     return true;

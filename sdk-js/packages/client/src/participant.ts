@@ -1,6 +1,5 @@
 /** Somebody in the room. */
-import type { Participant as WireParticipant } from './generated/Participant';
-import type { Permissions } from './generated/Permissions';
+import type { Participant as WireParticipant, Permissions } from './generated/protocol';
 import type { TrackPublication } from './publication';
 import { ConnectionQuality } from './types';
 import type { TrackSource } from './types';

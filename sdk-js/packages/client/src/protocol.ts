@@ -1,14 +1,10 @@
 /** Names for the parts of the generated wire types that the SDK speaks of. */
-import type { ClientMessage } from './generated/ClientMessage';
-import type { ServerMessage } from './generated/ServerMessage';
+import type { Request, ServerMessage } from './generated/protocol';
 
-/** The protocol version that this SDK speaks. */
-export const PROTOCOL_VERSION = 1;
-
-type WithoutKey<T, K extends PropertyKey> = T extends unknown ? Omit<T, K> : never;
+export { PROTOCOL_VERSION } from './generated/protocol';
+export type { Request } from './generated/protocol';
 
 /** What can be asked. */
-export type Request = WithoutKey<ClientMessage, 'id'>;
 export type RequestType = Request['type'];
 export type RequestOf<T extends RequestType> = Extract<Request, { type: T }>;
 
@@ -41,17 +37,20 @@ export interface Replies {
   leave: ReplyOf<'ok'>;
 }
 
-/** The WebSocket address for a server's address: `https` becomes `wss`; the token rides in the query. */
-export function signalUrl(server: string, token: string): string {
+/** How a WebSocket is let in: by a token, or, to be resumed, by the session's id; the secret follows in `resume`. */
+export type Admission = { access_token: string } | { session: string };
+
+/** The WebSocket address for a server's address: `https` becomes `wss`; the admission rides in the query. */
+export function signalUrl(server: string, admission: Admission): string {
   const url = new URL(server);
   if (url.protocol === 'http:') url.protocol = 'ws:';
   if (url.protocol === 'https:') url.protocol = 'wss:';
   url.pathname = `${url.pathname.replace(/\/+$/, '')}/v1/rtc`;
-  url.searchParams.set('access_token', token);
+  for (const [key, value] of Object.entries(admission)) url.searchParams.set(key, String(value));
   return url.href;
 }
 
 /** The same endpoint over HTTP, to learn why a WebSocket was refused; browsers do not tell. */
-export function probeUrl(server: string, token: string): string {
-  return signalUrl(server, token).replace(/^ws/, 'http');
+export function probeUrl(server: string, admission: Admission): string {
+  return signalUrl(server, admission).replace(/^ws/, 'http');
 }

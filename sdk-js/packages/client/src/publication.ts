@@ -1,5 +1,5 @@
 /** A participant's publication of a track, whether or not the track itself is here. */
-import type { Track as WireTrack } from './generated/Track';
+import type { Track as WireTrack } from './generated/protocol';
 import type { LocalTrack } from './local-track';
 import type { RemoteTrack } from './remote-track';
 import type { Track } from './track';

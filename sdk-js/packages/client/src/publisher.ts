@@ -1,7 +1,7 @@
 /** Puts local tracks on the m-lines that wait for them. */
 import { applyLayers, cameraLayers, singleLayer } from './encodings';
 import { PublishError } from './errors';
-import type { PublishTrack } from './generated/PublishTrack';
+import type { PublishTrack } from './generated/protocol';
 import type { LocalTrack } from './local-track';
 import type { MediaTransport } from './media-transport';
 import { publishableCodec } from './negotiation';

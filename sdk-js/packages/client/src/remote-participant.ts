@@ -1,5 +1,5 @@
 /** Somebody else in the room. */
-import type { Participant as WireParticipant } from './generated/Participant';
+import type { Participant as WireParticipant } from './generated/protocol';
 import { Participant } from './participant';
 import type { RemoteTrackPublication } from './publication';
 import type { RemoteAudioTrack } from './remote-track';

@@ -4,8 +4,7 @@
  */
 import type EventEmitter from 'eventemitter3';
 import type { RoomEvents } from './events';
-import type { Participant as WireParticipant } from './generated/Participant';
-import type { Track as WireTrack } from './generated/Track';
+import type { Participant as WireParticipant, Track as WireTrack } from './generated/protocol';
 import type { Participant } from './participant';
 import { RemoteTrackPublication } from './publication';
 import type { Subscriber } from './publication';

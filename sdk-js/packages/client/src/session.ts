@@ -7,9 +7,7 @@ import { abortable, sleep } from './async';
 import { DataChannels } from './data-channels';
 import type { EnvelopeHandler } from './data-channels';
 import { ConnectionError, RequestError } from './errors';
-import type { Joined } from './generated/Joined';
-import type { PublishTrack } from './generated/PublishTrack';
-import type { Resumed } from './generated/Resumed';
+import type { Joined, PublishTrack, Resumed } from './generated/protocol';
 import { log } from './log';
 import { MediaTransport } from './media-transport';
 import type { RoomConnectOptions, RoomOptions } from './options';
@@ -94,7 +92,6 @@ export class Session extends EventEmitter<SessionEvents> {
   /** Begins to hand on events. */
   start(): void {
     this.signal.on('event', (event) => {
-      if (event.type === 'token') this.signal.setToken(event.token);
       if (event.type === 'connection' && event.state === 'interrupted') this.restartIce('the server hears nothing');
       this.emit('event', event);
     });

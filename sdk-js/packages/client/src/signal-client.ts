@@ -8,8 +8,8 @@ import EventEmitter from 'eventemitter3';
 import { ConnectionError, RequestError } from './errors';
 import { log } from './log';
 import { PROTOCOL_VERSION, probeUrl, signalUrl } from './protocol';
-import type { EventMessage, Replies, ReplyMessage, ReplyOf, Request, RequestOf, RequestType } from './protocol';
-import type { Resumed } from './generated/Resumed';
+import type { Admission, EventMessage, Replies, ReplyMessage, ReplyOf, Request, RequestOf, RequestType } from './protocol';
+import type { Resumed } from './generated/protocol';
 import { DefaultReconnectPolicy } from './reconnect-policy';
 import type { ReconnectPolicy } from './reconnect-policy';
 import { abortError, sleep, sleepUnlessOnline } from './async';
@@ -75,7 +75,7 @@ export class SignalClient extends EventEmitter<SignalEvents> {
 
   constructor(
     private readonly server: string,
-    private token: string,
+    private readonly token: string,
     private readonly options: SignalClientOptions = {},
   ) {
     super();
@@ -85,11 +85,6 @@ export class SignalClient extends EventEmitter<SignalEvents> {
   /** Whether requests leave at once. */
   get isOpen(): boolean {
     return this.phase.name === 'open';
-  }
-
-  /** A fresh token, for later resumes. */
-  setToken(token: string): void {
-    this.token = token;
   }
 
   /** Begins to open the WebSocket, so that this and the making of the offer go side by side. */
@@ -151,9 +146,14 @@ export class SignalClient extends EventEmitter<SignalEvents> {
     if (this.phase.name === 'open') this.suspend(this.phase.socket, why);
   }
 
+  /** A resume needs no token: it may have expired. */
+  private get admission(): Admission {
+    return this.session ? { session: this.session.id } : { access_token: this.token };
+  }
+
   private async openSocket(): Promise<WebSocket> {
     const make = this.options.webSocketFactory ?? ((url: string) => new WebSocket(url));
-    const socket = make(signalUrl(this.server, this.token));
+    const socket = make(signalUrl(this.server, this.admission));
     this.phase = { name: 'opening', socket };
     await new Promise<void>((resolve, reject) => {
       const abort = (): void => reject(abortError(this.lifetime.signal));
@@ -172,7 +172,7 @@ export class SignalClient extends EventEmitter<SignalEvents> {
   private async explain(error: unknown): Promise<unknown> {
     if (typeof fetch !== 'function' || this.options.webSocketFactory) return error;
     try {
-      const response = await fetch(probeUrl(this.server, this.token), { signal: AbortSignal.timeout(3000), cache: 'no-store' });
+      const response = await fetch(probeUrl(this.server, this.admission), { signal: AbortSignal.timeout(3000), cache: 'no-store' });
       if (response.status !== 401 && response.status !== 403) return error;
       const body = (await response.json().catch(() => ({}))) as { code?: string; message?: string };
       const options = { retryable: false, ...(body.code ? { code: body.code } : {}) };

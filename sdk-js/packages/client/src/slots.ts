@@ -5,7 +5,7 @@
  * that the acknowledgement goes between the two; what a snapshot does not name is empty; a line whose track did not change is
  * not touched.
  */
-import type { Slot } from './generated/Slot';
+import type { Slot } from './generated/protocol';
 import type { TrackKind } from './types';
 
 /** A track on an m-line. */

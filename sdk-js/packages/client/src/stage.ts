@@ -5,7 +5,7 @@
  */
 import type EventEmitter from 'eventemitter3';
 import type { RoomEvents } from './events';
-import type { Slot } from './generated/Slot';
+import type { Slot } from './generated/protocol';
 import type { MediaTransport } from './media-transport';
 import type { RemoteTrackPublication } from './publication';
 import type { RemoteParticipant } from './remote-participant';

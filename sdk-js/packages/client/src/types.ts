@@ -2,8 +2,7 @@
  * The vocabulary of the SDK: constants that applications compare with. Each is a plain object with a type of the same
  * name, so that strings from JSON fit and bundlers can drop what is not used.
  */
-import type { LeaveReason } from './generated/LeaveReason';
-import type { TrackSource as WireSource } from './generated/TrackSource';
+import type { LeaveReason, TrackSource as WireSource } from './generated/protocol';
 
 /** Where a track comes from; the values are those of the wire. */
 export const TrackSource = {

@@ -1,0 +1,97 @@
+//! The H264 payload format: which NAL units a packet starts (RFC 6184 sections 5.4 to 5.8).
+
+const IDR: u8 = 5;
+const SPS: u8 = 7;
+const STAP_A: u8 = 24;
+const FU_A: u8 = 28;
+
+/// What a forwarder must know of a packet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct H264Descriptor {
+    /// A sequence parameter set starts here. Encoders of both browsers send one before every IDR picture.
+    pub sps: bool,
+    /// The first slice of an IDR picture starts here.
+    pub idr: bool,
+}
+
+impl H264Descriptor {
+    /// Reads a payload; `None` if it is empty. A unit that is cut short ends the reading.
+    pub fn parse(payload: &[u8]) -> Option<Self> {
+        let mut descriptor = Self::default();
+        match payload.first()? & 0x1f {
+            STAP_A => {
+                let mut rest = &payload[1..];
+                while let Some((unit, after)) = split_unit(rest) {
+                    descriptor.note(unit);
+                    rest = after;
+                }
+            }
+            FU_A => descriptor.note_fragment(&payload[1..]),
+            _ => descriptor.note(payload),
+        }
+        Some(descriptor)
+    }
+
+    /// Whether a decoder can start here.
+    pub const fn is_keyframe_start(self) -> bool {
+        self.sps || self.idr
+    }
+
+    fn note(&mut self, unit: &[u8]) {
+        let Some((&header, slice)) = unit.split_first() else { return };
+        self.note_start(header & 0x1f, slice);
+    }
+
+    fn note_fragment(&mut self, fragment: &[u8]) {
+        let Some((&header, slice)) = fragment.split_first() else { return };
+        if header & 0x80 != 0 {
+            self.note_start(header & 0x1f, slice);
+        }
+    }
+
+    fn note_start(&mut self, kind: u8, slice: &[u8]) {
+        self.sps |= kind == SPS;
+        // first_mb_in_slice is Exp-Golomb coded: 0, the picture's first slice, is a single one bit.
+        self.idr |= kind == IDR && slice.first().is_some_and(|byte| byte & 0x80 != 0);
+    }
+}
+
+/// Takes one unit with its 16-bit size from an aggregation packet.
+fn split_unit(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (size, rest) = bytes.split_first_chunk()?;
+    rest.split_at_checked(usize::from(u16::from_be_bytes(*size)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn starts(payload: &[u8]) -> bool {
+        H264Descriptor::parse(payload).is_some_and(H264Descriptor::is_keyframe_start)
+    }
+
+    #[test]
+    fn single_units() {
+        assert!(starts(&[0x67, 0x42]), "SPS");
+        assert!(starts(&[0x65, 0x88]), "IDR");
+        assert!(!starts(&[0x65, 0x40]), "a later slice of an IDR picture");
+        assert!(!starts(&[0x68, 0xce]), "PPS");
+        assert!(!starts(&[0x41, 0x9a]), "another picture");
+        assert!(!starts(&[0x65]), "an IDR slice without data");
+    }
+
+    #[test]
+    fn aggregates_are_searched() {
+        assert!(starts(&[0x78, 0, 2, 0x68, 0xce, 0, 2, 0x65, 0x88]), "PPS, IDR");
+        assert!(!starts(&[0x78, 0, 2, 0x68, 0xce, 0, 9, 0x65, 0x88]), "the second unit is cut short");
+        assert!(!starts(&[0x78, 0, 0, 0, 0]), "empty units");
+    }
+
+    #[test]
+    fn only_the_first_fragment_starts() {
+        assert!(starts(&[0x7c, 0x85, 0x88]));
+        assert!(!starts(&[0x7c, 0x05, 0x88]));
+        assert!(!starts(&[0x7c, 0x81, 0x9a]));
+        assert!(!starts(&[0x7c]));
+    }
+}

@@ -1,0 +1,120 @@
+//! Why an offer is refused. Every variant has a stable code, which signalling hands to clients as it is.
+
+use crate::id::Mid;
+
+/// Why an offer cannot be answered.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum NegotiationError {
+    /// Not SDP, or not what WebRTC makes of it.
+    #[error("the offer cannot be read: {0}")]
+    Malformed(String),
+    /// More bytes than [`OfferLimits::max_bytes`](super::OfferLimits::max_bytes).
+    #[error("the offer has {bytes} bytes, more than {limit}")]
+    TooLarge { bytes: usize, limit: usize },
+    /// More m-lines than [`OfferLimits::max_media`](super::OfferLimits::max_media).
+    #[error("the offer has {media} m-lines, more than {limit}")]
+    TooManyMedia { media: usize, limit: usize },
+    /// More encodings or SSRCs on one m-line than any browser has.
+    #[error("m-line {0} has too many encodings or SSRCs")]
+    TooManyStreams(Mid),
+    /// No m-line is live.
+    #[error("the offer has no m-line that is not stopped")]
+    NoMedia,
+    /// An m-line of a kind or protocol that cannot even be refused in an answer.
+    #[error("m-lines of the form {0} are not supported")]
+    UnsupportedMedia(String),
+    /// Every m-line would be refused.
+    #[error("no codec of the offer is supported")]
+    NothingInCommon,
+    /// One transport carries everything (RFC 9143).
+    #[error("all m-lines must be in one BUNDLE group")]
+    NoBundle,
+    /// RTP and RTCP share a port (RFC 5761).
+    #[error("a=rtcp-mux is missing")]
+    NoRtcpMux,
+    /// No ICE user fragment or password.
+    #[error("a=ice-ufrag or a=ice-pwd is missing")]
+    NoIce,
+    /// The server is a lite agent, which needs a full one as its peer (RFC 8445 section 2.5).
+    #[error("the offer is of an ICE-lite agent, and so is the server")]
+    IceLite,
+    /// No DTLS fingerprint.
+    #[error("a=fingerprint is missing")]
+    NoFingerprint,
+    /// Fingerprints, but none with SHA-256.
+    #[error("no a=fingerprint has the hash function sha-256")]
+    FingerprintHash,
+    /// A later offer has another certificate than the first.
+    #[error("the DTLS fingerprint changed within the session")]
+    FingerprintChanged,
+    /// The client must open the DTLS connection (RFC 8842).
+    #[error("a=setup must be actpass or active")]
+    SetupPassive,
+    /// A live m-line has no MID.
+    #[error("m-line number {0} has no a=mid")]
+    MidMissing(usize),
+    /// Two m-lines have the same MID.
+    #[error("two m-lines have the mid {0}")]
+    MidDuplicate(Mid),
+    /// A later offer dropped, reordered or changed m-lines (RFC 3264 section 8).
+    #[error("m-line number {0} is not the one of the previous offer")]
+    MediaOrder(usize),
+    /// The offer says two things that exclude each other.
+    #[error("the offer contradicts itself: {0}")]
+    Contradiction(String),
+}
+
+impl NegotiationError {
+    /// The stable code.
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Malformed(_) => "sdp_malformed",
+            Self::TooLarge { .. } => "sdp_too_large",
+            Self::TooManyMedia { .. } => "sdp_too_many_media",
+            Self::TooManyStreams(_) => "sdp_too_many_streams",
+            Self::NoMedia => "sdp_no_media",
+            Self::UnsupportedMedia(_) => "sdp_unsupported_media",
+            Self::NothingInCommon => "sdp_nothing_in_common",
+            Self::NoBundle => "sdp_no_bundle",
+            Self::NoRtcpMux => "sdp_no_rtcp_mux",
+            Self::NoIce => "sdp_no_ice",
+            Self::IceLite => "sdp_ice_lite",
+            Self::NoFingerprint => "sdp_no_fingerprint",
+            Self::FingerprintHash => "sdp_fingerprint_hash",
+            Self::FingerprintChanged => "sdp_fingerprint_changed",
+            Self::SetupPassive => "sdp_setup_passive",
+            Self::MidMissing(_) => "sdp_mid_missing",
+            Self::MidDuplicate(_) => "sdp_mid_duplicate",
+            Self::MediaOrder(_) => "sdp_media_order",
+            Self::Contradiction(_) => "sdp_contradiction",
+        }
+    }
+
+    pub(super) fn malformed(what: impl std::fmt::Display) -> Self {
+        Self::Malformed(excerpt(&what.to_string()))
+    }
+
+    pub(super) fn contradiction(what: impl std::fmt::Display) -> Self {
+        Self::Contradiction(excerpt(&what.to_string()))
+    }
+}
+
+/// The beginning of a text of the peer's, for an error message that goes back to it.
+fn excerpt(text: &str) -> String {
+    const MAX_CHARS: usize = 120;
+    text.chars().filter(|char| !char.is_control()).take(MAX_CHARS).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_do_not_carry_whole_offers() {
+        let NegotiationError::Malformed(text) = NegotiationError::malformed("é\r\n".repeat(10_000)) else {
+            unreachable!()
+        };
+        assert_eq!(text, "é".repeat(120));
+    }
+}

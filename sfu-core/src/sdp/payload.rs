@@ -1,0 +1,213 @@
+//! The codecs of an m-line: `a=rtpmap`, `a=fmtp` and `a=rtcp-fb`, joined by payload type.
+
+use super::codec::Codec;
+use super::error::NegotiationError;
+use super::fmtp::{self, Parameters};
+use super::value::Feedback;
+
+/// A codec that both sides know, with the offer's numbers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NegotiatedCodec {
+    /// Which one.
+    pub codec: Codec,
+    /// Its payload type, 0 to 127.
+    pub payload_type: u8,
+    /// The payload type of its retransmissions (RFC 4588).
+    pub rtx: Option<u8>,
+    /// The feedback that may be sent for it.
+    pub feedback: Feedback,
+    /// The `a=fmtp` parameters, as the answer gives them.
+    pub fmtp: Option<String>,
+}
+
+/// What an m-line says of one payload type.
+#[derive(Debug, Clone, Default)]
+struct Format<'a> {
+    payload_type: u8,
+    rtpmap: Option<&'a str>,
+    fmtp: Option<&'a str>,
+    feedback: Feedback,
+}
+
+/// The formats of an m-line, while its attributes are read.
+#[derive(Debug)]
+pub(super) struct Formats<'a> {
+    /// In the order of the m-line. At most 128.
+    list: Vec<Format<'a>>,
+    /// `a=rtcp-fb:*`
+    wildcard: Feedback,
+}
+
+impl<'a> Formats<'a> {
+    /// The formats that the m-line itself lists.
+    pub(super) fn new(formats: &'a [String]) -> Result<Self, NegotiationError> {
+        let mut list: Vec<Format<'a>> = Vec::new();
+        for text in formats {
+            let payload_type =
+                payload_type(text).ok_or_else(|| NegotiationError::malformed(format!("format {text}")))?;
+            if list.iter().any(|format| format.payload_type == payload_type) {
+                return Err(NegotiationError::contradiction(format!("payload type {payload_type} is listed twice")));
+            }
+            list.push(Format { payload_type, ..Format::default() });
+        }
+        Ok(Self { list, wildcard: Feedback::default() })
+    }
+
+    /// The first payload type, which stands for the m-line when it is refused.
+    pub(super) fn first(&self) -> u8 {
+        self.list.first().map_or(0, |format| format.payload_type)
+    }
+
+    /// `a=rtpmap:{value}`
+    pub(super) fn note_rtpmap(&mut self, value: &'a str) -> Result<(), NegotiationError> {
+        self.note(value, |format| &mut format.rtpmap)
+    }
+
+    /// `a=fmtp:{value}`
+    pub(super) fn note_fmtp(&mut self, value: &'a str) -> Result<(), NegotiationError> {
+        self.note(value, |format| &mut format.fmtp)
+    }
+
+    /// `a=rtcp-fb:{value}`
+    pub(super) fn note_feedback(&mut self, value: &'a str) -> Result<(), NegotiationError> {
+        let Some((number, what)) = value.split_once(' ') else { return Ok(()) };
+        if number == "*" {
+            self.wildcard.note(what);
+        } else if let Some(format) = self.find(number)? {
+            format.feedback.note(what);
+        }
+        Ok(())
+    }
+
+    /// A payload type has one rtpmap and one fmtp; attributes of payload types that the m-line does not list are ignored.
+    fn note(
+        &mut self,
+        value: &'a str,
+        field: impl for<'f> Fn(&'f mut Format<'a>) -> &'f mut Option<&'a str>,
+    ) -> Result<(), NegotiationError> {
+        let (number, what) = value.split_once(' ').unwrap_or((value, ""));
+        let Some(format) = self.find(number)? else { return Ok(()) };
+        match *field(format) {
+            Some(said) if said != what.trim() => {
+                Err(NegotiationError::contradiction(format!("payload type {number} is described twice")))
+            }
+            _ => {
+                *field(format) = Some(what.trim());
+                Ok(())
+            }
+        }
+    }
+
+    fn find(&mut self, number: &str) -> Result<Option<&mut Format<'a>>, NegotiationError> {
+        let payload_type =
+            payload_type(number).ok_or_else(|| NegotiationError::malformed(format!("payload type {number}")))?;
+        Ok(self.list.iter_mut().find(|format| format.payload_type == payload_type))
+    }
+
+    /// The codecs that we know, in the offer's order, with their retransmissions.
+    pub(super) fn codecs(&self) -> Result<Vec<NegotiatedCodec>, NegotiationError> {
+        let mut codecs = Vec::new();
+        for format in &self.list {
+            let Some(codec) = format.codec() else { continue };
+            let fmtp = format.fmtp.map(echoed).transpose()?;
+            let feedback = format.feedback.or(self.wildcard);
+            codecs.push(NegotiatedCodec {
+                codec,
+                payload_type: format.payload_type,
+                rtx: self.rtx(format.payload_type),
+                feedback: if codec == Codec::Opus { feedback.for_audio() } else { feedback },
+                fmtp,
+            });
+        }
+        Ok(codecs)
+    }
+
+    /// The first payload type for retransmissions of this one.
+    fn rtx(&self, payload_type: u8) -> Option<u8> {
+        let of_this = |format: &&Format<'_>| {
+            format.rtpmap.is_some_and(fmtp::is_rtx)
+                && format.fmtp.and_then(|text| Parameters(text).apt()) == Some(payload_type)
+        };
+        self.list.iter().find(of_this).map(|format| format.payload_type)
+    }
+}
+
+impl Format<'_> {
+    fn codec(&self) -> Option<Codec> {
+        fmtp::codec(self.rtpmap?, Parameters(self.fmtp.unwrap_or_default()))
+    }
+}
+
+/// A payload type's number: seven bits (RFC 3550 section 5.1).
+fn payload_type(text: &str) -> Option<u8> {
+    text.parse().ok().filter(|number| *number < 128)
+}
+
+/// Parameters that go into the answer as they are.
+fn echoed(text: &str) -> Result<String, NegotiationError> {
+    let visible = text.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic());
+    visible.then(|| text.to_owned()).ok_or_else(|| NegotiationError::malformed("a=fmtp is not ASCII"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn formats(numbers: &[String]) -> Formats<'_> {
+        Formats::new(numbers).unwrap()
+    }
+
+    fn numbers(list: &str) -> Vec<String> {
+        list.split(' ').map(String::from).collect()
+    }
+
+    #[test]
+    fn retransmissions_belong_to_a_codec_that_is_known() {
+        let list = numbers("96 97 98 99");
+        let mut formats = formats(&list);
+        for rtpmap in ["96 red/90000", "97 rtx/90000", "98 VP8/90000", "99 rtx/90000"] {
+            formats.note_rtpmap(rtpmap).unwrap();
+        }
+        formats.note_fmtp("97 apt=96").unwrap();
+        formats.note_fmtp("99 apt=98").unwrap();
+        let codecs = formats.codecs().unwrap();
+        assert_eq!(codecs.len(), 1);
+        assert_eq!((codecs[0].payload_type, codecs[0].rtx), (98, Some(99)));
+    }
+
+    #[test]
+    fn one_payload_type_is_one_codec() {
+        let list = numbers("96");
+        let mut formats = formats(&list);
+        formats.note_rtpmap("96 VP8/90000").unwrap();
+        formats.note_rtpmap("96 VP8/90000").unwrap();
+        assert_eq!(formats.note_rtpmap("96 VP9/90000").unwrap_err().code(), "sdp_contradiction");
+        assert_eq!(formats.note_rtpmap("x VP9/90000").unwrap_err().code(), "sdp_malformed");
+        assert_eq!(formats.note_rtpmap("97 VP9/90000"), Ok(()));
+        assert_eq!(Formats::new(&numbers("96 96")).unwrap_err().code(), "sdp_contradiction");
+        assert_eq!(Formats::new(&numbers("128")).unwrap_err().code(), "sdp_malformed");
+    }
+
+    #[test]
+    fn audio_takes_no_picture_feedback() {
+        let list = numbers("111");
+        let mut formats = formats(&list);
+        formats.note_rtpmap("111 opus/48000/2").unwrap();
+        formats.note_fmtp("111 minptime=10;stereo=1;useinbandfec=1").unwrap();
+        formats.note_feedback("* nack").unwrap();
+        formats.note_feedback("111 nack pli").unwrap();
+        formats.note_feedback("111 transport-cc").unwrap();
+        let codec = formats.codecs().unwrap().remove(0);
+        assert_eq!(codec.feedback, Feedback { nack: true, transport_cc: true, ..Feedback::default() });
+        assert_eq!(codec.fmtp.as_deref(), Some("minptime=10;stereo=1;useinbandfec=1"));
+    }
+
+    #[test]
+    fn echoed_parameters_are_ascii() {
+        let list = numbers("96");
+        let mut formats = formats(&list);
+        formats.note_rtpmap("96 VP8/90000").unwrap();
+        formats.note_fmtp("96 x=\u{85}").unwrap();
+        assert_eq!(formats.codecs().unwrap_err().code(), "sdp_malformed");
+    }
+}

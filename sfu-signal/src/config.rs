@@ -1,0 +1,166 @@
+//! The part of the configuration that the control plane reads. `sfu-bin` embeds it in its schema.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::protocol::IceServer;
+
+/// The API key of dev mode.
+pub const DEV_KEY: &str = "devkey";
+/// The secret of [`DEV_KEY`]. Public by design: dev mode is for one's own machine.
+pub const DEV_SECRET: &str = "secret-for-development-only-do-not-use";
+
+/// The control plane's configuration.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct SignalConfig {
+    /// API keys: key id (the token's `iss`) to secret (at least 32 bytes). Several may live at once.
+    pub keys: Keys,
+    /// How rooms come and go.
+    pub rooms: RoomsConfig,
+    /// How WebSocket sessions live.
+    pub sessions: SessionsConfig,
+    /// What clients may ask for.
+    pub limits: Limits,
+    /// The HTTP listener.
+    pub http: HttpConfig,
+    /// STUN and TURN servers that clients are told to use. Empty: none, the server's own candidates are enough.
+    #[schemars(with = "Vec<serde_json::Map<String, serde_json::Value>>")]
+    pub ice_servers: Vec<IceServer>,
+    /// Dev mode: `GET /dev/token` mints tokens for everybody. Set by `serve --dev`, never by a file.
+    #[serde(skip)]
+    pub dev: bool,
+    /// Whether the listener speaks TLS. Set by the binary; it only decides the scheme of URLs in answers.
+    #[serde(skip)]
+    pub tls: bool,
+}
+
+/// API keys and their secrets.
+#[derive(Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(transparent)]
+pub struct Keys(pub BTreeMap<String, String>);
+
+impl std::fmt::Debug for Keys {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_set().entries(self.0.keys()).finish()
+    }
+}
+
+/// How rooms come and go.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct RoomsConfig {
+    /// A join creates the room that its token names. Otherwise only tokens with `roomCreate` do. Default: true.
+    pub auto_create: bool,
+    /// A room without participants closes after so long. Default: `5m`.
+    #[serde(with = "crate::duration")]
+    #[schemars(with = "String")]
+    pub empty_timeout: Duration,
+}
+
+impl Default for RoomsConfig {
+    fn default() -> Self {
+        Self { auto_create: true, empty_timeout: Duration::from_secs(300) }
+    }
+}
+
+/// How WebSocket sessions live.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct SessionsConfig {
+    /// A lost WebSocket may be resumed for so long; then the participant leaves. Default: `30s`.
+    #[serde(with = "crate::duration")]
+    #[schemars(with = "String")]
+    pub resume_grace: Duration,
+    /// `join` or `resume` must come so soon after the WebSocket opened. Default: `10s`.
+    #[serde(with = "crate::duration")]
+    #[schemars(with = "String")]
+    pub join_timeout: Duration,
+    /// The server sends WebSocket pings this often, and takes a connection for lost that was silent for three times
+    /// as long. Default: `10s`.
+    #[serde(with = "crate::duration")]
+    #[schemars(with = "String")]
+    pub ping_interval: Duration,
+    /// Events kept per session for a resume. A client that missed more gets a snapshot. Default: 256.
+    pub replay_events: usize,
+    /// Messages that may wait for a slow client. One that has more is disconnected, and may resume. Default: 512.
+    pub queue_messages: usize,
+}
+
+impl Default for SessionsConfig {
+    fn default() -> Self {
+        Self {
+            resume_grace: Duration::from_secs(30),
+            join_timeout: Duration::from_secs(10),
+            ping_interval: Duration::from_secs(10),
+            replay_events: 256,
+            queue_messages: 512,
+        }
+    }
+}
+
+/// What clients may ask for. Each limit has an error code of its own.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Limits {
+    /// Bytes of one WebSocket message. Default: 262144, enough for an offer with 64 m-lines.
+    pub message_bytes: usize,
+    /// Messages per second and WebSocket, with bursts of twice as many. Default: 50.
+    pub messages_per_second: u32,
+    /// Participants of one room. Default: 1000.
+    pub participants_per_room: usize,
+    /// Tracks that one participant may publish. Default: 16.
+    pub tracks_per_participant: usize,
+    /// M-lines of one offer. Default: 64.
+    pub media_per_offer: usize,
+    /// Bytes of an SDP offer. Default: 200000.
+    pub sdp_bytes: usize,
+    /// Bytes of an HTTP body. Default: 262144.
+    pub http_body_bytes: usize,
+    /// Bytes of a participant's metadata, and of its attributes together. Default: 16384.
+    pub metadata_bytes: usize,
+    /// Bytes of one message on a data channel; clients are told. Default: 65536.
+    pub data_message_bytes: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            message_bytes: 256 * 1024,
+            messages_per_second: 50,
+            participants_per_room: 1000,
+            tracks_per_participant: 16,
+            media_per_offer: 64,
+            sdp_bytes: 200_000,
+            http_body_bytes: 256 * 1024,
+            metadata_bytes: 16 * 1024,
+            data_message_bytes: 64 * 1024,
+        }
+    }
+}
+
+/// The HTTP listener.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct HttpConfig {
+    /// Origins of pages that may use the API, e.g. `https://meet.example.com`. Default: `*`, any page; tokens protect the
+    /// API, and there are no cookies.
+    pub allowed_origins: Vec<String>,
+}
+
+impl Default for HttpConfig {
+    fn default() -> Self {
+        Self { allowed_origins: vec!["*".to_owned()] }
+    }
+}
+
+impl SignalConfig {
+    /// The configuration of `serve --dev`: the development key, and the token endpoint.
+    pub fn development() -> Self {
+        let keys = Keys(BTreeMap::from([(DEV_KEY.to_owned(), DEV_SECRET.to_owned())]));
+        Self { keys, dev: true, ..Self::default() }
+    }
+}

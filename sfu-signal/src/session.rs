@@ -1,0 +1,202 @@
+//! One participant's signalling session: the events it was told, and the WebSocket that they go to, if there is one.
+//!
+//! Events are numbered from 1 without gaps, and the last of them are kept, so that a resume brings exactly what was
+//! missed. A session outlives its WebSocket by the grace period. Every queue is bounded: a client that does not read is
+//! disconnected, and may resume.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+use axum::extract::ws::Utf8Bytes;
+use rand::Rng;
+use sfu_core::id::SessionId;
+use tokio::sync::{mpsc, watch};
+
+/// What goes to a WebSocket.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Outgoing {
+    Text(Utf8Bytes),
+    Close { code: u16, reason: &'static str },
+}
+
+/// Close codes (RFC 6455 section 7.4.1).
+pub(crate) const CLOSE_NORMAL: u16 = 1000;
+pub(crate) const CLOSE_POLICY: u16 = 1008;
+pub(crate) const CLOSE_TOO_BIG: u16 = 1009;
+pub(crate) const CLOSE_GOING_AWAY: u16 = 1001;
+
+/// The server's end of one WebSocket's outgoing queue.
+#[derive(Debug, Clone)]
+pub(crate) struct Link {
+    id: u64,
+    queue: mpsc::Sender<Outgoing>,
+    cut: Arc<watch::Sender<bool>>,
+}
+
+impl Link {
+    pub(crate) fn new(capacity: usize) -> (Self, mpsc::Receiver<Outgoing>) {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        let (queue, receiver) = mpsc::channel(capacity.max(1));
+        let id = NEXT.fetch_add(1, Ordering::Relaxed);
+        (Self { id, queue, cut: Arc::new(watch::Sender::new(false)) }, receiver)
+    }
+
+    pub(crate) const fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// Queues a message. False: the queue is full, or the WebSocket gone.
+    pub(crate) fn send(&self, text: impl Into<Utf8Bytes>) -> bool {
+        self.queue.try_send(Outgoing::Text(text.into())).is_ok()
+    }
+
+    /// Closes the WebSocket after what is queued, or at once where nothing more can be queued.
+    pub(crate) fn close(&self, code: u16, reason: &'static str) {
+        if self.queue.try_send(Outgoing::Close { code, reason }).is_err() {
+            self.cut();
+        }
+    }
+
+    /// Ends the WebSocket at once.
+    pub(crate) fn cut(&self) {
+        self.cut.send_replace(true);
+    }
+
+    /// Resolves when the WebSocket is to end at once.
+    pub(crate) async fn when_cut(&self) {
+        // The sender lives in `self`, so that waiting cannot fail.
+        let _ = self.cut.subscribe().wait_for(|cut| *cut).await;
+    }
+}
+
+/// The secret that a resume shows. Compared in constant time, and never printed.
+pub(crate) struct Secret([u8; 32]);
+
+impl Secret {
+    fn random(rng: &mut impl Rng) -> Self {
+        let mut bits = [0; 32];
+        rng.fill_bytes(&mut bits);
+        Self(bits)
+    }
+
+    pub(crate) fn expose(&self) -> String {
+        self.0.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    pub(crate) fn matches(&self, shown: &str) -> bool {
+        let wanted = self.expose();
+        let differing = wanted.bytes().zip(shown.bytes()).fold(0, |bits, (a, b)| bits | (a ^ b));
+        shown.len() == wanted.len() && std::hint::black_box(differing) == 0
+    }
+}
+
+/// What became of an event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Delivery {
+    /// Queued, or kept for a resume.
+    Kept,
+    /// The client does not read: its WebSocket was cut.
+    Slow,
+}
+
+/// One session.
+pub(crate) struct Session {
+    id: SessionId,
+    secret: Secret,
+    seq: u64,
+    replay: VecDeque<Arc<str>>,
+    replay_limit: usize,
+    link: Option<Link>,
+    lost_at: Option<Instant>,
+}
+
+impl Session {
+    pub(crate) fn new(replay_limit: usize, rng: &mut impl Rng) -> Self {
+        Self {
+            id: SessionId::random(rng),
+            secret: Secret::random(rng),
+            seq: 0,
+            replay: VecDeque::new(),
+            replay_limit,
+            link: None,
+            lost_at: None,
+        }
+    }
+
+    pub(crate) const fn id(&self) -> SessionId {
+        self.id
+    }
+
+    pub(crate) const fn secret(&self) -> &Secret {
+        &self.secret
+    }
+
+    pub(crate) const fn seq(&self) -> u64 {
+        self.seq
+    }
+
+    pub(crate) const fn link(&self) -> Option<&Link> {
+        self.link.as_ref()
+    }
+
+    /// When the WebSocket was lost; `None` while there is one.
+    pub(crate) const fn lost_at(&self) -> Option<Instant> {
+        self.lost_at
+    }
+
+    /// Events go to `link` from now on; an older WebSocket is closed.
+    pub(crate) fn attach(&mut self, link: Link) {
+        self.lost_at = None;
+        if let Some(old) = self.link.replace(link) {
+            old.close(CLOSE_POLICY, "the session was resumed elsewhere");
+        }
+    }
+
+    /// The WebSocket with this id ended. False: it was not this session's any more.
+    pub(crate) fn detach(&mut self, link: u64, now: Instant) -> bool {
+        let current = self.link.as_ref().is_some_and(|current| current.id == link);
+        if current {
+            self.link = None;
+            self.lost_at = Some(now);
+        }
+        current
+    }
+
+    /// Numbers an event, `{"type":...}`, keeps it and sends it.
+    pub(crate) fn emit(&mut self, event: &Arc<str>, now: Instant) -> Delivery {
+        self.seq += 1;
+        if self.replay.len() >= self.replay_limit {
+            self.replay.pop_front();
+        }
+        if self.replay_limit > 0 {
+            self.replay.push_back(event.clone());
+        }
+        let sent = self.link.as_ref().is_none_or(|link| link.send(numbered(self.seq, event)));
+        if sent {
+            return Delivery::Kept;
+        }
+        if let Some(link) = self.link.take() {
+            link.cut();
+        }
+        self.lost_at = Some(now);
+        Delivery::Slow
+    }
+
+    /// The events after `last_seq`, or `None` where they are no longer all known.
+    pub(crate) fn missed(&self, last_seq: u64) -> Option<Vec<String>> {
+        let count = usize::try_from(self.seq.checked_sub(last_seq)?).ok()?;
+        let first = self.replay.len().checked_sub(count)?;
+        let events = self.replay.iter().skip(first).zip(last_seq + 1..);
+        Some(events.map(|(event, seq)| numbered(seq, event)).collect())
+    }
+}
+
+fn numbered(seq: u64, event: &str) -> String {
+    // The event is an object with at least its `type`: the number becomes its first member.
+    format!("{{\"seq\":{seq},{}", &event[1..])
+}
+
+#[cfg(test)]
+mod tests;
