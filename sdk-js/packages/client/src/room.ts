@@ -462,7 +462,7 @@ export class Room extends EventEmitter<RoomEvents> {
 
   private sidOf(identity: string): string {
     const participant = this.roster.participants.get(identity);
-    if (!participant) throw new RequestError({ code: 'no_such_participant' as never, message: `nobody is ${identity}`, retryable: false });
+    if (!participant) throw new RequestError({ code: 'not_found', message: `nobody is ${identity}`, retryable: false });
     return participant.sid;
   }
 

@@ -1,9 +1,10 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { ConnectionError, RequestError } from './errors';
+import type { RequestOf } from './protocol';
 import { SignalClient } from './signal-client';
 import { FakeServer, joined } from './testing/fake-socket';
 
-const JOIN = { type: 'join', protocol: 1, offer: '', slots: [], publish: [], autoSubscribe: true } as const;
+const JOIN: RequestOf<'join'> = { type: 'join', protocol: 1, offer: '', slots: [], publish: [], autoSubscribe: true };
 const POLICY = { nextDelay: ({ attempt }: { attempt: number }) => (attempt < 4 ? 10 : null) };
 
 describe('SignalClient', () => {
@@ -12,12 +13,14 @@ describe('SignalClient', () => {
 
   beforeEach(() => {
     vi.useFakeTimers();
+    vi.stubGlobal('fetch', undefined);
     server = new FakeServer();
     client = new SignalClient('https://sfu.test/base/', 'a token', { webSocketFactory: server.factory, reconnectPolicy: POLICY });
   });
   afterEach(() => {
     client.close();
     vi.useRealTimers();
+    vi.unstubAllGlobals();
   });
 
   async function join(): Promise<void> {
@@ -150,6 +153,16 @@ describe('SignalClient', () => {
     other.close();
     expect(await closed).toBeInstanceOf(ConnectionError);
     expect(await closed).toMatchObject({ reason: 'cancelled' });
+  });
+
+  it('learns from HTTP why a WebSocket was refused', async () => {
+    server.reachable = false;
+    const asked = vi.fn(async () => new Response('{"code":"token_expired","message":"too late"}', { status: 401 }));
+    vi.stubGlobal('fetch', asked);
+    const failed = client.join(JOIN).catch((error: unknown) => error);
+    await vi.advanceTimersByTimeAsync(5);
+    expect(await failed).toMatchObject({ reason: 'notAllowed', code: 'token_expired', retryable: false });
+    expect(asked.mock.calls[0]).toMatchObject(['https://sfu.test/base/v1/rtc?access_token=a+token', {}]);
   });
 
   it('survives garbage', async () => {

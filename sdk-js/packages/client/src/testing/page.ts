@@ -27,6 +27,7 @@ export class FakeElement {
 }
 
 export function stubPage(): void {
+  vi.stubGlobal('fetch', undefined);
   vi.stubGlobal('MediaStream', FakeStream);
   vi.stubGlobal('document', { createElement: (tag: string) => new FakeElement(tag) });
   const getUserMedia = async (constraints: MediaStreamConstraints): Promise<FakeStream> =>
