@@ -71,8 +71,8 @@ pub enum SlotRole {
 pub struct Negotiation {
     /// The parsed offer.
     pub offer: Box<Offer>,
-    /// The whole slot layout, in the order of slot indexes. A later layout only appends. Empty: video and audio
-    /// `recvonly` m-lines are paired in their order, what is left over is lone (WHEP).
+    /// The whole slot layout, in the order of slot indexes. A later layout only appends. Empty in the first offer: the
+    /// `recvonly` audio and video m-lines are paired in their order (WHEP); empty later: as it is.
     pub slots: Vec<SlotLines>,
 }
 
@@ -159,6 +159,11 @@ impl Event {
             | Self::Stats { participant, .. } => *participant,
         }
     }
+
+    /// Whether a command waits for it.
+    pub const fn is_reply(&self) -> bool {
+        matches!(self, Self::Negotiated { .. } | Self::Published { .. } | Self::Stats { .. })
+    }
 }
 
 /// The state of a participant's transport.
@@ -219,7 +224,7 @@ pub enum ControlError {
     Negotiation(#[from] NegotiationError),
     /// The slot layout does not fit the offer.
     #[error("slot layout: {0}")]
-    SlotLayout(&'static str),
+    SlotLayout(String),
     /// No `sendonly` or `sendrecv` m-line with that MID was negotiated, or another track uses it.
     #[error("no free m-line with mid {0} that sends")]
     NoSuchMid(Mid),

@@ -189,7 +189,7 @@ mod tests {
 
     #[test]
     fn ids_of_another_kind_are_refused() {
-        let room = RoomId::from_bytes([7; 12]).to_string();
+        let room = RoomId::from_bytes([0xab; 12]).to_string();
         assert!(room.parse::<ParticipantId>().is_err());
         assert!(room.to_uppercase().parse::<RoomId>().is_err());
         assert!(room[..room.len() - 1].parse::<RoomId>().is_err());

@@ -2,7 +2,7 @@
 
 use sfu_core::control::{Negotiation, SlotLines};
 use sfu_core::id::Mid;
-use sfu_core::sdp::{NegotiationError, Offer};
+use sfu_core::sdp::{NegotiationError, Offer, OfferLimits};
 
 use crate::config::Limits;
 use crate::error::{ErrorCode, SignalError};
@@ -11,24 +11,23 @@ use crate::protocol::{SlotLayout, SlotRole};
 /// Reads an offer and the slot layout that belongs to it.
 pub(crate) fn negotiation(offer: &str, slots: &[SlotLayout], limits: &Limits) -> Result<Negotiation, SignalError> {
     let offer = parse_offer(offer, limits)?;
-    let slots = slots.iter().map(slot_lines).collect::<Result<Vec<_>, _>>()?;
     if slots.len() > limits.media_per_offer.min(usize::from(u8::MAX)) {
         return Err(SignalError::new(ErrorCode::SlotLayout, "more slots than an offer may have m-lines"));
     }
+    let slots = slots.iter().map(slot_lines).collect::<Result<Vec<_>, _>>()?;
     Ok(Negotiation { offer: Box::new(offer), slots })
 }
 
 /// Reads an offer.
 pub(crate) fn parse_offer(text: &str, limits: &Limits) -> Result<Offer, SignalError> {
-    if text.len() > limits.sdp_bytes {
-        return Err(ErrorCode::SdpTooLarge.into());
-    }
-    Ok(Offer {})
+    let limits = OfferLimits { max_bytes: limits.sdp_bytes, max_media: limits.media_per_offer };
+    Offer::parse(text, &limits).map_err(|error| refused(&error))
 }
 
 /// The error of an offer that cannot be answered.
 pub(crate) fn refused(error: &NegotiationError) -> SignalError {
-    SignalError::new(ErrorCode::SdpMalformed, error.to_string())
+    let code = error.code().parse().unwrap_or(ErrorCode::SdpMalformed);
+    SignalError::new(code, error.to_string())
 }
 
 fn slot_lines(layout: &SlotLayout) -> Result<SlotLines, SignalError> {

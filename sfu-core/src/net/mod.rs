@@ -1,1 +1,31 @@
-//! (skeleton) net
+//! The one place with sockets and threads: it drives the sans-IO [`Core`](crate::Core).
+//!
+//! One thread per worker owns an [`Engine`], a UDP socket and its share of the TCP connections; a room lives on one
+//! worker, so nothing per packet crosses a thread. The control plane reaches a worker by a bounded mailbox
+//! ([`WorkerHandle::send`]) and hears of it by a bounded channel; neither can stall media.
+//!
+//! - `worker`: the loop. `workers`: starting, addressing and stopping them.
+//! - `udp`: the socket; `udp_linux` with `sys` is the fast path, `udp_portable` runs everywhere.
+//! - `tcp`: the ICE-TCP listener; `connections`: what a worker does with its connections; `framing`: RFC 4571.
+
+mod connections;
+mod counters;
+mod engine;
+mod framing;
+#[cfg(target_os = "linux")]
+mod sys;
+mod tcp;
+#[cfg(test)]
+mod tests;
+mod udp;
+#[cfg(target_os = "linux")]
+mod udp_linux;
+mod udp_portable;
+mod worker;
+mod workers;
+
+pub use counters::{NetCounters, Snapshot};
+pub use engine::Engine;
+pub use tcp::Route;
+pub use udp::{Buffers, UdpMode};
+pub use workers::{Busy, MAX_WORKERS, NetConfig, Sockets, WorkerHandle, Workers, available_workers};

@@ -1,1 +1,35 @@
-//! (skeleton) router
+//! Rooms: whose packets go to whom, and as what.
+//!
+//! A packet goes `Member` (the publisher's receiving m-lines, [`receiver`]) → [`publication`] → every [`line`] that is
+//! subscribed to it (layer, [`munger`], history) → [`Outbox`]. Who is shown in which slot is decided by [`assignment`].
+//!
+//! The router works on plaintext: it knows neither SRTP nor paths, so that whole rooms are simulated in virtual time
+//! without a handshake. It owns no clock and draws numbers only from the RNG that it is given.
+
+pub mod assignment;
+pub mod feedback;
+pub mod keyframe;
+pub mod layout;
+pub mod line;
+pub mod member;
+pub mod munger;
+pub mod packet;
+pub mod publication;
+pub mod receiver;
+pub mod room;
+
+pub use layout::{LayoutError, PlannedLine};
+pub use packet::{MediaPacket, OutPacket, Outbox};
+pub use room::Room;
+
+/// A member's place in its room; used again after it left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct MemberIndex(pub u32);
+
+/// A publication's place in its room; used again after it ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct PublicationIndex(pub u32);
+
+/// Whose transport carries a member's packets: chosen by the owner of the transports, meaningless to the router.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct PeerIndex(pub u32);

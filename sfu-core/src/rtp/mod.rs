@@ -8,6 +8,7 @@
 //! Invariants: every parser takes any bytes without panicking, looks at each byte at most a few times, and never allocates.
 
 pub mod av1;
+pub mod dependency_descriptor;
 mod extension;
 pub mod h264;
 mod packet;
@@ -25,7 +26,7 @@ use crate::sdp::Codec;
 
 /// Whether this payload starts a keyframe from which a decoder can begin. Always true for audio.
 ///
-/// It looks at unencrypted payloads; with end-to-end encryption ask the dependency descriptor.
+/// It looks at unencrypted payloads; with end-to-end encryption ask the [dependency descriptor](dependency_descriptor).
 pub fn is_keyframe(codec: Codec, payload: &[u8]) -> bool {
     match codec {
         Codec::Opus => true,

@@ -87,14 +87,18 @@ impl<'a> RtpPacket<'a> {
 
     /// The elements of the header extension in their order. Ends early where an element is cut short.
     pub fn extensions(&self) -> Extensions<'a> {
+        let (profile, bytes) = self.raw_extensions();
+        Extensions::of(profile, bytes)
+    }
+
+    /// The header extension as it came: what is "defined by profile", and what follows its length. Zero and nothing if
+    /// there is none.
+    pub fn raw_extensions(&self) -> (u16, &'a [u8]) {
         if self.header[0] & 0x10 == 0 {
-            return Extensions { rest: &[], two_byte: false };
+            return (0, &[]);
         }
         let at = FIXED_HEADER + self.csrc_len();
-        let form = u16::from_be_bytes([self.header[at], self.header[at + 1]]);
-        let two_byte = form & 0xfff0 == 0x1000;
-        let known = two_byte || form == 0xbede;
-        Extensions { rest: if known { &self.header[at + 4..] } else { &[] }, two_byte }
+        (u16::from_be_bytes([self.header[at], self.header[at + 1]]), &self.header[at + 4..])
     }
 
     /// The first element with this id.
@@ -146,6 +150,13 @@ impl<'a> Iterator for Extensions<'a> {
 }
 
 impl<'a> Extensions<'a> {
+    /// The elements of a raw header extension; none if `profile` is of neither form.
+    pub const fn of(profile: u16, bytes: &'a [u8]) -> Self {
+        let two_byte = profile & 0xfff0 == 0x1000;
+        let known = two_byte || profile == 0xbede;
+        Self { rest: if known { bytes } else { &[] }, two_byte }
+    }
+
     fn element(&mut self) -> Option<(u8, &'a [u8])> {
         let padding = self.rest.iter().take_while(|&&byte| byte == 0).count();
         let element = &self.rest[padding..];

@@ -8,6 +8,7 @@ use std::fmt;
 use crate::id::{Mid, Rid, Ssrc};
 use crate::rtp::ExtensionMap;
 
+use super::codec::Codec;
 use super::ice::{Candidate, Fingerprint, IceCredentials};
 use super::payload::NegotiatedCodec;
 use super::section::MediaWire;
@@ -82,6 +83,14 @@ impl Answer {
     /// The m-line with this MID, unless it was refused or stopped.
     pub fn find(&self, mid: &Mid) -> Option<&AnswerMedia> {
         self.media.iter().find(|media| media.mid == *mid && media.accepted)
+    }
+}
+
+impl AnswerMedia {
+    /// The codec by which a stream of `stream` can be sent to this client: the same, or else the first that decodes it.
+    pub fn codec_for(&self, stream: Codec) -> Option<&NegotiatedCodec> {
+        let same = self.codecs.iter().find(|known| known.codec == stream);
+        same.or_else(|| self.codecs.iter().find(|known| stream.is_decodable_by(known.codec)))
     }
 }
 
@@ -201,8 +210,13 @@ impl AnswerMedia {
         if self.rids.len() < 2 {
             return Ok(());
         }
-        let list: Vec<&str> = self.rids.iter().map(Rid::as_str).collect();
-        line!(f, "a=simulcast:recv {}", list.join(";"))
+        f.write_str("a=simulcast:recv ")?;
+        for (index, rid) in self.rids.iter().enumerate() {
+            let separator = if index == 0 { "" } else { ";" };
+            let pause = if self.wire.paused.contains(rid) { "~" } else { "" };
+            write!(f, "{separator}{pause}{rid}")?;
+        }
+        f.write_str("\r\n")
     }
 
     fn write_send(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -221,7 +235,7 @@ impl AnswerMedia {
 impl NegotiatedCodec {
     fn write(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { codec, payload_type, rtx, feedback, fmtp } = self;
-        let channels = if self.is_audio() { "/2" } else { "" };
+        let channels = if *codec == Codec::Opus { "/2" } else { "" };
         line!(f, "a=rtpmap:{payload_type} {}/{}{channels}", codec.name(), codec.clock_rate())?;
         for value in feedback.values() {
             line!(f, "a=rtcp-fb:{payload_type} {value}")?;
@@ -234,9 +248,5 @@ impl NegotiatedCodec {
             line!(f, "a=fmtp:{rtx} apt={payload_type}")?;
         }
         Ok(())
-    }
-
-    fn is_audio(&self) -> bool {
-        MediaKind::from(self.codec.kind()) == MediaKind::Audio
     }
 }

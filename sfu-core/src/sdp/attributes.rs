@@ -14,7 +14,7 @@ impl<'a> Attributes<'a> {
 
     /// The values of all with this name.
     pub(super) fn values(self, name: &str) -> impl Iterator<Item = &'a str> {
-        self.0.iter().filter(move |attribute| attribute.key == name).map(|attribute| value(attribute))
+        self.0.iter().filter(move |attribute| attribute.key == name).map(value)
     }
 
     /// Whether there is one with this name.

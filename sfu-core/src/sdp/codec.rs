@@ -22,7 +22,8 @@ pub enum Codec {
 /// The H264 variants that browsers offer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct H264Profile {
-    /// profile_idc and profile-iop: the first two bytes of `profile-level-id` (RFC 6184 section 8.1), e.g. `0x42e0`.
+    /// profile_idc and profile-iop: the first two bytes of `profile-level-id` (RFC 6184 section 8.1), e.g. `0x42e0`. One of
+    /// `0x4200`, `0x42e0`, `0x4d00`, `0x6400`, `0x640c`: other spellings of the same profile are reduced to these.
     pub profile: u16,
     /// 0 (one NAL unit per packet) or 1.
     pub packetization_mode: u8,
@@ -45,6 +46,24 @@ impl Codec {
         }
     }
 
+    /// Whether a client that negotiated `decoder` can decode a stream of `self`.
+    ///
+    /// H264 profiles contain one another, and packetization mode 1 contains 0 (RFC 6184 section 6). Baseline counts as
+    /// Constrained Baseline: no browser's encoder uses what only Baseline has, yet Chromium names it first.
+    pub const fn is_decodable_by(self, decoder: Self) -> bool {
+        match (self, decoder) {
+            (Self::Opus, Self::Opus) | (Self::Vp8, Self::Vp8) | (Self::Vp9, Self::Vp9) | (Self::Av1, Self::Av1) => true,
+            (Self::H264(stream), Self::H264(decoder)) => {
+                let profile = match (stream.profile, decoder.profile) {
+                    (0x4200 | 0x42e0, _) | (_, 0x6400) => true,
+                    (stream, decoder) => stream == decoder,
+                };
+                profile && stream.packetization_mode <= decoder.packetization_mode
+            }
+            _ => false,
+        }
+    }
+
     /// The encoding name, as in `a=rtpmap`.
     pub const fn name(self) -> &'static str {
         match self {
@@ -62,6 +81,34 @@ impl fmt::Display for Codec {
         match self {
             Self::H264(h264) => write!(f, "H264/{:04x}/{}", h264.profile, h264.packetization_mode),
             codec => f.write_str(codec.name()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const fn h264(profile: u16, packetization_mode: u8) -> Codec {
+        Codec::H264(H264Profile { profile, packetization_mode })
+    }
+
+    #[test]
+    fn a_larger_h264_decodes_a_smaller() {
+        assert!(h264(0x4200, 1).is_decodable_by(h264(0x42e0, 1)), "Chromium's first, to Safari");
+        assert!(h264(0x42e0, 0).is_decodable_by(h264(0x640c, 1)));
+        assert!(h264(0x4d00, 1).is_decodable_by(h264(0x6400, 1)));
+        assert!(!h264(0x640c, 1).is_decodable_by(h264(0x42e0, 1)));
+        assert!(!h264(0x42e0, 1).is_decodable_by(h264(0x42e0, 0)));
+    }
+
+    #[test]
+    fn other_codecs_decode_only_themselves() {
+        let all = [Codec::Opus, Codec::Vp8, Codec::Vp9, h264(0x42e0, 1), Codec::Av1];
+        for stream in all {
+            for decoder in all {
+                assert_eq!(stream.is_decodable_by(decoder), stream == decoder, "{stream} by {decoder}");
+            }
         }
     }
 }

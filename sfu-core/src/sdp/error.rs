@@ -11,10 +11,20 @@ pub enum NegotiationError {
     Malformed(String),
     /// More bytes than [`OfferLimits::max_bytes`](super::OfferLimits::max_bytes).
     #[error("the offer has {bytes} bytes, more than {limit}")]
-    TooLarge { bytes: usize, limit: usize },
+    TooLarge {
+        /// The offer's size.
+        bytes: usize,
+        /// The most that is read.
+        limit: usize,
+    },
     /// More m-lines than [`OfferLimits::max_media`](super::OfferLimits::max_media).
     #[error("the offer has {media} m-lines, more than {limit}")]
-    TooManyMedia { media: usize, limit: usize },
+    TooManyMedia {
+        /// The offer's m-lines.
+        media: usize,
+        /// The most that are read.
+        limit: usize,
+    },
     /// More encodings or SSRCs on one m-line than any browser has.
     #[error("m-line {0} has too many encodings or SSRCs")]
     TooManyStreams(Mid),

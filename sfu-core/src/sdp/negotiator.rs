@@ -157,6 +157,7 @@ fn accept(offered: &OfferMedia, known: Option<&AnswerMedia>, policy: &CodecPolic
     }
     if line.direction.receives() {
         line.rids = offered.rids.iter().map(|offered| offered.rid).collect();
+        line.wire.paused = offered.rids.iter().filter(|offered| offered.paused).map(|offered| offered.rid).collect();
         line.ssrcs = offered.ssrcs.clone();
     } else if line.direction.sends() {
         line.send = known.and_then(|known| known.send.clone());

@@ -32,8 +32,8 @@ impl Offer {
     /// Reads a text. Its size and m-lines are checked against `limits` first.
     pub fn parse(text: &str, limits: &OfferLimits) -> Result<Self, NegotiationError> {
         limits.check(text)?;
-        let description = SessionDescription::unmarshal(&mut Cursor::new(text.as_bytes()))
-            .map_err(|error| NegotiationError::malformed(error))?;
+        let description =
+            SessionDescription::unmarshal(&mut Cursor::new(text.as_bytes())).map_err(NegotiationError::malformed)?;
         let session = Attributes(&description.attributes);
         if session.has("ice-lite") {
             return Err(NegotiationError::IceLite);

@@ -108,7 +108,7 @@ impl<'a> Formats<'a> {
     pub(super) fn codecs(&self) -> Result<Vec<NegotiatedCodec>, NegotiationError> {
         let mut codecs = Vec::new();
         for format in &self.list {
-            let Some(codec) = format.codec() else { continue };
+            let Some(codec) = format.codec().filter(|_| is_usable(format.payload_type)) else { continue };
             let fmtp = format.fmtp.map(echoed).transpose()?;
             let feedback = format.feedback.or(self.wildcard);
             codecs.push(NegotiatedCodec {
@@ -128,7 +128,7 @@ impl<'a> Formats<'a> {
             format.rtpmap.is_some_and(fmtp::is_rtx)
                 && format.fmtp.and_then(|text| Parameters(text).apt()) == Some(payload_type)
         };
-        self.list.iter().find(of_this).map(|format| format.payload_type)
+        self.list.iter().find(of_this).map(|format| format.payload_type).filter(|number| is_usable(*number))
     }
 }
 
@@ -141,6 +141,11 @@ impl Format<'_> {
 /// A payload type's number: seven bits (RFC 3550 section 5.1).
 fn payload_type(text: &str) -> Option<u8> {
     text.parse().ok().filter(|number| *number < 128)
+}
+
+/// With the marker bit, 64 to 95 look like RTCP, which shares the port (RFC 5761 section 4).
+const fn is_usable(payload_type: u8) -> bool {
+    !matches!(payload_type, 64..=95)
 }
 
 /// Parameters that go into the answer as they are.
@@ -189,6 +194,21 @@ mod tests {
     }
 
     #[test]
+    fn payload_types_that_look_like_rtcp_are_left_out() {
+        let list = numbers("63 64 95 96 97");
+        let mut formats = formats(&list);
+        for number in ["63 VP8/90000", "95 VP8/90000", "96 VP8/90000", "64 rtx/90000", "97 rtx/90000"] {
+            formats.note_rtpmap(number).unwrap();
+        }
+        for line in ["64 apt=63", "97 apt=96"] {
+            formats.note_fmtp(line).unwrap();
+        }
+        let codecs = formats.codecs().unwrap();
+        let numbers: Vec<_> = codecs.iter().map(|codec| (codec.payload_type, codec.rtx)).collect();
+        assert_eq!(numbers, [(63, None), (96, Some(97))]);
+    }
+
+    #[test]
     fn audio_takes_no_picture_feedback() {
         let list = numbers("111");
         let mut formats = formats(&list);
@@ -207,7 +227,7 @@ mod tests {
         let list = numbers("96");
         let mut formats = formats(&list);
         formats.note_rtpmap("96 VP8/90000").unwrap();
-        formats.note_fmtp("96 x=\u{85}").unwrap();
+        formats.note_fmtp("96 x=é").unwrap();
         assert_eq!(formats.codecs().unwrap_err().code(), "sdp_malformed");
     }
 }

@@ -2,7 +2,7 @@
 
 use rtc::sdp::description::media::{MediaDescription, MediaName};
 
-use crate::id::{Mid, Ssrc};
+use crate::id::{Mid, Rid, Ssrc};
 
 use super::attributes::Attributes;
 use super::error::NegotiationError;
@@ -54,6 +54,8 @@ pub struct MediaWire {
     pub(super) reduced_size: bool,
     pub(super) allow_mixed: bool,
     pub(super) extensions: Vec<OfferedExtension>,
+    /// Encodings that stay paused: named without `~`, a browser would take them for wanted and start them.
+    pub(super) paused: Vec<Rid>,
 }
 
 impl OfferMedia {
@@ -111,7 +113,7 @@ impl OfferMedia {
                 "fmtp" => formats.note_fmtp(value)?,
                 "rtcp-fb" => formats.note_feedback(value)?,
                 "extmap" => extmap.note(value)?,
-                "rid" => rids.note_rid(value)?,
+                "rid" => rids.note_rid(value, self.mid)?,
                 "simulcast" => rids.note_simulcast(value)?,
                 "ssrc" => ssrcs.note_ssrc(value, self.mid)?,
                 "ssrc-group" => ssrcs.note_group(value, self.mid)?,
@@ -122,7 +124,7 @@ impl OfferMedia {
         self.codecs = formats.codecs()?;
         self.codecs.retain(|known| MediaKind::from(known.codec.kind()) == self.kind);
         self.extensions = extmap.known;
-        self.rids = rids.finish(self.mid)?;
+        self.rids = rids.finish()?;
         self.ssrcs = ssrcs.finish();
         self.wire.reduced_size = attributes.has("rtcp-rsize");
         self.wire.allow_mixed = attributes.has("extmap-allow-mixed");

@@ -23,7 +23,7 @@ pub(super) struct Rids<'a> {
 
 impl<'a> Rids<'a> {
     /// `a=rid:{value}`. Restrictions after the direction do not bind a receiver.
-    pub(super) fn note_rid(&mut self, value: &str) -> Result<(), NegotiationError> {
+    pub(super) fn note_rid(&mut self, value: &str, mid: Mid) -> Result<(), NegotiationError> {
         let mut words = value.split_whitespace();
         let (Some(name), Some(direction)) = (words.next(), words.next()) else {
             return Err(NegotiationError::malformed("a=rid"));
@@ -34,6 +34,9 @@ impl<'a> Rids<'a> {
         }
         if self.declared.contains(&rid) {
             return Err(NegotiationError::contradiction(format!("the rid {rid} is declared twice")));
+        }
+        if self.declared.len() == MAX_ENCODINGS {
+            return Err(NegotiationError::TooManyStreams(mid));
         }
         self.declared.push(rid);
         Ok(())
@@ -49,10 +52,7 @@ impl<'a> Rids<'a> {
 
     /// The encodings in the order of `a=simulcast`; of alternatives, the first that is declared. Names without `a=rid`
     /// are skipped (RFC 8853 section 5.2). Without `a=simulcast`, a single declared RID.
-    pub(super) fn finish(self, mid: Mid) -> Result<Vec<OfferedRid>, NegotiationError> {
-        if self.declared.len() > MAX_ENCODINGS {
-            return Err(NegotiationError::TooManyStreams(mid));
-        }
+    pub(super) fn finish(self) -> Result<Vec<OfferedRid>, NegotiationError> {
         let Some(simulcast) = self.simulcast else {
             let only = (self.declared.len() == 1).then(|| OfferedRid { rid: self.declared[0], paused: false });
             return Ok(only.into_iter().collect());
@@ -118,7 +118,8 @@ impl Ssrcs {
         Ok(())
     }
 
-    /// `a=ssrc-group:{value}`. Of other groups than FID, only that FEC-FR's second is no stream of its own matters.
+    /// `a=ssrc-group:{value}`. FID pairs a stream with its retransmissions, FEC-FR with a
+    /// repair stream, which is none of its own; other groups do not matter here.
     pub(super) fn note_group(&mut self, value: &str, mid: Mid) -> Result<(), NegotiationError> {
         let mut words = value.split_whitespace();
         let semantics = words.next().unwrap_or_default();
@@ -167,9 +168,9 @@ mod tests {
     fn rids(declared: &[&str], simulcast: &str) -> Result<Vec<(String, bool)>, &'static str> {
         let mut rids = Rids::default();
         let read = (|| {
-            declared.iter().try_for_each(|value| rids.note_rid(value))?;
+            declared.iter().try_for_each(|value| rids.note_rid(value, mid()))?;
             rids.note_simulcast(simulcast)?;
-            rids.finish(mid())
+            rids.finish()
         })();
         let read = read.map_err(|error: NegotiationError| error.code())?;
         Ok(read.into_iter().map(|rid| (rid.rid.to_string(), rid.paused)).collect())

@@ -1,6 +1,47 @@
 //! One participant's connection: ICE-lite, DTLS, SRTP and SCTP over one bundled 5-tuple (RFC 8834, RFC 8835).
+//!
+//! [`classify`] sorts a datagram; the owner of many [`Transport`]s finds the right one ([`stun_username`] for STUN,
+//! the path for the rest) and calls `handle_stun`, `handle_dtls`, `open_rtp` or `open_rtcp`. After `handle_*` calls and
+//! `send_data`, it drains `poll_transmit` and `poll_event`, and asks `poll_timeout` when to call `handle_timeout`.
+//!
+//! Invariants:
+//! - A transport holds no sockets and is told the time.
+//! - Only an authentic STUN check changes where we send; see `ice.rs` for the rule.
+//! - Keys exist only once the peer's certificate matched its offer; see `dtls.rs`.
+//! - Everything that a peer makes us keep is bounded. What fails ends in one [`TransportEvent::Failed`], after which
+//!   the transport ignores all input.
+//! - [`Transport::seal_rtp`] and [`Transport::open_rtp`] neither allocate nor lock.
 
+pub mod certificate;
+#[cfg(any(test, feature = "test-support"))]
+pub mod client;
+mod credentials;
+mod dcep;
+mod demux;
+mod dtls;
+mod ice;
+mod sctp;
+pub mod srtp;
+pub mod stun;
+
+pub use certificate::{Certificate, CertificateError};
+pub use credentials::{stun_username, worker_of_ufrag};
+pub use demux::{Class, classify};
+pub use sctp::{Channel, DataError, MAX_MESSAGE};
+pub use srtp::{MAX_OVERHEAD, SrtpError, SrtpProfile};
+
+use std::collections::VecDeque;
 use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+
+use crate::sdp::{Fingerprint, IceCredentials};
+use crate::unit::SeqNo;
+use dtls::{DtlsError, DtlsOutput, DtlsServer};
+use ice::IceLite;
+use sctp::{Sctp, SctpEvent};
+use srtp::{Open, Seal};
 
 /// What carries the datagrams.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -14,11 +55,373 @@ pub enum Protocol {
 /// A 5-tuple. `local` is the address that the datagram was sent to, not a wildcard; answers leave from it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Path {
+    /// What carries the datagrams.
     pub protocol: Protocol,
+    /// Our end.
     pub local: SocketAddr,
+    /// The peer's end.
     pub remote: SocketAddr,
 }
 
-/// The process's DTLS certificate.
+/// What all transports of a process share.
 #[derive(Debug, Clone)]
-pub struct Certificate {}
+pub struct TransportConfig {
+    /// The process's DTLS certificate.
+    pub certificate: Certificate,
+    /// Without an authentic STUN check for so long, nothing more is sent (RFC 7675 section 5.1: 30 s).
+    pub consent_timeout: Duration,
+    /// A transport whose DTLS handshake is not done by then has failed.
+    pub handshake_timeout: Duration,
+    /// A transport that was interrupted for so long has failed.
+    pub interruption_timeout: Duration,
+}
+
+/// What the owner of a transport must know.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TransportEvent {
+    /// DTLS is done: packets may be sealed and opened.
+    Connected,
+    /// Consent ran out: nothing may be sent until [`TransportEvent::Resumed`].
+    Interrupted,
+    /// A check came after an interruption.
+    Resumed,
+    /// Datagrams go to another path from now on. The first path is told so, too.
+    PathChanged(Path),
+    /// The transport is over. The text says why, for people.
+    Failed(String),
+    /// The client opened a data channel.
+    ChannelOpen(Channel),
+    /// The client closed a data channel, or lost its association.
+    ChannelClosed(Channel),
+    /// A message from the client.
+    Data {
+        /// Where it came.
+        channel: Channel,
+        /// Up to [`MAX_MESSAGE`] bytes.
+        message: Bytes,
+    },
+}
+
+/// What a transport ignored. All values only rise.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct TransportCounters {
+    /// STUN messages that were not authentic checks of this session.
+    pub stun_ignored: u64,
+    /// DTLS datagrams from paths that ICE has not validated.
+    pub dtls_ignored: u64,
+    /// Data channels that were refused for their label.
+    pub channels_refused: u64,
+    /// Messages that a full data channel dropped or refused.
+    pub messages_dropped: u64,
+}
+
+/// One participant's connection.
+pub struct Transport {
+    config: TransportConfig,
+    fingerprint: Fingerprint,
+    created: Instant,
+    ice: IceLite,
+    /// Made by the first DTLS datagram.
+    dtls: Option<Box<DtlsServer>>,
+    srtp: Option<Box<(Seal, Open)>>,
+    /// Made by the first SCTP packet.
+    sctp: Option<Box<Sctp>>,
+    /// Since when consent is missing.
+    interrupted: Option<Instant>,
+    has_failed: bool,
+    transmits: VecDeque<(Path, Vec<u8>)>,
+    events: VecDeque<TransportEvent>,
+    stun_ignored: u64,
+    dtls_ignored: u64,
+}
+
+impl Transport {
+    /// A transport that waits for the checks of a peer with these credentials and this certificate.
+    pub fn new(
+        config: &TransportConfig,
+        local: &IceCredentials,
+        remote: &IceCredentials,
+        peer_fingerprint: Fingerprint,
+        now: Instant,
+    ) -> Self {
+        Self {
+            config: config.clone(),
+            fingerprint: peer_fingerprint,
+            created: now,
+            ice: IceLite::new(local, remote),
+            dtls: None,
+            srtp: None,
+            sctp: None,
+            interrupted: None,
+            has_failed: false,
+            transmits: VecDeque::new(),
+            events: VecDeque::new(),
+            stun_ignored: 0,
+            dtls_ignored: 0,
+        }
+    }
+
+    /// Whether DTLS is done and the transport has not failed.
+    pub fn is_connected(&self) -> bool {
+        self.srtp.is_some() && !self.has_failed
+    }
+
+    /// Where datagrams go.
+    pub fn path(&self) -> Option<Path> {
+        self.ice.selected()
+    }
+
+    /// Whether RTP and RTCP may leave: connected, with a path whose peer consents.
+    pub fn may_send(&self) -> bool {
+        self.is_connected() && self.interrupted.is_none() && self.ice.selected().is_some()
+    }
+
+    /// The round-trip time as SCTP measures it, else as the DTLS handshake did. A lite agent sends no checks.
+    pub fn rtt(&self) -> Option<Duration> {
+        let sctp = self.sctp.as_ref().and_then(|sctp| sctp.rtt());
+        sctp.or_else(|| self.dtls.as_ref().and_then(|dtls| dtls.rtt()))
+    }
+
+    /// What DTLS agreed on.
+    pub fn srtp_profile(&self) -> Option<SrtpProfile> {
+        self.srtp.as_ref().map(|srtp| srtp.0.profile())
+    }
+
+    /// How many bytes sealing adds to an RTP packet; 0 before there are keys.
+    pub fn overhead(&self) -> usize {
+        self.srtp_profile().map_or(0, SrtpProfile::overhead)
+    }
+
+    /// What was ignored so far.
+    pub fn counters(&self) -> TransportCounters {
+        let sctp = self.sctp.as_ref();
+        TransportCounters {
+            stun_ignored: self.stun_ignored,
+            dtls_ignored: self.dtls_ignored,
+            channels_refused: sctp.map_or(0, |sctp| sctp.refused()),
+            messages_dropped: sctp.map_or(0, |sctp| sctp.dropped()),
+        }
+    }
+
+    /// New credentials on both sides (RFC 8445 section 9). DTLS and SRTP go on; the old path serves until a check
+    /// under the new credentials nominates one. With the credentials it has, this does nothing.
+    pub fn restart_ice(&mut self, local: &IceCredentials, remote: &IceCredentials) {
+        self.ice.restart(local, remote);
+    }
+
+    /// Takes a STUN message.
+    pub fn handle_stun(&mut self, now: Instant, path: Path, datagram: &[u8]) {
+        if self.has_failed {
+            return;
+        }
+        let Some(checked) = self.ice.handle(now, path, datagram) else {
+            self.stun_ignored += 1;
+            return;
+        };
+        self.transmits.push_back((path, checked.response.to_vec()));
+        if checked.moved {
+            self.events.push_back(TransportEvent::PathChanged(path));
+        }
+        let is_fresh = checked.accepted && self.ice.last_check() == Some(now);
+        if is_fresh && self.interrupted.take().is_some() {
+            self.events.push_back(TransportEvent::Resumed);
+        }
+    }
+
+    /// Whether an authentic check came on this path: its packets are the peer's.
+    pub fn is_valid(&self, path: Path) -> bool {
+        self.ice.is_valid(path)
+    }
+
+    /// Takes a DTLS datagram. From a path that ICE has not validated it is ignored.
+    pub fn handle_dtls(&mut self, now: Instant, path: Path, datagram: &[u8]) {
+        if self.has_failed {
+            return;
+        }
+        if !self.ice.is_valid(path) {
+            self.dtls_ignored += 1;
+            return;
+        }
+        let certificate = &self.config.certificate;
+        let dtls = self.dtls.get_or_insert_with(|| Box::new(DtlsServer::new(certificate, self.fingerprint, now)));
+        let result = dtls.handle(now, datagram);
+        self.on_dtls(now, result);
+    }
+
+    /// Opens an SRTP packet in place and returns the length of the RTP packet at its start. After an error its bytes
+    /// are unspecified.
+    pub fn open_rtp(&mut self, packet: &mut [u8]) -> Result<usize, SrtpError> {
+        self.srtp.as_mut().ok_or(SrtpError::NoKeys)?.1.rtp(packet)
+    }
+
+    /// Opens an SRTCP packet in place, likewise.
+    pub fn open_rtcp(&mut self, packet: &mut [u8]) -> Result<usize, SrtpError> {
+        self.srtp.as_mut().ok_or(SrtpError::NoKeys)?.1.rtcp(packet)
+    }
+
+    /// Seals the RTP packet `buf[..len]`, whose header takes `header_len` bytes, in place, and returns its new length.
+    /// `buf` has room for [`Self::overhead`] more. `seq` counts from [`SeqNo::first`], and its low 16 bits are what the
+    /// header says; a `seq` is never used again for other bytes of the same `ssrc`. 0: no keys yet, send nothing.
+    pub fn seal_rtp(&self, buf: &mut [u8], len: usize, header_len: usize, seq: SeqNo, ssrc: u32) -> usize {
+        self.srtp.as_ref().map_or(0, |srtp| srtp.0.rtp(buf, len, header_len, seq, ssrc))
+    }
+
+    /// Seals the RTCP packet `buf[..len]` in place and returns its new length. `buf` has room for [`MAX_OVERHEAD`]
+    /// more. 0: no keys yet, or all used up; send nothing.
+    pub fn seal_rtcp(&mut self, buf: &mut [u8], len: usize) -> usize {
+        self.srtp.as_mut().and_then(|srtp| srtp.0.rtcp(buf, len)).unwrap_or(0)
+    }
+
+    /// Queues a message for the client. A full lossy channel drops it, which is no error.
+    pub fn send_data(&mut self, now: Instant, channel: Channel, message: &[u8]) -> Result<(), DataError> {
+        let sctp = self.sctp.as_mut().filter(|_| !self.has_failed).ok_or(DataError::NotOpen)?;
+        sctp.send(now, channel, message)?;
+        self.flush_sctp(now);
+        Ok(())
+    }
+
+    /// A TCP connection ended. If it was the selected path and no other is nominated, the transport is interrupted.
+    pub fn handle_path_closed(&mut self, now: Instant, path: Path) {
+        if self.has_failed || !self.ice.close_path(path) {
+            return;
+        }
+        match self.ice.selected() {
+            Some(other) => self.events.push_back(TransportEvent::PathChanged(other)),
+            None => self.interrupt(now),
+        }
+    }
+
+    /// To be called when [`Self::poll_timeout`] has come.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        if self.has_failed {
+            return;
+        }
+        if let Some(reason) = self.expiry(now) {
+            return self.fail(reason.to_owned());
+        }
+        if self.consent_end().is_some_and(|end| now >= end) {
+            self.interrupt(now);
+        }
+        if let Some(dtls) = self.dtls.as_mut().filter(|dtls| dtls.poll_timeout().is_some_and(|at| now >= at)) {
+            let result = dtls.handle_timeout(now);
+            self.on_dtls(now, result);
+        }
+        if let Some(sctp) = self.sctp.as_mut().filter(|sctp| sctp.poll_timeout().is_some_and(|at| now >= at)) {
+            sctp.handle_timeout(now);
+            self.flush_sctp(now);
+        }
+    }
+
+    /// When [`Self::handle_timeout`] wants to be called next.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        if self.has_failed {
+            return None;
+        }
+        let protocols = [
+            self.dtls.as_ref().and_then(|dtls| dtls.poll_timeout()),
+            self.sctp.as_ref().and_then(|sctp| sctp.poll_timeout()),
+        ];
+        [self.handshake_end(), self.interruption_end(), self.consent_end()].into_iter().chain(protocols).flatten().min()
+    }
+
+    /// The next datagram to send: a STUN answer or DTLS.
+    pub fn poll_transmit(&mut self) -> Option<(Path, Vec<u8>)> {
+        self.transmits.pop_front()
+    }
+
+    /// What happened since.
+    pub fn poll_event(&mut self) -> Option<TransportEvent> {
+        self.events.pop_front()
+    }
+
+    fn handshake_end(&self) -> Option<Instant> {
+        self.srtp.is_none().then(|| self.created + self.config.handshake_timeout)
+    }
+
+    fn interruption_end(&self) -> Option<Instant> {
+        self.interrupted.map(|since| since + self.config.interruption_timeout)
+    }
+
+    /// Before there are keys the handshake's deadline rules.
+    fn consent_end(&self) -> Option<Instant> {
+        let watches = self.srtp.is_some() && self.interrupted.is_none();
+        self.ice.last_check().filter(|_| watches).map(|checked| checked + self.config.consent_timeout)
+    }
+
+    fn expiry(&self, now: Instant) -> Option<&'static str> {
+        if self.handshake_end().is_some_and(|end| now >= end) {
+            let checked = self.ice.selected().is_some();
+            return Some(if checked { "the DTLS handshake timed out" } else { "no ICE check arrived in time" });
+        }
+        self.interruption_end().filter(|end| now >= *end).map(|_| "the peer was gone for too long")
+    }
+
+    fn interrupt(&mut self, now: Instant) {
+        if self.srtp.is_some() && self.interrupted.is_none() {
+            self.interrupted = Some(now);
+            self.events.push_back(TransportEvent::Interrupted);
+        }
+    }
+
+    fn fail(&mut self, reason: String) {
+        self.has_failed = true;
+        self.events.push_back(TransportEvent::Failed(reason));
+        (self.dtls, self.sctp) = (None, None);
+    }
+
+    fn on_dtls(&mut self, now: Instant, result: Result<DtlsOutput, DtlsError>) {
+        let output = match result {
+            Ok(output) => output,
+            Err(error) => return self.fail(error.to_string()),
+        };
+        self.send_packets(output.packets);
+        if let Some(sessions) = output.sessions {
+            self.srtp = Some(Box::new(sessions));
+            self.events.push_back(TransportEvent::Connected);
+        }
+        if output.data.is_empty() {
+            return;
+        }
+        let sctp = self.sctp.get_or_insert_with(|| Box::new(Sctp::new()));
+        output.data.into_iter().for_each(|packet| sctp.handle(now, packet));
+        self.flush_sctp(now);
+    }
+
+    /// Without consent nothing leaves; DTLS and SCTP send it again later.
+    fn send_packets(&mut self, packets: Vec<Vec<u8>>) {
+        if let Some(path) = self.ice.selected().filter(|_| self.interrupted.is_none()) {
+            self.transmits.extend(packets.into_iter().map(|packet| (path, packet)));
+        }
+    }
+
+    fn flush_sctp(&mut self, now: Instant) {
+        while let (Some(sctp), Some(dtls)) = (&mut self.sctp, &mut self.dtls) {
+            let Some(packet) = sctp.poll_transmit(now) else { break };
+            match dtls.send(now, &packet) {
+                Ok(output) => self.send_packets(output.packets),
+                Err(error) => return self.fail(error.to_string()),
+            }
+        }
+        while let Some(event) = self.sctp.as_mut().and_then(|sctp| sctp.poll_event()) {
+            self.events.push_back(match event {
+                SctpEvent::Open(channel) => TransportEvent::ChannelOpen(channel),
+                SctpEvent::Closed(channel) => TransportEvent::ChannelClosed(channel),
+                SctpEvent::Message(channel, message) => TransportEvent::Data { channel, message },
+            });
+        }
+    }
+}
+
+impl std::fmt::Debug for Transport {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Transport")
+            .field("path", &self.path())
+            .field("profile", &self.srtp_profile())
+            .field("interrupted", &self.interrupted.is_some())
+            .field("failed", &self.has_failed)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,126 @@
+/** One picture of somebody: a camera, or a shared screen. It shows state; it decides nothing. */
+
+import { ConnectionQuality, type Participant, type TrackSource } from '@madang/client';
+
+import { h } from '../ui/dom';
+import { icon } from '../ui/icon';
+import type { Rect } from './layout';
+
+const BARS: Record<string, { level: number; text: string }> = {
+  [ConnectionQuality.Excellent]: { level: 3, text: 'connection excellent' },
+  [ConnectionQuality.Good]: { level: 2, text: 'connection good' },
+  [ConnectionQuality.Poor]: { level: 1, text: 'connection poor' },
+  [ConnectionQuality.Lost]: { level: 0, text: 'connection lost' },
+};
+
+/** The initials of a name, at most two. */
+function initials(name: string): string {
+  const words = name.trim().split(/\s+/);
+  return words.slice(0, 2).map((word) => [...word][0] ?? '').join('').toUpperCase() || '?';
+}
+
+/** A tile. */
+export class Tile {
+  readonly element: HTMLElement;
+  private readonly avatar = h('div', { class: 'avatar', 'aria-hidden': 'true' });
+  private readonly name = h('span', { class: 'name' });
+  private readonly muted = h('span', { hidden: true, title: 'Microphone off' }, icon('micOff'));
+  private readonly speaks = h('span', { class: 'speaks', hidden: true, title: 'Speaking' }, icon('speaks'));
+  private readonly bars = h('span', { class: 'bars', hidden: true }, h('i'), h('i'), h('i'));
+  private readonly hand = h('div', { class: 'hand', hidden: true }, icon('hand'), 'Hand up');
+  private readonly pin: HTMLButtonElement;
+  private video: HTMLMediaElement | undefined;
+
+  constructor(
+    readonly key: string,
+    readonly participant: Participant,
+    readonly source: TrackSource,
+    onPin: (key: string) => void,
+  ) {
+    this.pin = h('button', { class: 'button square pin', type: 'button', 'aria-pressed': 'false', onclick: () => onPin(key) }, icon('pin'));
+    const plate = h('div', { class: 'plate' }, this.muted, this.speaks, this.name, this.bars);
+    this.element = h('article', { class: this.isScreen ? 'tile screen' : 'tile', 'data-identity': participant.identity, 'data-source': source, hidden: true }, this.avatar, plate, this.hand, this.pin);
+    this.update();
+  }
+
+  /** Whether it is a shared screen. */
+  get isScreen(): boolean {
+    return this.source === 'screen_share';
+  }
+
+  /** What the tile is called. */
+  get title(): string {
+    const who = this.participant.isLocal ? 'You' : this.participant.name || this.participant.identity;
+    if (!this.isScreen) return who;
+    return this.participant.isLocal ? 'Your screen' : `${who}’s screen`;
+  }
+
+  /** Puts it somewhere; undefined: out of sight. */
+  place(rect: Rect | undefined): void {
+    this.element.hidden = !rect;
+    if (!rect) return;
+    const { style } = this.element;
+    style.left = `${rect.x}px`;
+    style.top = `${rect.y}px`;
+    style.width = `${rect.width}px`;
+    style.height = `${rect.height}px`;
+  }
+
+  /** Shows the participant's state as it is now. */
+  update(): void {
+    const { participant } = this;
+    const publication = participant.getTrackPublication(this.source);
+    this.showVideo(publication && !publication.isMuted ? publication.track : undefined);
+    const muted = !this.isScreen && !participant.isMicrophoneEnabled;
+    const hand = !this.isScreen && participant.attributes['hand'] === 'up';
+    const speaking = !this.isScreen && participant.isSpeaking && !muted;
+    this.name.textContent = this.title;
+    this.avatar.textContent = initials(participant.name || participant.identity);
+    this.muted.hidden = !muted;
+    this.hand.hidden = !hand;
+    this.speaks.hidden = !speaking;
+    this.element.classList.toggle('speaking', speaking);
+    const quality = this.showQuality();
+    const states = [muted && 'microphone off', hand && 'hand raised', quality].filter(Boolean);
+    this.element.setAttribute('aria-label', [this.title, ...states].join(', '));
+  }
+
+  /** Whether it is pinned. */
+  showPinned(pinned: boolean): void {
+    this.pin.setAttribute('aria-pressed', String(pinned));
+    this.pin.setAttribute('aria-label', `${pinned ? 'Unpin' : 'Pin'} ${this.title}`);
+  }
+
+  /** Lets the picture go. */
+  remove(): void {
+    this.showVideo(undefined);
+    this.element.remove();
+  }
+
+  private showQuality(): string {
+    const bars = this.isScreen ? undefined : BARS[this.participant.connectionQuality];
+    this.bars.hidden = !bars;
+    this.bars.dataset['level'] = String(bars?.level ?? 0);
+    this.bars.title = bars?.text ?? '';
+    return bars?.text ?? '';
+  }
+
+  private showVideo(track: { attach(element?: HTMLMediaElement): HTMLMediaElement; detach(element: HTMLMediaElement): unknown; attachedElements: HTMLMediaElement[] } | undefined): void {
+    if (this.video && (!track || !track.attachedElements.includes(this.video))) {
+      this.shown?.detach(this.video);
+      this.video.remove();
+      this.video = undefined;
+    }
+    this.shown = track;
+    if (track && !this.video) {
+      this.video = track.attach();
+      this.video.setAttribute('playsinline', '');
+      this.video.muted = true;
+      this.video.classList.toggle('mirror', this.participant.isLocal && !this.isScreen);
+      this.element.insertBefore(this.video, this.avatar.nextSibling);
+    }
+    this.avatar.hidden = Boolean(this.video);
+  }
+
+  private shown: { detach(element: HTMLMediaElement): unknown } | undefined;
+}

@@ -1,0 +1,50 @@
+// A TCP proxy before the server's HTTP port: it delays what passes, in order, and can cut connections.
+
+import { createServer, connect } from 'node:net';
+
+/** Forwards to `port`; `delay()` gives the milliseconds that each chunk waits. */
+export async function startProxy(port, { delay = () => 0 } = {}) {
+  const pairs = new Set();
+  let refusing = false;
+  const server = createServer((client) => {
+    if (refusing) return client.destroy();
+    const upstream = connect(port, '127.0.0.1');
+    const pair = [client, upstream];
+    pairs.add(pair);
+    const end = () => {
+      pairs.delete(pair);
+      client.destroy();
+      upstream.destroy();
+    };
+    pipe(client, upstream, delay);
+    pipe(upstream, client, delay);
+    for (const socket of pair) socket.on('close', end).on('error', end);
+  });
+  await new Promise((done) => server.listen(0, '127.0.0.1', done));
+  return {
+    ws: `ws://127.0.0.1:${server.address().port}`,
+    /** Cuts all connections as a lost network would. */
+    cut() {
+      for (const pair of pairs) for (const socket of pair) socket.destroy();
+    },
+    /** While true, new connections are refused. */
+    refuse(value) {
+      refusing = value;
+    },
+    close() {
+      this.cut();
+      return new Promise((done) => server.close(done));
+    },
+  };
+}
+
+/** Passes chunks on, each not before the one ahead of it. */
+function pipe(from, to, delay) {
+  let last = 0;
+  from.on('data', (chunk) => {
+    last = Math.max(last, Date.now() + delay());
+    const wait = last - Date.now();
+    if (wait <= 0) to.write(chunk);
+    else setTimeout(() => to.writable && to.write(chunk), wait);
+  });
+}

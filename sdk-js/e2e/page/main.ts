@@ -1,0 +1,255 @@
+/** The test page: the SDK behind functions that tests call, with results as plain JSON. */
+
+import { Room, RoomEvent, type Participant, type RemoteTrack, type RoomOptions, type TrackPublishOptions } from '@madang/client';
+
+import { connections, factories, rawStats, sockets, transport } from './connections';
+import { pseudoRandomBytes, sha256, solidColour } from './sources';
+import { Watch } from './watch';
+
+interface ConnectOptions {
+  room?: Partial<RoomOptions>;
+  autoSubscribe?: boolean;
+  colours?: boolean;
+  iceTransport?: 'tcp';
+}
+
+const elements = document.getElementById('elements') as HTMLElement;
+const watches = new Map<string, Watch>();
+const events: { at: number; name: string; detail: unknown }[] = [];
+const texts: { from: string; text: string }[] = [];
+const files: { from: string; name: string; size: number; sha256: string }[] = [];
+let room: Room | undefined;
+let connectedAfter: number | undefined;
+let startedAt = 0;
+
+function theRoom(): Room {
+  if (!room) throw new Error('not connected');
+  return room;
+}
+
+function note(name: string, detail: unknown): void {
+  events.push({ at: performance.now(), name, detail });
+}
+
+/** One element per track, as an application would make them. */
+function show(track: RemoteTrack, participant: Participant, colours: boolean): void {
+  const element = track.attach();
+  element.dataset['identity'] = participant.identity;
+  elements.append(element);
+  if (element instanceof HTMLVideoElement) {
+    element.muted = true;
+    watches.set(`${participant.identity}:${track.source}`, new Watch(element, colours));
+  }
+}
+
+function listen(made: Room, colours: boolean): void {
+  made
+    .on(RoomEvent.TrackSubscribed, (track, publication, participant) => {
+      note('TrackSubscribed', { identity: participant.identity, source: publication.source });
+      show(track, participant, colours);
+    })
+    .on(RoomEvent.TrackUnsubscribed, (track, publication, participant) => {
+      note('TrackUnsubscribed', { identity: participant.identity, source: publication.source });
+      for (const element of track.detach()) element.remove();
+    })
+    .on(RoomEvent.TrackSubscriptionFailed, (publication, participant, reason) => note('TrackSubscriptionFailed', { identity: participant.identity, source: publication.source, reason }))
+    .on(RoomEvent.ParticipantConnected, (participant) => note('ParticipantConnected', participant.identity))
+    .on(RoomEvent.ParticipantDisconnected, (participant) => note('ParticipantDisconnected', participant.identity))
+    .on(RoomEvent.TrackMuted, (publication, participant) => note('TrackMuted', { identity: participant.identity, source: publication.source }))
+    .on(RoomEvent.TrackUnmuted, (publication, participant) => note('TrackUnmuted', { identity: participant.identity, source: publication.source }))
+    .on(RoomEvent.ConnectionStateChanged, (state) => note('ConnectionStateChanged', state))
+    .on(RoomEvent.Disconnected, (reason) => note('Disconnected', reason));
+  made.registerTextStreamHandler('chat', async (reader, from) => {
+    texts.push({ from: from?.identity ?? '', text: await reader.readAll() });
+  });
+  made.registerByteStreamHandler('files', async (reader, from) => {
+    const blob = await reader.readAll();
+    files.push({ from: from?.identity ?? '', name: reader.info.name, size: blob.size, sha256: await sha256(await blob.arrayBuffer()) });
+  });
+}
+
+/** Answers without some candidates make the browser take the others: how a test chooses ICE-TCP. */
+function onlyTcp(configuration: RTCConfiguration): RTCPeerConnection {
+  const connection = factories.peerConnectionFactory(configuration);
+  const original = connection.setRemoteDescription.bind(connection);
+  connection.setRemoteDescription = (description: RTCSessionDescriptionInit) => {
+    const sdp = description.sdp?.split('\r\n').filter((line) => !/^a=candidate:\S+ \d udp /i.test(line)).join('\r\n');
+    return original({ ...description, sdp });
+  };
+  return connection;
+}
+
+const e2e = {
+  async connect(url: string, token: string, options: ConnectOptions = {}) {
+    const made = new Room({ ...factories, ...(options.iceTransport === 'tcp' ? { peerConnectionFactory: onlyTcp } : {}), ...options.room });
+    listen(made, options.colours ?? false);
+    room = made;
+    watches.clear();
+    startedAt = performance.now();
+    await made.connect(url, token, { autoSubscribe: options.autoSubscribe ?? true });
+    connectedAfter = performance.now() - startedAt;
+    return { identity: made.localParticipant.identity, connectedAfter };
+  },
+
+  /** The reason and code with which a connect fails; null: it worked. */
+  async connectError(url: string, token: string) {
+    const made = new Room(factories);
+    try {
+      await made.connect(url, token);
+      await made.disconnect();
+      return null;
+    } catch (error) {
+      const { name, reason, code, message } = error as { name: string; reason?: string; code?: string; message: string };
+      return { name, reason, code, message };
+    }
+  },
+
+  async disconnect() {
+    await theRoom().disconnect();
+    elements.replaceChildren();
+  },
+
+  async publish(options: { width?: number; height?: number; video?: boolean; audio?: boolean } & TrackPublishOptions = {}) {
+    const { width = 640, height = 360, video = true, audio = true, ...publish } = options;
+    const me = theRoom().localParticipant;
+    if (audio) await me.setMicrophoneEnabled(true);
+    if (video) await me.setCameraEnabled(true, { resolution: { width, height, frameRate: 15 } }, publish);
+  },
+
+  async publishColour(name: string, width = 320, height = 180) {
+    await theRoom().localParticipant.publishTrack(solidColour(name, width, height, 15), { source: 'camera', simulcast: false });
+  },
+
+  async setMicrophone(enabled: boolean) {
+    await theRoom().localParticipant.setMicrophoneEnabled(enabled);
+  },
+
+  async setCamera(enabled: boolean) {
+    await theRoom().localParticipant.setCameraEnabled(enabled);
+  },
+
+  async shareScreen(enabled: boolean) {
+    await theRoom().localParticipant.setScreenShareEnabled(enabled, { audio: false, preferCurrentTab: true, resolution: { width: 640, height: 360, frameRate: 5 } });
+  },
+
+  async sendText(text: string) {
+    await theRoom().localParticipant.sendText(text, { topic: 'chat' });
+  },
+
+  async sendFile(size: number, seed: number) {
+    const bytes = pseudoRandomBytes(size, seed);
+    const progress: number[] = [];
+    await theRoom().localParticipant.sendFile(new Blob([bytes]), { topic: 'files', name: 'file.bin', onProgress: (fraction) => progress.push(fraction) });
+    return { sha256: await sha256(bytes), progressSteps: progress.length, lastProgress: progress.at(-1) ?? 0 };
+  },
+
+  /** What the room looks like from here, and what its elements have presented. */
+  snapshot() {
+    const now = performance.now();
+    const participants = [...(room?.remoteParticipants.values() ?? [])].map((participant) => ({
+      identity: participant.identity,
+      name: participant.name,
+      tracks: [...participant.trackPublications.values()].map((publication) => {
+        const watch = watches.get(`${participant.identity}:${publication.source}`);
+        return {
+          source: publication.source,
+          muted: publication.isMuted,
+          codec: publication.codec ?? null,
+          shown: Boolean(publication.track),
+          frames: watch?.frames ?? 0,
+          maxGap: watch?.maxGap ?? 0,
+          sinceLastFrame: watch?.lastFrameAt === undefined ? null : now - watch.lastFrameAt,
+          firstFrameAfter: watch?.firstFrameAt === undefined ? null : watch.firstFrameAt - startedAt,
+          width: watch?.width ?? 0,
+          height: watch?.height ?? 0,
+          colours: watch?.colours ?? {},
+        };
+      }),
+    }));
+    return { state: room?.state ?? null, connectedAfter, participants, elements: elements.children.length };
+  },
+
+  /** Gaps between frames are counted from now. */
+  restartWatches() {
+    for (const watch of watches.values()) watch.restart();
+  },
+
+  /** Inbound streams by the identity of whom they are. */
+  async inbound() {
+    const owners = new Map<string, { identity: string; source: string }>();
+    for (const participant of theRoom().remoteParticipants.values()) {
+      for (const publication of participant.trackPublications.values()) {
+        if (publication.track) owners.set(publication.track.mediaStreamTrack.id, { identity: participant.identity, source: publication.source });
+      }
+    }
+    const all = await rawStats();
+    const codecs = new Map(all.filter((stat) => stat.type === 'codec').map((stat) => [stat.id, stat['mimeType']]));
+    return all
+      .filter((stat) => stat.type === 'inbound-rtp')
+      .flatMap((stat) => {
+        const owner = owners.get(String(stat['trackIdentifier']));
+        if (!owner) return [];
+        const { kind, framesDecoded, frameWidth, frameHeight, audioLevel, totalAudioEnergy, freezeCount, packetsLost, packetsReceived, jitter, keyFramesDecoded, pliCount, nackCount } = stat;
+        return [{ ...owner, kind, framesDecoded, frameWidth, frameHeight, audioLevel, totalAudioEnergy, freezeCount, packetsLost, packetsReceived, jitter, keyFramesDecoded, pliCount, nackCount, codec: codecs.get(String(stat['codecId'])) }];
+      });
+  },
+
+  /** Goes through participants, pinning each in turn, and waits until each is shown; now and then not for its frame. */
+  async rotatePins(changes: number) {
+    const made = theRoom();
+    const people = [...made.remoteParticipants.values()];
+    let shown = 0;
+    for (let change = 0; change < changes; change++) {
+      const next = people[change % people.length];
+      if (!next) throw new Error('nobody to show');
+      const key = `${next.identity}:camera`;
+      const shownBefore = Boolean(next.getTrackPublication('camera')?.track);
+      const watchBefore = watches.get(key);
+      await made.setPinned([next]);
+      const wantsFrame = change % 4 !== 0 && !shownBefore;
+      const deadline = performance.now() + 5_000;
+      for (;;) {
+        const watch = watches.get(key);
+        const attached = Boolean(next.getTrackPublication('camera')?.track);
+        if (attached && (!wantsFrame || (watch && watch !== watchBefore && watch.frames > 0))) break;
+        if (performance.now() > deadline) throw new Error(`change ${change}: ${next.identity} is not shown (attached: ${attached}, frames: ${watch?.frames ?? 0})`);
+        await new Promise((done) => setTimeout(done, 10));
+      }
+      shown += 1;
+    }
+    return shown;
+  },
+
+  /** Every colour that was ever seen under an identity; elements that are gone count. */
+  coloursByIdentity() {
+    return coloursSeen();
+  },
+
+  events: () => events,
+  texts: () => texts,
+  files: () => files,
+  transport,
+  rawStats,
+  connectionCount: () => connections.length,
+  socketCount: () => sockets.length,
+};
+
+/** A replaced element's watch leaves the map, so totals are kept apart. */
+const allWatches: { identity: string; watch: Watch }[] = [];
+const setWatch = watches.set.bind(watches);
+watches.set = (key, watch) => {
+  allWatches.push({ identity: key.split(':')[0] ?? '', watch });
+  return setWatch(key, watch);
+};
+
+function coloursSeen(): Record<string, Record<string, number>> {
+  const seen: Record<string, Record<string, number>> = {};
+  for (const { identity, watch } of allWatches) {
+    const totals = (seen[identity] ??= {});
+    for (const [colour, count] of Object.entries(watch.colours)) totals[colour] = (totals[colour] ?? 0) + count;
+  }
+  return seen;
+}
+
+export type E2e = typeof e2e;
+Object.assign(globalThis, { e2e });

@@ -1,0 +1,44 @@
+/** Media that tests publish. */
+
+const COLOURS: Record<string, [string, string]> = {
+  red: ['rgb(210 20 20)', 'rgb(200 26 26)'],
+  green: ['rgb(20 190 20)', 'rgb(26 180 26)'],
+  blue: ['rgb(20 20 220)', 'rgb(26 26 210)'],
+};
+
+/** A picture of one colour, of which two shades alternate so that frames flow. */
+export function solidColour(name: string, width: number, height: number, framesPerSecond: number): MediaStreamTrack {
+  const canvas = Object.assign(document.createElement('canvas'), { width, height });
+  const pen = canvas.getContext('2d', { alpha: false });
+  const shades = COLOURS[name];
+  if (!pen || !shades) throw new Error(`no colour ${name}`);
+  let frame = 0;
+  const draw = (): void => {
+    pen.fillStyle = shades[frame++ % 2] ?? shades[0];
+    pen.fillRect(0, 0, width, height);
+  };
+  draw();
+  setInterval(draw, 1000 / framesPerSecond);
+  const track = canvas.captureStream(framesPerSecond).getVideoTracks()[0];
+  if (!track) throw new Error('the canvas gives no track');
+  return track;
+}
+
+/** Bytes that are reproducible from a seed and do not compress. */
+export function pseudoRandomBytes(size: number, seed: number): Uint8Array<ArrayBuffer> {
+  const bytes = new Uint8Array(size);
+  let state = seed >>> 0 || 1;
+  for (let index = 0; index < size; index++) {
+    state ^= state << 13;
+    state ^= state >>> 17;
+    state ^= state << 5;
+    bytes[index] = state & 0xff;
+  }
+  return bytes;
+}
+
+/** SHA-256 in hex. */
+export async function sha256(bytes: ArrayBuffer | Uint8Array<ArrayBuffer>): Promise<string> {
+  const digest = await crypto.subtle.digest('SHA-256', bytes);
+  return [...new Uint8Array(digest)].map((byte) => byte.toString(16).padStart(2, '0')).join('');
+}

@@ -1,0 +1,92 @@
+//! The last step of a packet: header, payload and seal, written once, in place, in the destination's train.
+
+use std::time::Instant;
+
+use arrayvec::ArrayVec;
+use slab::Slab;
+
+use crate::ClockAnchor;
+use crate::router::{OutPacket, Outbox, PeerIndex};
+use crate::rtp::values::{AbsSendTime, TransportCc};
+use crate::rtp::{self, Extension};
+use crate::stream::Ntp;
+
+use crate::transport::MAX_OVERHEAD;
+
+use super::Counters;
+use super::peer::Peer;
+use super::train::Trains;
+
+/// A compound packet with its seal; rooms write less than an MTU.
+const RTCP_BYTES: usize = 2_048;
+
+/// Sends for the rooms.
+pub(super) struct Egress<'a> {
+    peers: &'a mut Slab<Peer>,
+    trains: &'a mut Trains,
+    counters: &'a mut Counters,
+    abs_send_time: [u8; 3],
+}
+
+impl<'a> Egress<'a> {
+    pub(super) fn new(
+        peers: &'a mut Slab<Peer>,
+        trains: &'a mut Trains,
+        counters: &'a mut Counters,
+        clock: &ClockAnchor,
+        now: Instant,
+    ) -> Self {
+        let abs_send_time = AbsSendTime::from_ntp(Ntp::at(clock, now).0).to_bytes();
+        Self { peers, trains, counters, abs_send_time }
+    }
+}
+
+impl Outbox for Egress<'_> {
+    fn send_rtp(&mut self, _now: Instant, peer: PeerIndex, packet: &OutPacket<'_>) {
+        let Some(peer) = self.peers.get_mut(peer.0 as usize) else { return };
+        let Some(path) = peer.sending_path() else {
+            self.counters.unsent += 1;
+            return;
+        };
+        let number = TransportCc(peer.transport_seq).to_bytes();
+        let mut extensions: ArrayVec<(u8, &[u8]), 8> = packet.extensions.iter(packet.map).collect();
+        if let Some(id) = packet.map.id(Extension::AbsSendTime) {
+            extensions.push((id, &self.abs_send_time));
+        }
+        if let Some(id) = packet.map.id(Extension::TransportCc) {
+            extensions.push((id, &number));
+            peer.transport_seq = peer.transport_seq.wrapping_add(1);
+        }
+        let mut header = [0; rtp::MAX_HEADER];
+        let header_len = rtp::write_header(&mut header, &packet.header, &extensions);
+        let osn_len = if packet.osn.is_some() { rtp::rtx::OSN_LEN } else { 0 };
+        let len = header_len + osn_len + packet.payload.len();
+        let buffer = self.trains.push(&mut peer.open_train, path, len + peer.transport.overhead());
+        buffer[..header_len].copy_from_slice(&header[..header_len]);
+        if let Some(osn) = packet.osn {
+            buffer[header_len..header_len + osn_len].copy_from_slice(&osn.to_be_bytes());
+            self.counters.retransmitted += 1;
+        }
+        buffer[header_len + osn_len..len].copy_from_slice(packet.payload);
+        if let Some(vp8) = packet.vp8 {
+            rtp::vp8::rewrite(&mut buffer[header_len + osn_len..len], vp8.picture_id, vp8.tl0);
+        }
+        peer.transport.seal_rtp(buffer, len, header_len, packet.seq, packet.header.ssrc);
+        self.counters.rtp_out += 1;
+        self.counters.rtp_bytes_out += len as u64;
+    }
+
+    fn send_rtcp(&mut self, _now: Instant, peer: PeerIndex, packet: &[u8]) {
+        let Some(peer) = self.peers.get_mut(peer.0 as usize) else { return };
+        let Some(path) = peer.sending_path() else { return };
+        let mut buffer = [0; RTCP_BYTES];
+        if packet.len() + MAX_OVERHEAD > buffer.len() {
+            return;
+        }
+        buffer[..packet.len()].copy_from_slice(packet);
+        let sealed = peer.transport.seal_rtcp(&mut buffer, packet.len());
+        if sealed > 0 {
+            self.trains.push(&mut peer.open_train, path, sealed).copy_from_slice(&buffer[..sealed]);
+        }
+    }
+}

@@ -1,0 +1,303 @@
+//! One worker's rooms, and the way of every datagram through them.
+//!
+//! [`Core`] only sorts: datagrams to their participant's transport, what comes out of it to the participant's room, what
+//! the room sends ([`egress`]) into trains. Commands are in [`command`], data channels in [`message`].
+
+mod command;
+mod egress;
+mod message;
+mod peer;
+mod train;
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use hashbrown::HashMap;
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+use slab::Slab;
+
+use crate::config::CoreConfig;
+use crate::control::{ConnectionState, Event, WorkerIndex};
+use crate::id::{ParticipantId, RoomId};
+use crate::router::{PeerIndex, Room};
+use crate::rtp::RtpPacket;
+use crate::transport::{self, Class, Path, Protocol, TransportEvent};
+
+use egress::Egress;
+use peer::Peer;
+use train::Trains;
+
+/// How often periodic work is looked for: half of the 10 ms in which a gap must be NACKed.
+const TICK: Duration = Duration::from_millis(5);
+
+/// A point in time on both clocks, so that NTP times are written without reading a clock.
+#[derive(Debug, Clone, Copy)]
+pub struct ClockAnchor {
+    /// On the monotonic clock.
+    pub instant: Instant,
+    /// The same moment, since the Unix epoch.
+    pub unix: Duration,
+}
+
+/// A train: datagrams of `segment` bytes each (the last may be shorter) for one path.
+#[derive(Debug, Clone, Copy)]
+pub struct Transmit<'a> {
+    /// Where it goes, and from which address.
+    pub path: Path,
+    /// The datagrams, back to back; never empty.
+    pub data: &'a [u8],
+    /// The length of each datagram but the last.
+    pub segment: usize,
+}
+
+/// What a worker counts. All values only rise, but those of [`Core::gauges`].
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Counters {
+    /// Datagrams that arrived.
+    pub datagrams_in: u64,
+    /// Bytes of them.
+    pub bytes_in: u64,
+    /// Datagrams of no known kind, or of nobody here.
+    pub stray: u64,
+    /// SRTP and SRTCP packets that did not authenticate or were replayed.
+    pub rejected: u64,
+    /// RTP packets that were opened.
+    pub rtp_in: u64,
+    /// RTP packets that were sealed, retransmissions included.
+    pub rtp_out: u64,
+    /// Bytes of them.
+    pub rtp_bytes_out: u64,
+    /// RTP packets sent again.
+    pub retransmitted: u64,
+    /// RTP packets that had no path to leave on.
+    pub unsent: u64,
+    /// Packets in RTCP that were read.
+    pub rtcp_in: u64,
+    /// Messages on data channels that arrived.
+    pub data_in: u64,
+    /// Messages on data channels that were sent.
+    pub data_out: u64,
+    /// Messages that a full channel or a missing permission stopped.
+    pub data_dropped: u64,
+    /// DTLS handshakes that finished.
+    pub handshakes: u64,
+    /// Transports that failed.
+    pub failures: u64,
+}
+
+/// What a worker holds now.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Gauges {
+    /// Open rooms.
+    pub rooms: u64,
+    /// Participants in them.
+    pub participants: u64,
+    /// Tracks that they publish.
+    pub publications: u64,
+}
+
+/// One worker's rooms.
+#[derive(Debug)]
+pub struct Core {
+    config: CoreConfig,
+    worker: WorkerIndex,
+    clock: ClockAnchor,
+    rng: StdRng,
+    peers: Slab<Peer>,
+    by_participant: HashMap<ParticipantId, PeerIndex>,
+    by_ufrag: HashMap<String, PeerIndex>,
+    by_remote: HashMap<(Protocol, SocketAddr), PeerIndex>,
+    rooms: Slab<Room>,
+    by_room: HashMap<RoomId, usize>,
+    trains: Trains,
+    events: VecDeque<Event>,
+    counters: Counters,
+    next_tick: Option<Instant>,
+}
+
+impl Core {
+    /// A worker without rooms. `seed` must be secret and fresh outside tests: ICE passwords come from it.
+    pub fn new(config: CoreConfig, worker: WorkerIndex, clock: ClockAnchor, seed: [u8; 32]) -> Self {
+        Self {
+            config,
+            worker,
+            clock,
+            rng: StdRng::from_seed(seed),
+            peers: Slab::new(),
+            by_participant: HashMap::new(),
+            by_ufrag: HashMap::new(),
+            by_remote: HashMap::new(),
+            rooms: Slab::new(),
+            by_room: HashMap::new(),
+            trains: Trains::new(),
+            events: VecDeque::new(),
+            counters: Counters::default(),
+            next_tick: None,
+        }
+    }
+
+    /// What was counted.
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// What there is.
+    pub fn gauges(&self) -> Gauges {
+        Gauges {
+            rooms: self.rooms.len() as u64,
+            participants: self.peers.len() as u64,
+            publications: self.rooms.iter().map(|(_, room)| room.publications().count() as u64).sum(),
+        }
+    }
+
+    /// Digests one datagram, or one frame of a TCP connection. `data` is decrypted in place.
+    pub fn handle_datagram(&mut self, now: Instant, path: Path, data: &mut [u8]) {
+        self.counters.datagrams_in += 1;
+        self.counters.bytes_in += data.len() as u64;
+        let class = transport::classify(data);
+        if class == Class::Stun {
+            return self.handle_stun(now, path, data);
+        }
+        let Some(&peer) = self.by_remote.get(&(path.protocol, path.remote)) else {
+            self.counters.stray += 1;
+            return;
+        };
+        match class {
+            Class::Rtp => self.handle_rtp(now, peer, data),
+            Class::Rtcp => self.handle_rtcp(now, peer, data),
+            Class::Dtls => {
+                self.peers[peer.0 as usize].transport.handle_dtls(now, path, data);
+                self.drain_transport(now, peer);
+            }
+            Class::Stun | Class::Unknown => self.counters.stray += 1,
+        }
+    }
+
+    /// Does what is due.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        if self.next_tick.is_none_or(|due| due > now) {
+            return;
+        }
+        self.next_tick = (!self.peers.is_empty()).then_some(now + TICK);
+        let due = |(index, peer): (usize, &mut Peer)| {
+            peer.transport.poll_timeout().is_some_and(|due| due <= now).then_some(PeerIndex(index as u32))
+        };
+        let due: smallvec::SmallVec<[PeerIndex; 16]> = self.peers.iter_mut().filter_map(due).collect();
+        for peer in due {
+            self.peers[peer.0 as usize].transport.handle_timeout(now);
+            self.drain_transport(now, peer);
+        }
+        let mut out = Egress::new(&mut self.peers, &mut self.trains, &mut self.counters, &self.clock, now);
+        for (_, room) in &mut self.rooms {
+            room.tick(now, &mut out);
+        }
+    }
+
+    /// A TCP connection ended.
+    pub fn handle_path_closed(&mut self, now: Instant, path: Path) {
+        if let Some(peer) = self.by_remote.remove(&(path.protocol, path.remote)) {
+            let peer_state = &mut self.peers[peer.0 as usize];
+            peer_state.remotes.retain(|remote| *remote != (path.protocol, path.remote));
+            peer_state.transport.handle_path_closed(now, path);
+            self.drain_transport(now, peer);
+        }
+    }
+
+    /// When [`Self::handle_timeout`] wants to be called.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.next_tick
+    }
+
+    /// What the control plane must know.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    /// The trains to send, in order.
+    pub fn transmits(&self) -> impl Iterator<Item = Transmit<'_>> {
+        self.trains.iter()
+    }
+
+    /// Forgets the trains, after they were sent.
+    pub fn clear_transmits(&mut self) {
+        self.trains.clear();
+    }
+
+    fn handle_stun(&mut self, now: Instant, path: Path, data: &[u8]) {
+        let ufrag = transport::stun_username(data);
+        let Some(&peer) = ufrag.and_then(|ufrag| self.by_ufrag.get(ufrag)) else {
+            self.counters.stray += 1;
+            return;
+        };
+        let state = &mut self.peers[peer.0 as usize];
+        state.transport.handle_stun(now, path, data);
+        if state.transport.is_valid(path) {
+            let remote = (path.protocol, path.remote);
+            let (added, forgotten) = state.admit_remote(remote);
+            if let Some(forgotten) = forgotten {
+                self.by_remote.remove(&forgotten);
+            }
+            if added {
+                self.by_remote.insert(remote, peer);
+            }
+        }
+        self.drain_transport(now, peer);
+    }
+
+    fn handle_rtp(&mut self, now: Instant, peer: PeerIndex, data: &mut [u8]) {
+        let state = &mut self.peers[peer.0 as usize];
+        let Ok(len) = state.transport.open_rtp(data) else {
+            self.counters.rejected += 1;
+            return;
+        };
+        let (room, member) = (state.room, state.member);
+        self.counters.rtp_in += 1;
+        let Ok(packet) = RtpPacket::parse(&data[..len]) else { return };
+        let mut out = Egress::new(&mut self.peers, &mut self.trains, &mut self.counters, &self.clock, now);
+        self.rooms[room].handle_rtp(now, member, &packet, &mut out, &mut self.events);
+    }
+
+    fn handle_rtcp(&mut self, now: Instant, peer: PeerIndex, data: &mut [u8]) {
+        let state = &mut self.peers[peer.0 as usize];
+        let Ok(len) = state.transport.open_rtcp(data) else {
+            self.counters.rejected += 1;
+            return;
+        };
+        let (room, member) = (state.room, state.member);
+        self.counters.rtcp_in += 1;
+        let mut out = Egress::new(&mut self.peers, &mut self.trains, &mut self.counters, &self.clock, now);
+        self.rooms[room].handle_rtcp(now, member, &data[..len], &mut out);
+    }
+
+    /// Takes what a transport wants to send and to say.
+    fn drain_transport(&mut self, now: Instant, peer: PeerIndex) {
+        loop {
+            self.send_datagrams(peer);
+            let state = &mut self.peers[peer.0 as usize];
+            let participant = state.id;
+            let Some(event) = state.transport.poll_event() else { return };
+            let connection = match event {
+                TransportEvent::Connected => {
+                    self.counters.handshakes += 1;
+                    ConnectionState::Connected
+                }
+                TransportEvent::Interrupted => ConnectionState::Interrupted,
+                TransportEvent::Resumed => ConnectionState::Resumed,
+                TransportEvent::Failed(reason) => {
+                    self.counters.failures += 1;
+                    ConnectionState::Failed(reason)
+                }
+                TransportEvent::Data { channel, message } => {
+                    self.forward_message(now, peer, channel, message);
+                    continue;
+                }
+                TransportEvent::PathChanged(_) | TransportEvent::ChannelOpen(_) | TransportEvent::ChannelClosed(_) => {
+                    continue;
+                }
+            };
+            self.events.push_back(Event::Connection { participant, state: connection });
+        }
+    }
+}

@@ -1,0 +1,154 @@
+//! Trains: datagrams of equal size for one path, back to back in one buffer, as UDP GSO wants them (`UDP_SEGMENT`).
+//!
+//! Packets are sealed in place in a train. Only the last datagram of a train may be shorter than the others; a longer
+//! one, or one for another path, opens the next train. Order within a path is the order of [`Trains::push`].
+//!
+//! Buffers are kept and used again: in the steady state nothing is allocated.
+
+use crate::transport::Path;
+
+use super::Transmit;
+
+/// Datagrams of one train. A shallow queue on the way drops longer bursts (design/performance: 8 to 10).
+const MAX_DATAGRAMS: usize = 10;
+
+/// What a train's buffer starts with: room for [`MAX_DATAGRAMS`] of an Ethernet frame's size.
+const BUFFER_BYTES: usize = MAX_DATAGRAMS * 1500;
+
+/// Buffers kept for the next flush; what a burst needed beyond them is given back.
+const MAX_KEPT: usize = 1024;
+
+/// A destination's reference to the train that is still open for it.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct OpenTrain {
+    /// The flush in which `index` was opened; 0: never.
+    flush: u64,
+    index: usize,
+}
+
+#[derive(Debug)]
+struct Train {
+    path: Path,
+    buffer: Vec<u8>,
+    filled: usize,
+    segment: usize,
+    datagrams: usize,
+    closed: bool,
+}
+
+/// All trains since the last flush.
+#[derive(Debug)]
+pub(super) struct Trains {
+    /// The first `used` are full or open; the others wait to be used again.
+    trains: Vec<Train>,
+    used: usize,
+    flush: u64,
+}
+
+impl Trains {
+    pub(super) fn new() -> Self {
+        Self { trains: Vec::new(), used: 0, flush: 1 }
+    }
+
+    /// Appends a datagram of exactly `len` bytes for `path` and returns its place, whose content is arbitrary.
+    pub(super) fn push(&mut self, open: &mut OpenTrain, path: Path, len: usize) -> &mut [u8] {
+        let fits = open.flush == self.flush && self.trains[open.index].fits(path, len);
+        if !fits {
+            *open = OpenTrain { flush: self.flush, index: self.open(path, len) };
+        }
+        self.trains[open.index].append(len)
+    }
+
+    /// The trains in the order in which they were opened.
+    pub(super) fn iter(&self) -> impl Iterator<Item = Transmit<'_>> {
+        self.trains[..self.used].iter().map(|train| Transmit {
+            path: train.path,
+            data: &train.buffer[..train.filled],
+            segment: train.segment,
+        })
+    }
+
+    /// Forgets all trains, after they were sent.
+    pub(super) fn clear(&mut self) {
+        self.used = 0;
+        self.flush += 1;
+        if self.trains.len() > MAX_KEPT {
+            self.trains.truncate(MAX_KEPT);
+            self.trains.shrink_to_fit();
+        }
+    }
+
+    fn open(&mut self, path: Path, len: usize) -> usize {
+        let index = self.used;
+        self.used += 1;
+        if index == self.trains.len() {
+            let buffer = vec![0; BUFFER_BYTES];
+            self.trains.push(Train { path, buffer, filled: 0, segment: len, datagrams: 0, closed: false });
+        }
+        let train = &mut self.trains[index];
+        train.path = path;
+        train.filled = 0;
+        train.segment = len;
+        train.datagrams = 0;
+        train.closed = false;
+        index
+    }
+}
+
+impl Train {
+    fn fits(&self, path: Path, len: usize) -> bool {
+        !self.closed && self.path == path && len <= self.segment && self.datagrams < MAX_DATAGRAMS
+    }
+
+    fn append(&mut self, len: usize) -> &mut [u8] {
+        let start = self.filled;
+        self.filled += len;
+        self.datagrams += 1;
+        self.closed = len < self.segment;
+        if self.filled > self.buffer.len() {
+            self.buffer.resize(self.filled, 0);
+        }
+        &mut self.buffer[start..self.filled]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::transport::Protocol;
+
+    fn path(port: u16) -> Path {
+        let address = |port| std::net::SocketAddr::from(([127, 0, 0, 1], port));
+        Path { protocol: Protocol::Udp, local: address(1), remote: address(port) }
+    }
+
+    proptest! {
+        /// Whatever is pushed comes out once, whole, and in order for each path.
+        #[test]
+        fn trains_split_back_into_their_datagrams(
+            datagrams in prop::collection::vec((0u16..3, prop::sample::select(vec![60usize, 1100, 1101, 1500])), 0..200),
+        ) {
+            let mut trains = Trains::new();
+            for round in 0..2u8 {
+                let mut open = [OpenTrain::default(); 3];
+                let mut expected = [const { Vec::new() }; 3];
+                for (index, &(port, len)) in datagrams.iter().enumerate() {
+                    let fill = (index as u8).wrapping_add(round);
+                    trains.push(&mut open[usize::from(port)], path(port), len).fill(fill);
+                    expected[usize::from(port)].push(vec![fill; len]);
+                }
+                let mut got = [const { Vec::new() }; 3];
+                for train in trains.iter() {
+                    prop_assert!(train.data.len().div_ceil(train.segment) <= MAX_DATAGRAMS);
+                    let port = usize::from(train.path.remote.port());
+                    got[port].extend(train.data.chunks(train.segment).map(<[u8]>::to_vec));
+                }
+                prop_assert_eq!(got, expected);
+                trains.clear();
+                prop_assert_eq!(trains.iter().count(), 0);
+            }
+        }
+    }
+}

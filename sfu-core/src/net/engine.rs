@@ -1,0 +1,67 @@
+//! What a worker drives: the [`Core`], or a small stand-in under test.
+
+use std::time::Instant;
+
+use crate::control::{Command, Event};
+use crate::transport::Path;
+use crate::{Core, Counters, Transmit};
+
+/// The sans-IO contract of [`Core`], as a worker sees it.
+pub trait Engine {
+    /// One datagram, or one RFC 4571 frame.
+    fn handle_datagram(&mut self, now: Instant, path: Path, data: &mut [u8]);
+    /// One command of the control plane.
+    fn handle_command(&mut self, now: Instant, command: Command);
+    /// [`Self::poll_timeout`] has come.
+    fn handle_timeout(&mut self, now: Instant);
+    /// A TCP connection ended.
+    fn handle_path_closed(&mut self, now: Instant, path: Path);
+    /// When to call [`Self::handle_timeout`].
+    fn poll_timeout(&self) -> Option<Instant>;
+    /// The next event for the control plane.
+    fn poll_event(&mut self) -> Option<Event>;
+    /// The trains since the last [`Self::clear_transmits`], in order.
+    fn transmits(&self) -> impl Iterator<Item = Transmit<'_>>;
+    /// All trains were sent.
+    fn clear_transmits(&mut self);
+    /// What the engine counted.
+    fn counters(&self) -> &Counters;
+}
+
+impl Engine for Core {
+    fn handle_datagram(&mut self, now: Instant, path: Path, data: &mut [u8]) {
+        Self::handle_datagram(self, now, path, data);
+    }
+
+    fn handle_command(&mut self, now: Instant, command: Command) {
+        Self::handle_command(self, now, command);
+    }
+
+    fn handle_timeout(&mut self, now: Instant) {
+        Self::handle_timeout(self, now);
+    }
+
+    fn handle_path_closed(&mut self, now: Instant, path: Path) {
+        Self::handle_path_closed(self, now, path);
+    }
+
+    fn poll_timeout(&self) -> Option<Instant> {
+        Self::poll_timeout(self)
+    }
+
+    fn poll_event(&mut self) -> Option<Event> {
+        Self::poll_event(self)
+    }
+
+    fn transmits(&self) -> impl Iterator<Item = Transmit<'_>> {
+        Self::transmits(self)
+    }
+
+    fn clear_transmits(&mut self) {
+        Self::clear_transmits(self);
+    }
+
+    fn counters(&self) -> &Counters {
+        Self::counters(self)
+    }
+}

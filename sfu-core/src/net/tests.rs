@@ -1,0 +1,347 @@
+//! Workers with real loopback sockets around a small engine.
+
+use std::collections::VecDeque;
+use std::io::{Read, Write};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, UdpSocket};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use tokio::sync::mpsc;
+
+use super::worker::BACKLOG;
+use super::*;
+use crate::control::{Command, ConnectionState, Event, WorkerIndex};
+use crate::id::{ParticipantId, RoomId};
+use crate::transport::{Path, Protocol};
+use crate::{Counters, Transmit};
+
+/// What the engine saw, for the test to look at.
+#[derive(Default)]
+struct Seen {
+    paths: Vec<Path>,
+    datagrams: Vec<Vec<u8>>,
+    closed: Vec<Path>,
+    commands: usize,
+}
+
+/// Echoes. `t` is answered by a train, `d` is echoed later, `!` by nothing. Every command makes `events` events.
+struct Echo {
+    seen: Arc<Mutex<Seen>>,
+    out: Vec<(Path, Vec<u8>, usize)>,
+    later: Option<(Instant, Path)>,
+    events: VecDeque<Event>,
+    events_per_command: usize,
+    counters: Counters,
+}
+
+const SEGMENT: usize = 1200;
+const TRAIN: usize = 10 * SEGMENT + 300;
+
+impl Engine for Echo {
+    fn handle_datagram(&mut self, now: Instant, path: Path, data: &mut [u8]) {
+        let mut seen = self.seen.lock().unwrap();
+        seen.paths.push(path);
+        seen.datagrams.push(data.to_vec());
+        match data.first() {
+            Some(b't') => self.out.push((path, (0..TRAIN).map(|i| (i / SEGMENT) as u8).collect(), SEGMENT)),
+            Some(b'd') => self.later = Some((now + Duration::from_millis(20), path)),
+            Some(b'!') => {}
+            _ => self.out.push((path, data.to_vec(), data.len())),
+        }
+    }
+
+    fn handle_command(&mut self, _: Instant, _: Command) {
+        self.seen.lock().unwrap().commands += 1;
+        let participant = ParticipantId::from_bytes([0; 12]);
+        let event = || Event::Connection { participant, state: ConnectionState::Connected };
+        self.events.extend((0..self.events_per_command).map(|_| event()));
+    }
+
+    fn handle_timeout(&mut self, now: Instant) {
+        let (at, path) = self.later.take().expect("asked for");
+        assert!(at <= now);
+        self.out.push((path, b"later".to_vec(), 5));
+    }
+
+    fn handle_path_closed(&mut self, _: Instant, path: Path) {
+        self.seen.lock().unwrap().closed.push(path);
+    }
+
+    fn poll_timeout(&self) -> Option<Instant> {
+        self.later.map(|(at, _)| at)
+    }
+
+    fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    fn transmits(&self) -> impl Iterator<Item = Transmit<'_>> {
+        self.out.iter().map(|(path, data, segment)| Transmit { path: *path, data, segment: *segment })
+    }
+
+    fn clear_transmits(&mut self) {
+        self.out.clear();
+    }
+
+    fn counters(&self) -> &Counters {
+        &self.counters
+    }
+}
+
+struct Server {
+    workers: Workers,
+    udp: Vec<u16>,
+    tcp: u16,
+    seen: Arc<Mutex<Seen>>,
+    events: mpsc::Receiver<Event>,
+}
+
+fn server(config: NetConfig, events_per_command: usize) -> Server {
+    let sockets = Sockets::bind(NetConfig { udp_port: 0, tcp_port: Some(0), ..config }).unwrap();
+    let udp = sockets.udp_addresses().map(|address| address.port()).collect();
+    let tcp = sockets.tcp_address().unwrap().port();
+    let (sender, events) = mpsc::channel(1);
+    let seen = Arc::new(Mutex::new(Seen::default()));
+    let log = Arc::clone(&seen);
+    let engine = move |_: WorkerIndex| Echo {
+        seen: Arc::clone(&log),
+        out: Vec::new(),
+        later: None,
+        events: VecDeque::new(),
+        events_per_command,
+        counters: Counters::default(),
+    };
+    let route: Route = |frame| frame.strip_prefix(b"worker").and_then(|rest| Some(rest.first()? - b'0'));
+    let workers = sockets.start(engine, &sender, route).unwrap();
+    Server { workers, udp, tcp, seen, events }
+}
+
+fn one_worker() -> NetConfig {
+    NetConfig { workers: 1, ..NetConfig::default() }
+}
+
+fn modes() -> [NetConfig; 2] {
+    [UdpMode::Fast, UdpMode::Portable].map(|udp_mode| NetConfig { udp_mode, ..one_worker() })
+}
+
+fn client(ip: impl Into<IpAddr>, port: u16) -> UdpSocket {
+    let ip = ip.into();
+    let any = if ip.is_ipv4() { IpAddr::V4(Ipv4Addr::UNSPECIFIED) } else { Ipv6Addr::UNSPECIFIED.into() };
+    let socket = UdpSocket::bind((any, 0)).unwrap();
+    socket.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+    socket.connect((ip, port)).unwrap();
+    socket
+}
+
+fn receive(socket: &UdpSocket) -> Vec<u8> {
+    let mut buffer = [0; 2048];
+    let len = socket.recv(&mut buffer).unwrap();
+    buffer[..len].to_vec()
+}
+
+fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(5);
+    while !condition() {
+        assert!(Instant::now() < deadline, "{what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+#[test]
+fn both_implementations_echo_over_both_families() {
+    for config in modes() {
+        let server = server(config, 0);
+        for ip in [IpAddr::from([127, 0, 0, 1]), Ipv6Addr::LOCALHOST.into()] {
+            if ip.is_ipv6() && UdpSocket::bind((ip, 0)).is_err() {
+                continue;
+            }
+            let client = client(ip, server.udp[0]);
+            client.send(b"hello").unwrap();
+            assert_eq!(receive(&client), b"hello");
+            let path = *server.seen.lock().unwrap().paths.last().unwrap();
+            assert_eq!(path.remote, client.local_addr().unwrap(), "not a mapped address");
+            assert_eq!(path.local.port(), server.udp[0]);
+        }
+    }
+}
+
+/// Red if answers leave from the address that the routing table likes best: a connected client does not see them.
+#[test]
+#[cfg(target_os = "linux")]
+fn answers_leave_from_the_address_that_was_asked() {
+    for bind in [IpAddr::V6(Ipv6Addr::UNSPECIFIED), Ipv4Addr::UNSPECIFIED.into()] {
+        let server = server(NetConfig { bind, ..one_worker() }, 0);
+        let client = client([127, 0, 0, 2], server.udp[0]);
+        client.send(b"hello").unwrap();
+        assert_eq!(receive(&client), b"hello");
+        let path = server.seen.lock().unwrap().paths[0];
+        assert_eq!(path.local, SocketAddr::from(([127, 0, 0, 2], server.udp[0])));
+    }
+}
+
+#[test]
+fn a_train_arrives_as_its_datagrams() {
+    for config in modes() {
+        let server = server(config.clone(), 0);
+        let client = client([127, 0, 0, 1], server.udp[0]);
+        client.send(b"t").unwrap();
+        for index in 0..10 {
+            assert_eq!(receive(&client), [index; SEGMENT]);
+        }
+        assert_eq!(receive(&client), [10; 300]);
+        let handle = &server.workers.handles()[0];
+        wait_until("counted", || handle.snapshot().net.udp_out == 11);
+        let fast = cfg!(target_os = "linux") && config.udp_mode == UdpMode::Fast;
+        assert_eq!(handle.snapshot().net.udp_trains, u64::from(fast), "one message for all where there is GSO");
+    }
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn what_gro_merged_is_split_again() {
+    use nix::sys::socket::{setsockopt, sockopt};
+    let server = server(one_worker(), 0);
+    let client = client([127, 0, 0, 1], server.udp[0]);
+    setsockopt(&client, sockopt::UdpGsoSegment, &500).unwrap();
+    let sent: Vec<u8> = (0..1700).map(|i| b'A' + (i / 500) as u8).collect();
+    client.send(&sent).unwrap();
+    wait_until("all datagrams", || server.seen.lock().unwrap().datagrams.len() == 4);
+    let seen = server.seen.lock().unwrap().datagrams.clone();
+    assert_eq!(seen.iter().map(Vec::len).collect::<Vec<_>>(), [500, 500, 500, 200]);
+    assert_eq!(seen.concat(), sent);
+    wait_until("counted", || server.workers.handles()[0].snapshot().net.udp_in == 4);
+    assert_eq!(server.workers.handles()[0].snapshot().net.udp_reads, 1, "one message");
+}
+
+#[test]
+fn a_timeout_comes_without_traffic() {
+    let server = server(one_worker(), 0);
+    let client = client([127, 0, 0, 1], server.udp[0]);
+    let start = Instant::now();
+    client.send(b"d").unwrap();
+    assert_eq!(receive(&client), b"later");
+    assert!(start.elapsed() < Duration::from_millis(900), "not by the heartbeat");
+}
+
+fn tcp_client(port: u16) -> TcpStream {
+    let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+    stream.set_nodelay(true).unwrap();
+    stream
+}
+
+fn framed(frame: &[u8]) -> Vec<u8> {
+    [&(frame.len() as u16).to_be_bytes(), frame].concat()
+}
+
+#[test]
+fn a_tcp_connection_goes_to_its_worker_however_it_is_cut() {
+    let server = server(NetConfig { workers: 2, ..NetConfig::default() }, 0);
+    let mut stream = tcp_client(server.tcp);
+    let sent = [framed(b"worker1"), framed(b"second"), framed(&[b'x'; 60_000])].concat();
+    for part in [&sent[..1], &sent[1..5], &sent[5..14], &sent[14..]] {
+        stream.write_all(part).unwrap();
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let mut echoed = vec![0; sent.len()];
+    stream.read_exact(&mut echoed).unwrap();
+    assert!(echoed == sent, "the same frames in the same order");
+    let path = server.seen.lock().unwrap().paths[0];
+    assert_eq!((path.protocol, path.remote), (Protocol::Tcp, stream.local_addr().unwrap()));
+    let connections = |index: usize| server.workers.handles()[index].snapshot().net.tcp_connections;
+    wait_until("on worker 1", || connections(1) == 1);
+    drop(stream);
+    wait_until("told of the end", || server.seen.lock().unwrap().closed == [path]);
+    wait_until("removed", || connections(1) == 0);
+}
+
+#[test]
+fn strangers_on_tcp_are_turned_away() {
+    let server = server(one_worker(), 0);
+    for first in [framed(b"GET / HTTP/1.1"), framed(b"worker7"), vec![0xff, 0xff, 1, 2, 3]] {
+        let mut stream = tcp_client(server.tcp);
+        stream.write_all(&first).unwrap();
+        assert!(matches!(stream.read(&mut [0; 16]), Ok(0) | Err(_)), "closed");
+    }
+    assert!(server.seen.lock().unwrap().datagrams.is_empty());
+}
+
+#[test]
+fn a_full_mailbox_is_busy_and_a_worker_that_catches_up_is_not() {
+    let server = server(NetConfig { mailbox: 2, ..one_worker() }, 0);
+    let handle = &server.workers.handles()[0];
+    let command = || Command::OpenRoom { room: RoomId::from_bytes([0; 12]) };
+    let guard = server.seen.lock().unwrap();
+    let accepted = (0..10).take_while(|_| handle.send(command()).is_ok()).count();
+    assert!((2..=3).contains(&accepted), "two wait, one may be in the engine's hands");
+    assert_eq!(handle.send(command()), Err(Busy));
+    drop(guard);
+    wait_until("free again", || handle.send(command()).is_ok());
+    wait_until("all taken", || server.seen.lock().unwrap().commands == accepted + 1);
+    assert_eq!(handle.rooms(), accepted + 1);
+}
+
+/// Red if a control plane that does not read its events stalls media, loses events, or makes the worker hoard them.
+#[test]
+fn unread_events_hold_back_commands_and_not_media() {
+    let per_command = BACKLOG / 2;
+    let mut server = server(NetConfig { mailbox: 4, ..one_worker() }, per_command);
+    let handle = server.workers.handles()[0].clone();
+    let command = || Command::CloseRoom { room: RoomId::from_bytes([0; 12]) };
+    let mut sent = 0;
+    wait_until("busy for good", || {
+        while handle.send(command()).is_ok() {
+            sent += 1;
+        }
+        std::thread::sleep(Duration::from_millis(20));
+        handle.send(command()).inspect(|()| sent += 1).is_err()
+    });
+    let taken = server.seen.lock().unwrap().commands;
+    assert!(taken * per_command < 3 * BACKLOG, "{taken} commands");
+    let client = client([127, 0, 0, 1], server.udp[0]);
+    client.send(b"hello").unwrap();
+    assert_eq!(receive(&client), b"hello");
+    let mut received = 0;
+    while received < sent * per_command {
+        let event = server.events.blocking_recv();
+        received += usize::from(event.is_some());
+    }
+    assert!(server.events.try_recv().is_err(), "each event once");
+}
+
+#[test]
+fn shutdown_takes_what_waits_and_ends() {
+    let server = server(NetConfig { workers: 2, ..NetConfig::default() }, 0);
+    for handle in server.workers.handles() {
+        for _ in 0..100 {
+            handle.send(Command::OpenRoom { room: RoomId::from_bytes([0; 12]) }).unwrap();
+        }
+    }
+    assert!(server.workers.is_alive());
+    server.workers.shutdown();
+    assert_eq!(server.seen.lock().unwrap().commands, 200);
+    server.workers.shutdown();
+}
+
+#[test]
+fn rooms_go_to_the_worker_with_the_fewest() {
+    let server = server(NetConfig { workers: 2, ..NetConfig::default() }, 0);
+    let picks: Vec<_> = (0..4)
+        .map(|_| {
+            let index = server.workers.least_loaded();
+            let room = Command::OpenRoom { room: RoomId::from_bytes([0; 12]) };
+            server.workers.handles()[usize::from(index)].send(room).unwrap();
+            index
+        })
+        .collect();
+    assert_eq!(picks, [0, 1, 0, 1]);
+}
+
+#[test]
+fn a_taken_port_is_named() {
+    let taken = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).unwrap();
+    let udp_port = taken.local_addr().unwrap().port();
+    let bind = Ipv4Addr::UNSPECIFIED.into();
+    let error = Sockets::bind(NetConfig { bind, udp_port, tcp_port: None, ..one_worker() }).unwrap_err();
+    assert!(error.to_string().contains(&format!("UDP 0.0.0.0:{udp_port}")), "{error}");
+}

@@ -1,0 +1,256 @@
+//! The loop of one worker thread: it owns an engine and the sockets, and nothing per packet leaves it.
+//!
+//! One turn: wait; datagrams in batches, each sent on before the next is read; frames of TCP; a bounded number of
+//! commands; timeouts; events. Media never waits for the control plane: events that it does not take stay in a backlog,
+//! and while that is long, no further commands are taken, which are what most events come from.
+
+use std::collections::VecDeque;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use mio::{Events, Interest, Poll, Token, Waker};
+use tokio::sync::mpsc;
+
+use super::connections::Connections;
+use super::counters::{NetCounters, Shared};
+use super::engine::Engine;
+use super::tcp::Accepted;
+use super::udp::{Readiness, Udp};
+use crate::control::{Command, Event};
+use crate::transport::Protocol;
+
+const UDP: Token = Token(0);
+const WAKER: Token = Token(1);
+const FIRST_CONNECTION: usize = 2;
+
+/// Batches of datagrams in one turn, so that commands and timers come to their turn under load.
+const BATCHES: usize = 8;
+
+/// Commands in one turn.
+const COMMANDS: usize = 16;
+
+/// Waiting events above which no commands are taken.
+pub(super) const BACKLOG: usize = 1024;
+
+/// How soon the control plane is asked again whether it takes events.
+const BACKLOG_RETRY: Duration = Duration::from_millis(5);
+
+/// The longest wait, so that counters show that the worker lives.
+const HEARTBEAT: Duration = Duration::from_secs(1);
+
+/// What the outside holds of a worker.
+pub(super) struct Inbox {
+    pub commands: mpsc::Receiver<Command>,
+    pub connections: mpsc::Receiver<Accepted>,
+    pub stop: Arc<AtomicBool>,
+}
+
+/// A worker's sockets and queues; [`Worker::run`] adds the engine.
+pub(super) struct Worker {
+    poll: Poll,
+    udp: Udp,
+    connections: Connections,
+    inbox: Inbox,
+    events: mpsc::Sender<Event>,
+    backlog: VecDeque<Event>,
+    counters: NetCounters,
+    shared: Shared,
+    /// The last read left something behind.
+    readable: bool,
+    /// The mailbox was not empty when it was last looked at.
+    more_commands: bool,
+    window: Window,
+}
+
+impl Worker {
+    pub(super) fn new(
+        mut udp: Udp,
+        inbox: Inbox,
+        events: mpsc::Sender<Event>,
+        shared: Shared,
+    ) -> io::Result<(Self, Arc<Waker>)> {
+        let poll = Poll::new()?;
+        let waker = Arc::new(Waker::new(poll.registry(), WAKER)?);
+        poll.registry().register(udp.socket(), UDP, Interest::READABLE)?;
+        let worker = Self {
+            poll,
+            udp,
+            connections: Connections::default(),
+            inbox,
+            events,
+            backlog: VecDeque::new(),
+            counters: NetCounters::default(),
+            shared,
+            readable: true,
+            more_commands: false,
+            window: Window { since: Instant::now(), busy: Duration::ZERO },
+        };
+        Ok((worker, waker))
+    }
+
+    /// Runs until it is told to stop; then takes the commands that wait and ends.
+    pub(super) fn run(mut self, mut engine: impl Engine) {
+        let mut events = Events::with_capacity(256);
+        let mut now = Instant::now();
+        loop {
+            let timeout = self.wait_for(&engine, now);
+            if let Err(error) = self.poll.poll(&mut events, Some(timeout))
+                && error.kind() != io::ErrorKind::Interrupted
+            {
+                tracing::error!(%error, "a worker cannot wait; it stops");
+                return;
+            }
+            let woken = Instant::now();
+            self.note_ready(&events, woken);
+            self.turn(&mut engine, woken);
+            let stop = self.inbox.stop.load(Ordering::Acquire);
+            while stop && self.may_take_commands() {
+                self.turn(&mut engine, Instant::now());
+            }
+            now = Instant::now();
+            self.account(&engine, woken, now);
+            if stop {
+                return;
+            }
+        }
+    }
+
+    fn wait_for(&self, engine: &impl Engine, now: Instant) -> Duration {
+        if self.readable || self.may_take_commands() || self.connections.is_ready() {
+            return Duration::ZERO;
+        }
+        let retry = if self.backlog.is_empty() { HEARTBEAT } else { BACKLOG_RETRY };
+        engine.poll_timeout().map_or(retry, |at| at.saturating_duration_since(now).min(retry))
+    }
+
+    fn note_ready(&mut self, events: &Events, now: Instant) {
+        for event in events {
+            match event.token() {
+                UDP => self.readable = true,
+                WAKER => {}
+                Token(token) => self.connections.on_ready(now, token - FIRST_CONNECTION),
+            }
+        }
+    }
+
+    fn turn(&mut self, engine: &mut impl Engine, now: Instant) {
+        self.read_udp(engine);
+        self.read_tcp(engine, now);
+        self.take_commands(engine);
+        let now = Instant::now();
+        if engine.poll_timeout().is_some_and(|at| at <= now) {
+            engine.handle_timeout(now);
+        }
+        while let Some(path) = self.connections.poll_closed() {
+            engine.handle_path_closed(now, path);
+        }
+        self.send(engine, now);
+        self.hand_out_events(engine);
+    }
+
+    fn read_udp(&mut self, engine: &mut impl Engine) {
+        for _ in 0..BATCHES {
+            if !self.readable {
+                return;
+            }
+            let now = Instant::now();
+            let each = |path, data: &mut [u8]| engine.handle_datagram(now, path, data);
+            self.readable = self.udp.receive(&mut self.counters, each) == Readiness::More;
+            self.send(engine, now);
+        }
+    }
+
+    fn read_tcp(&mut self, engine: &mut impl Engine, now: Instant) {
+        while let Ok(accepted) = self.inbox.connections.try_recv() {
+            self.connections.adopt(now, self.poll.registry(), FIRST_CONNECTION, accepted);
+        }
+        let each = |path, data: &mut [u8]| engine.handle_datagram(now, path, data);
+        self.connections.receive(now, &mut self.counters, each);
+        self.send(engine, now);
+    }
+
+    fn take_commands(&mut self, engine: &mut impl Engine) {
+        self.more_commands = true;
+        for _ in 0..COMMANDS {
+            if !self.may_take_commands() {
+                return;
+            }
+            let Ok(command) = self.inbox.commands.try_recv() else {
+                self.more_commands = false;
+                return;
+            };
+            self.counters.commands += 1;
+            let now = Instant::now();
+            engine.handle_command(now, command);
+            self.send(engine, now);
+            self.hand_out_events(engine);
+        }
+    }
+
+    fn may_take_commands(&self) -> bool {
+        self.more_commands && self.backlog.len() <= BACKLOG
+    }
+
+    fn send(&mut self, engine: &mut impl Engine, now: Instant) {
+        let of = |protocol| move |train: &crate::Transmit<'_>| train.path.protocol == protocol;
+        self.udp.send(&mut self.counters, engine.transmits().filter(of(Protocol::Udp)));
+        for train in engine.transmits().filter(of(Protocol::Tcp)) {
+            self.connections.send(now, &mut self.counters, &train);
+        }
+        self.connections.flush(now);
+        engine.clear_transmits();
+    }
+
+    fn hand_out_events(&mut self, engine: &mut impl Engine) {
+        while let Some(event) = engine.poll_event() {
+            self.backlog.push_back(event);
+        }
+        while let Some(event) = self.backlog.pop_front() {
+            match self.events.try_send(event) {
+                Ok(()) => self.counters.events += 1,
+                Err(mpsc::error::TrySendError::Full(event)) => {
+                    self.backlog.push_front(event);
+                    return;
+                }
+                // Nobody listens any more: the process ends.
+                Err(mpsc::error::TrySendError::Closed(_)) => {}
+            }
+        }
+    }
+
+    /// Once per turn: how long it took, and the counters for whoever asks.
+    fn account(&mut self, engine: &impl Engine, woken: Instant, now: Instant) {
+        let busy = now.saturating_duration_since(woken);
+        self.counters.turns += 1;
+        self.counters.busy_ns += u64::try_from(busy.as_nanos()).unwrap_or(u64::MAX);
+        self.counters.tcp_connections = self.connections.len() as u64;
+        self.counters.event_backlog = self.backlog.len() as u64;
+        if let Some(load) = self.window.add(busy, now) {
+            self.counters.load_permille = load;
+            self.connections.expire(now);
+        }
+        self.shared.publish(now, &self.counters, engine.counters());
+    }
+}
+
+/// A second or so of work, of which the share is taken.
+struct Window {
+    since: Instant,
+    busy: Duration,
+}
+
+impl Window {
+    /// Adds a turn; when a second is full, returns its load in parts per thousand and starts the next.
+    fn add(&mut self, busy: Duration, now: Instant) -> Option<u64> {
+        self.busy += busy;
+        let length = now.saturating_duration_since(self.since);
+        if length < HEARTBEAT {
+            return None;
+        }
+        let load = self.busy.as_nanos() * 1000 / length.as_nanos();
+        *self = Self { since: now, busy: Duration::ZERO };
+        Some(u64::try_from(load).unwrap_or(1000))
+    }
+}

@@ -1,0 +1,212 @@
+//! RTCP of a room: what members tell us, and what we tell them (RFC 3550 section 6, RFC 4585, RFC 5104).
+//!
+//! A publisher gets transport-wide feedback, NACKs within 10 ms of a gap, keyframe requests and receiver reports; a
+//! subscriber gets sender reports in our NTP time (the publisher's clock plus one offset for all its streams, so that lip
+//! sync holds) and retransmissions.
+
+use std::time::{Duration, Instant};
+
+use arrayvec::ArrayVec;
+
+use crate::control::{InboundStats, OutboundStats};
+use crate::id::Ssrc;
+use crate::rtcp::{self, Packet, ReportBlock};
+use crate::stream::{MAX_NACKS, Ntp};
+
+use super::member::Member;
+use super::packet::Outbox;
+use super::{MemberIndex, PeerIndex, Room};
+
+/// Reports are this far apart. RFC 3550 section 6.2 allows it at these rates, and browsers do the same.
+const REPORT_INTERVAL: Duration = Duration::from_secs(1);
+
+/// A compound packet of so many bytes is sent; the next report starts another, so that all stay below an MTU.
+const COMPOUND_BYTES: usize = 1_000;
+
+/// Sequence numbers of one NACK that are answered; browsers ask for far fewer.
+const MAX_RETRANSMITTED: usize = 256;
+
+impl Room {
+    /// Digests a compound RTCP packet that `member` sent.
+    pub fn handle_rtcp(&mut self, now: Instant, member: MemberIndex, compound: &[u8], out: &mut impl Outbox) {
+        let ours = Ntp::at(&self.clock, now);
+        for packet in rtcp::packets(compound).flatten() {
+            match packet {
+                Packet::SenderReport(report) => {
+                    if let Some(member) = self.member_mut(member) {
+                        member.clock.on_sender_report(ours, Ntp(report.ntp));
+                        if let Some(encoding) = member.receiver.encoding_of(report.ssrc) {
+                            encoding.stats.on_sender_report(now, Ntp(report.ntp), report.rtp_timestamp);
+                        }
+                    }
+                    self.on_report_blocks(member, ours, report.reports.iter());
+                }
+                Packet::ReceiverReport(report) => self.on_report_blocks(member, ours, report.reports.iter()),
+                Packet::Nack(nack) => self.retransmit(now, member, nack.media, nack.iter(), out),
+                Packet::Pli(pli) => self.on_keyframe_request(member, pli.media),
+                Packet::Fir(fir) => fir.entries().for_each(|entry| self.on_keyframe_request(member, entry.media)),
+                _ => {}
+            }
+        }
+    }
+
+    /// Does what is due for all members.
+    pub fn tick(&mut self, now: Instant, out: &mut impl Outbox) {
+        let ours = Ntp::at(&self.clock, now);
+        let mut buffer = std::mem::take(&mut self.scratch);
+        for index in 0..self.members.capacity() {
+            let Some(member) = self.members.get_mut(index) else { continue };
+            buffer.clear();
+            let (sender, peer) = (Ssrc(member.rtcp_ssrc), member.peer);
+            if let Some(media) = write_feedback(member, now, &mut buffer) {
+                flush(&mut buffer, now, peer, out);
+                while member.receiver.twcc.poll(now, sender, media, &mut buffer) {
+                    flush(&mut buffer, now, peer, out);
+                }
+            }
+            if member.next_report <= now {
+                member.next_report = now + REPORT_INTERVAL;
+                member.receiver.lines.iter_mut().flat_map(|line| &mut line.encodings).for_each(|e| e.ring.shrink(now));
+                write_receiver_reports(member, now, &mut buffer);
+                self.send_sender_reports(index, now, ours, &mut buffer, out);
+            }
+            flush(&mut buffer, now, peer, out);
+        }
+        self.scratch = buffer;
+    }
+
+    /// The statistics of a member's streams.
+    pub fn stats(&self, member: MemberIndex) -> (Vec<InboundStats>, Vec<OutboundStats>) {
+        let Some(member) = self.member(member) else { return Default::default() };
+        let inbound = member.receiver.lines.iter().filter_map(|line| Some((line, line.publication?)));
+        let inbound = inbound.flat_map(|(line, publication)| {
+            let track = self.publications[publication.0 as usize].track;
+            line.encodings.iter().filter(|encoding| encoding.ssrc.is_some()).map(move |encoding| InboundStats {
+                track,
+                rid: encoding.rid.map(|rid| rid.to_string()),
+                codec: encoding.codec.map_or("", |codec| codec.name()),
+                packets: encoding.stats.packets(),
+                bytes: encoding.stats.bytes(),
+                lost: encoding.stats.lost(),
+                jitter_ms: encoding.stats.jitter() * 1e3,
+                nacks: encoding.nack.asked(),
+                plis: encoding.keyframes.sent,
+            })
+        });
+        let outbound = member.lines.iter().filter(|line| line.stats.packets() > 0).map(|line| OutboundStats {
+            slot: line.slot,
+            track: line.assigned().map(|assigned| assigned.track),
+            packets: line.stats.packets(),
+            bytes: line.stats.bytes(),
+            retransmitted: line.stats.retransmitted(),
+            fraction_lost: line.stats.fraction_lost(),
+        });
+        (inbound.collect(), outbound.collect())
+    }
+
+    fn on_report_blocks(&mut self, member: MemberIndex, ours: Ntp, blocks: impl Iterator<Item = ReportBlock>) {
+        let Some(member) = self.member_mut(member) else { return };
+        for block in blocks {
+            let line = member.lines.iter_mut().find(|line| line.ssrc() == block.ssrc.0);
+            if let Some(rtt) = line.and_then(|line| line.stats.on_report_block(ours, &block)) {
+                member.on_rtt(rtt);
+            }
+        }
+    }
+
+    fn on_keyframe_request(&mut self, member: MemberIndex, media: Ssrc) {
+        let line = self.member(member).and_then(|member| member.lines.iter().find(|line| line.ssrc() == media.0));
+        if let Some(publication) = line.and_then(|line| line.publication()) {
+            self.request_keyframe(publication);
+        }
+    }
+
+    fn retransmit(
+        &mut self,
+        now: Instant,
+        member: MemberIndex,
+        media: Ssrc,
+        numbers: impl Iterator<Item = u16>,
+        out: &mut impl Outbox,
+    ) {
+        let Some(place) = self.member(member).and_then(|m| m.lines.iter().position(|line| line.ssrc() == media.0))
+        else {
+            return;
+        };
+        let line = &self.members[member.0 as usize].lines[place];
+        let Some((publication, key)) = line.publication().zip(line.flowing()) else { return };
+        let publication = &self.publications[publication.0 as usize];
+        let (subscriber, publisher) = (member.0 as usize, publication.publisher.0 as usize);
+        // Nobody is in its own slots, so that these are two members.
+        let Some((member, publisher)) = self.members.get2_mut(subscriber, publisher) else { return };
+        let Some(from) = publisher.receiver.line_of(&publication.mid) else { return };
+        let Some(encoding) = from.encoding(key) else { return };
+        for number in numbers.take(MAX_RETRANSMITTED) {
+            member.lines[place].retransmit(now, number, &encoding.ring, &from.extensions, member.peer, out);
+        }
+    }
+
+    fn send_sender_reports(&self, index: usize, now: Instant, ours: Ntp, buffer: &mut Vec<u8>, out: &mut impl Outbox) {
+        for line in &self.members[index].lines {
+            let Some((publication, key)) = line.publication().zip(line.flowing()) else { continue };
+            let publication = &self.publications[publication.0 as usize];
+            let publisher = &self.members[publication.publisher.0 as usize];
+            let source = publisher.receiver.lines.iter().find(|from| from.mid == publication.mid);
+            let clock = source.and_then(|from| from.encoding(key)).and_then(|encoding| encoding.stats.source_clock());
+            let timestamp = clock
+                .zip(publisher.clock.theirs(ours))
+                .map(|(clock, theirs)| line.outgoing_timestamp(clock.timestamp_at(theirs)));
+            let ssrc = Ssrc(line.ssrc());
+            let Some(report) = line.stats.sender_info(now, ours, ssrc, timestamp) else { continue };
+            rtcp::write_sender_report(buffer, &report, &[], line.cname());
+            if buffer.len() > COMPOUND_BYTES {
+                flush(buffer, now, self.members[index].peer, out);
+            }
+        }
+    }
+}
+
+fn flush(buffer: &mut Vec<u8>, now: Instant, peer: PeerIndex, out: &mut impl Outbox) {
+    if !buffer.is_empty() {
+        out.send_rtcp(now, peer, buffer);
+        buffer.clear();
+    }
+}
+
+/// What a publisher must know soon: gaps, and that somebody waits for a keyframe. Returns one of its SSRCs.
+fn write_feedback(member: &mut Member, now: Instant, buffer: &mut Vec<u8>) -> Option<Ssrc> {
+    let (sender, rtt) = (Ssrc(member.rtcp_ssrc), member.rtt());
+    let mut any = None;
+    for line in &mut member.receiver.lines {
+        line.choose_preferred(now);
+        let (nacks, fir) = (line.nacks(), line.only_fir());
+        for encoding in &mut line.encodings {
+            let Some(media) = encoding.ssrc else { continue };
+            any = Some(media);
+            let mut numbers = ArrayVec::<u16, MAX_NACKS>::new();
+            encoding.nack.poll(now, rtt, &mut numbers);
+            if nacks && !numbers.is_empty() {
+                rtcp::write_nack(buffer, sender, media, &numbers);
+            }
+            if encoding.nack.take_keyframe_needed() {
+                encoding.keyframes.request();
+            }
+            if encoding.keyframes.poll(now, rtt) {
+                match fir {
+                    true => rtcp::write_fir(buffer, sender, media, encoding.keyframes.sent as u8),
+                    false => rtcp::write_pli(buffer, sender, media),
+                }
+            }
+        }
+    }
+    any
+}
+
+fn write_receiver_reports(member: &mut Member, now: Instant, buffer: &mut Vec<u8>) {
+    let encodings = member.receiver.lines.iter_mut().flat_map(|line| &mut line.encodings);
+    let blocks: ArrayVec<ReportBlock, 31> =
+        encodings.filter_map(|encoding| encoding.stats.report_block(now, encoding.ssrc?)).take(31).collect();
+    if !blocks.is_empty() {
+        rtcp::write_receiver_report(buffer, Ssrc(member.rtcp_ssrc), &blocks, "madang");
+    }
+}

@@ -1,0 +1,336 @@
+//! An m-line that sends: one SSRC for life, and the track that is behind it for now.
+//!
+//! Invariants:
+//! - Between two tracks nothing is sent until the client confirmed that the first one's elements are gone
+//!   ([`Line::assign`]), unless nothing was ever sent here.
+//! - Video starts, and changes its encoding, at a keyframe only.
+//! - Retransmissions leave on the RTX SSRC (RFC 4588), or not at all: the same SRTP index is never sealed twice.
+
+use std::time::{Duration, Instant};
+
+use arrayvec::ArrayVec;
+
+use crate::control::{SlotIndex, SlotTrack, TrackKind};
+use crate::id::{Mid, Ssrc, TrackId};
+use crate::rtp::{ExtensionMap, HeaderOut};
+use crate::sdp::{AnswerMedia, Codec, NegotiatedCodec, SendStream};
+use crate::stream::{Descriptor, Epoch, PacketRing, SendHistory, SendStats};
+use crate::unit::SeqNo;
+
+use super::layout::PlannedLine;
+use super::munger::{Incoming, Munger};
+use super::packet::{ForwardedExtensions, MediaPacket, OutPacket, Outbox};
+use super::receiver::EncodingKey;
+use super::{PeerIndex, PublicationIndex};
+
+/// A codec that the receiver knows.
+#[derive(Debug, Clone, Copy)]
+struct LineCodec {
+    codec: Codec,
+    payload_type: u8,
+    rtx: Option<u8>,
+}
+
+/// The track that an m-line was given.
+#[derive(Debug, Clone, Copy)]
+pub struct Assigned {
+    pub track: TrackId,
+    pub publication: PublicationIndex,
+    /// See [`SlotTrack::after`].
+    after: Option<u32>,
+}
+
+/// What flows on the m-line.
+#[derive(Debug, Clone, Copy)]
+struct Subscription {
+    publication: PublicationIndex,
+    csrc: u32,
+    /// The encoding that flows; `None`: waiting for a keyframe, or for the first packet.
+    flowing: Option<EncodingKey>,
+    /// The publication's codec, and what the receiver calls it.
+    codec: Option<(Codec, LineCodec)>,
+    /// The last codec that the receiver has not, so that it is reported once.
+    refused: Option<Codec>,
+}
+
+/// What became of a packet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Forwarded {
+    /// It was sent.
+    Sent,
+    /// It is of another encoding, or too old.
+    Skipped,
+    /// The line waits for a keyframe of this packet's encoding.
+    NeedsKeyframe,
+    /// The receiver has no such codec; said once per codec.
+    CodecRefused,
+}
+
+/// An m-line that sends.
+#[derive(Debug)]
+pub struct Line {
+    pub mid: Mid,
+    pub slot: SlotIndex,
+    pub kind: TrackKind,
+    pub stats: SendStats,
+    ssrc: u32,
+    rtx_ssrc: Option<u32>,
+    cname: String,
+    codecs: ArrayVec<LineCodec, 16>,
+    extensions: ExtensionMap,
+    munger: Munger,
+    history: SendHistory,
+    epoch: Epoch,
+    rtx_seq: SeqNo,
+    assigned: Option<Assigned>,
+    subscription: Option<Subscription>,
+    /// The slot revision that must be confirmed before media flows again.
+    requires: u64,
+    /// A track ended, and no slot event told of it yet.
+    ended: bool,
+}
+
+impl Line {
+    /// A line as it was planned; `first` are random numbers to start from: sequence, RTX sequence and timestamp.
+    pub fn new(planned: &PlannedLine, window: Duration, now: Instant, first: (u16, u16, u32)) -> Self {
+        let clock_rate = match planned.kind {
+            TrackKind::Audio => 48_000,
+            TrackKind::Video => 90_000,
+        };
+        Self {
+            mid: planned.mid,
+            slot: planned.slot,
+            kind: planned.kind,
+            stats: SendStats::new(clock_rate),
+            ssrc: planned.stream.ssrc.0,
+            rtx_ssrc: planned.stream.rtx.map(|ssrc| ssrc.0),
+            cname: planned.stream.cname.clone(),
+            codecs: ArrayVec::new(),
+            extensions: ExtensionMap::default(),
+            munger: Munger::new(clock_rate, first.0, first.2),
+            history: SendHistory::new(window, now),
+            epoch: Epoch::FIRST,
+            rtx_seq: SeqNo::first(first.1 & 0x7fff),
+            assigned: None,
+            subscription: None,
+            requires: 0,
+            ended: false,
+        }
+    }
+
+    /// The line as it was planned, which it stays for life.
+    pub fn planned(&self) -> PlannedLine {
+        let (ssrc, rtx, cname) = (Ssrc(self.ssrc), self.rtx_ssrc.map(Ssrc), self.cname.clone());
+        let stream = SendStream { ssrc, rtx, stream_id: cname.clone(), cname };
+        PlannedLine { mid: self.mid, kind: self.kind, slot: self.slot, stream }
+    }
+
+    /// Takes over what was negotiated for the m-line.
+    pub fn negotiate(&mut self, media: &AnswerMedia) {
+        let codec = |c: &NegotiatedCodec| LineCodec { codec: c.codec, payload_type: c.payload_type, rtx: c.rtx };
+        self.codecs = media.codecs.iter().map(codec).take(16).collect();
+        self.extensions = media.extensions;
+        if let Some(subscription) = &mut self.subscription {
+            subscription.codec = None;
+            subscription.refused = None;
+        }
+    }
+
+    /// The SSRC of the media.
+    pub const fn ssrc(&self) -> u32 {
+        self.ssrc
+    }
+
+    /// The canonical name (RFC 3550 section 6.5.1).
+    pub fn cname(&self) -> &str {
+        &self.cname
+    }
+
+    /// The publication that flows, or will at its next keyframe.
+    pub fn publication(&self) -> Option<PublicationIndex> {
+        self.subscription.map(|subscription| subscription.publication)
+    }
+
+    /// The track that the m-line was given, flowing or not.
+    pub fn assigned(&self) -> Option<Assigned> {
+        self.assigned
+    }
+
+    /// The track for a slot event.
+    pub fn slot_track(&self) -> Option<SlotTrack> {
+        self.assigned.map(|assigned| SlotTrack { track: assigned.track, after: assigned.after })
+    }
+
+    /// Gives the m-line another track, or none, by the slot event of `revision`. The old one stops at once. Returns
+    /// whether anything changed.
+    pub fn assign(&mut self, track: Option<(TrackId, PublicationIndex)>, revision: u64, confirms: bool) -> bool {
+        if self.assigned.map(|assigned| (assigned.track, assigned.publication)) == track {
+            return false;
+        }
+        if self.assigned.is_some() && confirms && self.munger.last_timestamp().is_some() {
+            self.requires = revision;
+        }
+        self.subscription = None;
+        let after = self.munger.last_timestamp();
+        self.assigned = track.map(|(track, publication)| Assigned { track, publication, after });
+        true
+    }
+
+    /// The assigned track ended: it stops at once, and the next slot event, `revision`, must tell of it.
+    pub fn end_track(&mut self, revision: u64, confirms: bool) {
+        self.ended |= self.assign(None, revision, confirms);
+    }
+
+    /// Whether a track ended here since the last slot event.
+    pub fn take_ended(&mut self) -> bool {
+        std::mem::take(&mut self.ended)
+    }
+
+    /// Starts the assigned track if the client has confirmed the revision that it waits for. Returns the publication
+    /// that has a new subscriber.
+    pub fn start(&mut self, confirmed: u64) -> Option<PublicationIndex> {
+        let assigned = self.assigned.filter(|_| self.subscription.is_none() && self.requires <= confirmed)?;
+        self.subscription = Some(Subscription {
+            publication: assigned.publication,
+            csrc: assigned.track.csrc(),
+            flowing: None,
+            codec: None,
+            refused: None,
+        });
+        Some(assigned.publication)
+    }
+
+    /// The track's media stopped for a while (mute): what comes next is a new start.
+    pub fn pause(&mut self) {
+        if let Some(subscription) = &mut self.subscription {
+            subscription.flowing = None;
+        }
+    }
+
+    /// Whether a keyframe would let something start here.
+    pub fn waits_for_keyframe(&self) -> bool {
+        self.kind == TrackKind::Video && self.subscription.is_some_and(|s| s.flowing.is_none() && s.refused.is_none())
+    }
+
+    /// Sends a packet of the publication that the line is subscribed to.
+    pub fn forward(
+        &mut self,
+        now: Instant,
+        packet: &MediaPacket<'_>,
+        peer: PeerIndex,
+        out: &mut impl Outbox,
+    ) -> Forwarded {
+        let Some(subscription) = &mut self.subscription else { return Forwarded::Skipped };
+        let codec = match subscription.codec {
+            Some((of, codec)) if of == packet.codec => codec,
+            _ => match self.codecs.iter().find(|codec| packet.codec.is_decodable_by(codec.codec)) {
+                Some(codec) => subscription.codec.insert((packet.codec, *codec)).1,
+                None if subscription.refused == Some(packet.codec) => return Forwarded::Skipped,
+                None => {
+                    subscription.refused = Some(packet.codec);
+                    subscription.flowing = None;
+                    return Forwarded::CodecRefused;
+                }
+            },
+        };
+        let starts = subscription.flowing != Some(packet.encoding);
+        if starts {
+            if !packet.preferred {
+                return Forwarded::Skipped;
+            }
+            if self.kind == TrackKind::Video && !packet.keyframe {
+                return Forwarded::NeedsKeyframe;
+            }
+            subscription.flowing = Some(packet.encoding);
+            self.munger.switch_source(now, &packet.numbers);
+            self.epoch = self.epoch.next();
+        }
+        let Some(numbers) = self.munger.munge(now, &packet.numbers) else { return Forwarded::Skipped };
+        if self.rtx_ssrc.is_some() {
+            self.history.insert(now, numbers.seq, Descriptor { packet: packet.stored, epoch: self.epoch });
+        }
+        self.stats.on_packet(now, numbers.timestamp, packet.payload.len());
+        out.send_rtp(
+            now,
+            peer,
+            &OutPacket {
+                header: HeaderOut {
+                    marker: packet.marker || (starts && self.kind == TrackKind::Audio),
+                    payload_type: codec.payload_type,
+                    sequence_number: numbers.seq.wire(),
+                    timestamp: numbers.timestamp,
+                    ssrc: self.ssrc,
+                    csrc: Some(packet.csrc),
+                },
+                seq: numbers.seq,
+                map: &self.extensions,
+                extensions: packet.extensions,
+                osn: None,
+                payload: packet.payload,
+                vp8: (packet.codec == Codec::Vp8).then(|| self.munger.vp8(&packet.numbers)),
+            },
+        );
+        Forwarded::Sent
+    }
+
+    /// A packet of the flowing encoding that is not forwarded to anybody: later ones close up.
+    pub fn leave_out(&mut self, encoding: EncodingKey, seq: SeqNo) {
+        if self.subscription.is_some_and(|subscription| subscription.flowing == Some(encoding)) {
+            self.munger.leave_out(seq);
+        }
+    }
+
+    /// The encoding that flows.
+    pub fn flowing(&self) -> Option<EncodingKey> {
+        self.subscription.and_then(|subscription| subscription.flowing)
+    }
+
+    /// Answers a NACK for `wire` from the ring of the flowing encoding. Returns whether it was sent.
+    pub fn retransmit(
+        &mut self,
+        now: Instant,
+        wire: u16,
+        ring: &PacketRing,
+        map_in: &ExtensionMap,
+        peer: PeerIndex,
+        out: &mut impl Outbox,
+    ) -> bool {
+        let Some(subscription) = self.subscription else { return false };
+        let rtx = subscription.codec.and_then(|(_, codec)| codec.rtx).zip(self.rtx_ssrc);
+        let Some((payload_type, ssrc)) = rtx else { return false };
+        let Some((seq, descriptor)) = self.history.lookup(wire) else { return false };
+        let stored = ring.get(descriptor.packet).filter(|_| descriptor.epoch == self.epoch);
+        let Some(stored) = stored else { return false };
+        let vp8 = subscription.codec.is_some_and(|(codec, _)| codec == Codec::Vp8);
+        let numbers = Incoming::read(stored.meta.seq, stored.meta.timestamp, vp8, stored.payload);
+        let rtx_seq = self.rtx_seq;
+        self.rtx_seq = SeqNo(rtx_seq.0 + 1);
+        self.stats.on_retransmission();
+        out.send_rtp(
+            now,
+            peer,
+            &OutPacket {
+                header: HeaderOut {
+                    marker: stored.meta.marker,
+                    payload_type,
+                    sequence_number: rtx_seq.wire(),
+                    timestamp: self.munger.timestamp(stored.meta.timestamp),
+                    ssrc,
+                    csrc: Some(subscription.csrc),
+                },
+                seq: rtx_seq,
+                map: &self.extensions,
+                extensions: ForwardedExtensions::pick(stored.extensions, map_in),
+                osn: Some(seq.wire()),
+                payload: stored.payload,
+                vp8: vp8.then(|| self.munger.vp8(&numbers)),
+            },
+        );
+        true
+    }
+
+    /// An input timestamp of the flowing encoding as it goes out, for sender reports.
+    pub fn outgoing_timestamp(&self, input: u32) -> u32 {
+        self.munger.timestamp(input)
+    }
+}

@@ -1,0 +1,162 @@
+//! A participant inside its room: what it sends, what it receives, and who is in its slots.
+
+use std::time::{Duration, Instant};
+
+use hashbrown::HashSet;
+
+use crate::control::{ParticipantSettings, SlotContent, SlotIndex, SlotLines, TrackKind};
+use crate::id::{ParticipantId, TrackId};
+use crate::sdp::Answer;
+use crate::stream::PublisherOffset;
+
+use super::assignment::Occupant;
+use super::layout::PlannedLine;
+use super::line::Line;
+use super::receiver::Receiver;
+use super::{PeerIndex, PublicationIndex};
+
+/// The round-trip time that is assumed until one was measured.
+const DEFAULT_RTT: Duration = Duration::from_millis(100);
+
+/// A slot with its m-lines' places among [`Member::lines`].
+#[derive(Debug)]
+pub struct Slot {
+    pub lines: SlotLines,
+    pub audio: Option<u16>,
+    pub video: Option<u16>,
+    pub occupant: Option<Occupant>,
+}
+
+/// A participant inside its room.
+#[derive(Debug)]
+pub struct Member {
+    pub id: ParticipantId,
+    pub peer: PeerIndex,
+    pub settings: ParticipantSettings,
+    pub receiver: Receiver,
+    pub lines: Vec<Line>,
+    pub slots: Vec<Slot>,
+    pub publications: Vec<PublicationIndex>,
+    pub pins: Vec<(SlotIndex, ParticipantId)>,
+    /// The revision of the last slot event.
+    pub revision: u64,
+    /// The revision up to which the client has applied slot events.
+    pub confirmed: u64,
+    /// The sender SSRC of our RTCP to this member.
+    pub rtcp_ssrc: u32,
+    /// Its NTP clock against ours.
+    pub clock: PublisherOffset,
+    pub rtt: Option<Duration>,
+    pub next_report: Instant,
+    /// Exceptions from `settings.auto_subscribe`: tracks that are not wanted if it is set, wanted ones if not.
+    exceptions: HashSet<TrackId>,
+    window: Duration,
+}
+
+impl Member {
+    /// A member without m-lines.
+    pub fn new(
+        id: ParticipantId,
+        peer: PeerIndex,
+        settings: ParticipantSettings,
+        rtcp_ssrc: u32,
+        window: Duration,
+        now: Instant,
+    ) -> Self {
+        Self {
+            id,
+            peer,
+            settings,
+            receiver: Receiver::new(window, now),
+            lines: Vec::new(),
+            slots: Vec::new(),
+            publications: Vec::new(),
+            pins: Vec::new(),
+            revision: 0,
+            confirmed: 0,
+            rtcp_ssrc,
+            clock: PublisherOffset::default(),
+            rtt: None,
+            next_report: now,
+            exceptions: HashSet::new(),
+            window,
+        }
+    }
+
+    /// The layout of its slots.
+    pub fn layout(&self) -> Vec<SlotLines> {
+        self.slots.iter().map(|slot| slot.lines).collect()
+    }
+
+    /// What its m-lines send, for the next answer.
+    pub fn planned(&self) -> Vec<PlannedLine> {
+        self.lines.iter().map(Line::planned).collect()
+    }
+
+    /// Takes over an answer: `layout` extends the slots by `planned` lines. Returns publications whose m-line is gone.
+    /// `draw` gives random numbers.
+    pub fn negotiate(
+        &mut self,
+        answer: &Answer,
+        layout: &[SlotLines],
+        planned: &[PlannedLine],
+        now: Instant,
+        mut draw: impl FnMut() -> u32,
+    ) -> Vec<PublicationIndex> {
+        for lines in &layout[self.slots.len()..] {
+            self.slots.push(Slot { lines: *lines, audio: None, video: None, occupant: None });
+        }
+        for line in planned {
+            let place = self.lines.len() as u16;
+            let slot = &mut self.slots[usize::from(line.slot)];
+            match line.kind {
+                TrackKind::Audio => slot.audio = Some(place),
+                TrackKind::Video => slot.video = Some(place),
+            }
+            let first = (draw() as u16, draw() as u16, draw());
+            self.lines.push(Line::new(line, self.window, now, first));
+        }
+        for line in &mut self.lines {
+            if let Some(media) = answer.media.iter().find(|media| media.mid == line.mid) {
+                line.negotiate(media);
+            }
+        }
+        self.receiver.negotiate(&answer.media, now)
+    }
+
+    /// Whether this member wants a track.
+    pub fn wants(&self, track: &TrackId) -> bool {
+        self.settings.can_subscribe && (self.settings.auto_subscribe != self.exceptions.contains(track))
+    }
+
+    /// Notes a wish. Wishes about tracks that do not exist (any more) are forgotten with [`Self::forget`].
+    pub fn set_wanted(&mut self, track: TrackId, wanted: bool) {
+        if wanted == self.settings.auto_subscribe {
+            self.exceptions.remove(&track);
+        } else {
+            self.exceptions.insert(track);
+        }
+    }
+
+    /// Forgets wishes about a track that ended.
+    pub fn forget(&mut self, track: &TrackId) {
+        self.exceptions.remove(track);
+    }
+
+    /// The round-trip time to reckon with.
+    pub fn rtt(&self) -> Duration {
+        self.rtt.unwrap_or(DEFAULT_RTT)
+    }
+
+    /// Smooths in a measured round-trip time (RFC 6298: one eighth of the new value).
+    pub fn on_rtt(&mut self, rtt: Duration) {
+        self.rtt = Some(self.rtt.map_or(rtt, |smooth| (smooth * 7 + rtt) / 8));
+    }
+
+    /// What a slot shows, for its event. `occupant` is the public id of who is in it.
+    pub fn slot_content(&self, slot: usize, occupant: Option<ParticipantId>) -> SlotContent {
+        let track = |line: Option<u16>| line.and_then(|line| self.lines[usize::from(line)].slot_track());
+        let Slot { audio, video, .. } = self.slots[slot];
+        SlotContent { slot: slot as SlotIndex, participant: occupant, audio: track(audio), video: track(video) }
+    }
+}

@@ -1,0 +1,85 @@
+//! A packet between its publication and the sockets.
+
+use std::time::Instant;
+
+use crate::rtp::{Extension, ExtensionMap, HeaderOut};
+use crate::sdp::Codec;
+use crate::stream::RingIndex;
+use crate::unit::SeqNo;
+
+use super::PeerIndex;
+use super::munger::{Incoming, Vp8Numbers};
+use super::receiver::EncodingKey;
+
+/// Takes what the router sends.
+pub trait Outbox {
+    /// A media or RTX packet for `peer`. The outbox adds the transport's own extensions and seals it.
+    fn send_rtp(&mut self, now: Instant, peer: PeerIndex, packet: &OutPacket<'_>);
+
+    /// A compound RTCP packet for `peer`.
+    fn send_rtcp(&mut self, now: Instant, peer: PeerIndex, packet: &[u8]);
+}
+
+/// The header extensions that are forwarded as they came. The others belong to one hop and are written anew, or mean
+/// nothing to the receiver (MID and RIDs: its streams are known by SSRC). The dependency descriptor stays out until its
+/// frame numbers are rewritten across a switch.
+const FORWARDED: [Extension; 4] =
+    [Extension::AudioLevel, Extension::VideoOrientation, Extension::PlayoutDelay, Extension::AbsCaptureTime];
+
+/// Values of [`FORWARDED`] extensions, in that order.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct ForwardedExtensions<'a>([Option<&'a [u8]>; FORWARDED.len()]);
+
+impl<'a> ForwardedExtensions<'a> {
+    /// Picks them from a packet's extensions, whose ids are those of the m-line that it came on.
+    pub fn pick(extensions: impl Iterator<Item = (u8, &'a [u8])>, map: &ExtensionMap) -> Self {
+        let mut values = Self::default();
+        for (id, value) in extensions {
+            let known = map.ext(id).and_then(|extension| FORWARDED.iter().position(|f| *f == extension));
+            if let Some(place) = known {
+                values.0[place] = Some(value);
+            }
+        }
+        values
+    }
+
+    /// The values that an m-line with these ids can carry.
+    pub fn iter(&self, map: &ExtensionMap) -> impl Iterator<Item = (u8, &'a [u8])> {
+        FORWARDED.iter().zip(self.0).filter_map(|(extension, value)| Some((map.id(*extension)?, value?)))
+    }
+}
+
+/// What all subscriptions of a publication share about one incoming packet.
+#[derive(Debug, Clone, Copy)]
+pub struct MediaPacket<'a> {
+    /// The track's CSRC.
+    pub csrc: u32,
+    pub codec: Codec,
+    pub encoding: EncodingKey,
+    /// The encoding is the one that subscriptions shall take.
+    pub preferred: bool,
+    /// A decoder can start here.
+    pub keyframe: bool,
+    pub marker: bool,
+    pub numbers: Incoming,
+    pub extensions: ForwardedExtensions<'a>,
+    pub payload: &'a [u8],
+    /// Where it is kept for retransmission.
+    pub stored: RingIndex,
+}
+
+/// A packet that is ready but for what the transport adds.
+#[derive(Debug)]
+pub struct OutPacket<'a> {
+    pub header: HeaderOut,
+    /// The extended sequence number, for SRTP.
+    pub seq: SeqNo,
+    /// The ids of the m-line it leaves on.
+    pub map: &'a ExtensionMap,
+    pub extensions: ForwardedExtensions<'a>,
+    /// The original sequence number, which goes before the payload of a retransmission (RFC 4588 section 4).
+    pub osn: Option<u16>,
+    pub payload: &'a [u8],
+    /// What to write into the payload's VP8 descriptor.
+    pub vp8: Option<Vp8Numbers>,
+}

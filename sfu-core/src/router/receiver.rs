@@ -1,0 +1,420 @@
+//! The m-lines on which a member sends to us: which stream a packet belongs to, and what is kept of it.
+//!
+//! A stream is found by SSRC; a new SSRC by its MID and RID header extensions (RFC 8843 section 9.2, RFC 8852), by the
+//! offer's `a=ssrc` lines, or by a payload type that only one m-line uses, in this order.
+//!
+//! Invariants: a member has at most one primary SSRC and one RTX SSRC per encoding; a new one takes the old one's place
+//! and starts a new [`EncodingKey`], since its numbers have nothing to do with the old ones.
+
+use std::time::{Duration, Instant};
+
+use arrayvec::ArrayVec;
+use hashbrown::HashMap;
+
+use crate::control::TrackKind;
+use crate::id::{Mid, Rid, Ssrc};
+use crate::rtp::{self, Extension, ExtensionMap, RtpPacket};
+use crate::sdp::{AnswerMedia, Codec, Feedback, MediaKind};
+use crate::stream::{NackTracker, PacketMeta, PacketRing, ReceiveStats, RingIndex, RingLimits, TwccRecorder};
+use crate::unit::SeqNo;
+
+use super::PublicationIndex;
+use super::keyframe::KeyframeRequests;
+use super::munger::Incoming;
+use super::packet::ForwardedExtensions;
+
+/// Encodings of one m-line that are received; browsers send at most three.
+const MAX_ENCODINGS: usize = 4;
+
+/// An encoding that sent nothing for so long does not flow.
+const STOPPED_AFTER: Duration = Duration::from_millis(700);
+
+/// An encoding of an m-line, and which of its SSRCs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EncodingKey {
+    /// Its place in the m-line's list: higher is better.
+    pub index: u8,
+    generation: u8,
+}
+
+/// One simulcast encoding, or the only one.
+#[derive(Debug)]
+pub struct Encoding {
+    pub rid: Option<Rid>,
+    pub ssrc: Option<Ssrc>,
+    pub stats: ReceiveStats,
+    pub nack: NackTracker,
+    pub ring: PacketRing,
+    pub keyframes: KeyframeRequests,
+    pub codec: Option<Codec>,
+    rtx_ssrc: Option<Ssrc>,
+    generation: u8,
+    last_packet: Option<Instant>,
+}
+
+/// A codec of an m-line that we receive.
+#[derive(Debug, Clone, Copy)]
+struct ReceivedCodec {
+    codec: Codec,
+    payload_type: u8,
+    rtx: Option<u8>,
+    feedback: Feedback,
+}
+
+/// An m-line on which the member sends.
+#[derive(Debug)]
+pub struct ReceivingLine {
+    pub mid: Mid,
+    pub kind: TrackKind,
+    pub extensions: ExtensionMap,
+    pub publication: Option<PublicationIndex>,
+    pub encodings: ArrayVec<Encoding, MAX_ENCODINGS>,
+    codecs: ArrayVec<ReceivedCodec, 16>,
+    ssrcs: Vec<(Ssrc, Option<Ssrc>)>,
+    preferred: u8,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct StreamRef {
+    line: u8,
+    encoding: u8,
+    rtx: bool,
+}
+
+/// What a packet turned out to be.
+#[derive(Debug)]
+pub struct Received<'a> {
+    pub line: usize,
+    pub key: EncodingKey,
+    pub preferred: bool,
+    pub content: Content<'a>,
+}
+
+/// Media, or a packet without any.
+#[derive(Debug)]
+pub enum Content<'a> {
+    /// To be forwarded.
+    Media {
+        codec: Codec,
+        keyframe: bool,
+        numbers: Incoming,
+        extensions: ForwardedExtensions<'a>,
+        payload: &'a [u8],
+        stored: RingIndex,
+    },
+    /// Padding (a probe): its number is to be left out.
+    Padding(SeqNo),
+}
+
+/// All m-lines on which a member sends.
+#[derive(Debug)]
+pub struct Receiver {
+    pub lines: Vec<ReceivingLine>,
+    pub twcc: TwccRecorder,
+    streams: HashMap<u32, StreamRef>,
+    /// Header extension ids hold for the whole bundle (RFC 8843 section 9).
+    extensions: ExtensionMap,
+    window: Duration,
+    /// Packets of no known stream.
+    pub unknown: u64,
+}
+
+impl Receiver {
+    /// No m-lines yet. Packets are kept for `window`.
+    pub fn new(window: Duration, now: Instant) -> Self {
+        Self {
+            lines: Vec::new(),
+            twcc: TwccRecorder::new(now),
+            streams: HashMap::new(),
+            extensions: ExtensionMap::default(),
+            window,
+            unknown: 0,
+        }
+    }
+
+    /// Takes over an answer's m-lines on which we receive. M-lines that are gone take their streams with them; their
+    /// publications are returned.
+    pub fn negotiate(&mut self, media: &[AnswerMedia], now: Instant) -> Vec<PublicationIndex> {
+        let receives = |m: &&AnswerMedia| m.accepted && m.direction.receives() && m.kind != MediaKind::Data;
+        let mut orphans = Vec::new();
+        let mut kept: Vec<ReceivingLine> = Vec::new();
+        let mut old: Vec<ReceivingLine> = std::mem::take(&mut self.lines);
+        for media in media.iter().filter(receives) {
+            let known = old.iter().position(|line| line.mid == media.mid);
+            let mut line = match known {
+                Some(place) => old.swap_remove(place),
+                None => ReceivingLine::new(media, self.window, now),
+            };
+            line.negotiate(media, self.window, now);
+            for (extension, id) in line.extensions.iter() {
+                self.extensions.set(extension, id);
+            }
+            kept.push(line);
+        }
+        // A line that was merely paused by the client keeps its place and its publication.
+        for line in old {
+            if media.iter().any(|media| media.mid == line.mid && media.accepted) {
+                kept.push(line);
+            } else {
+                orphans.extend(line.publication);
+            }
+        }
+        self.lines = kept;
+        self.rebuild_streams();
+        orphans
+    }
+
+    fn rebuild_streams(&mut self) {
+        self.streams.clear();
+        for (line, encoding, ssrc, rtx) in self.lines.iter().enumerate().flat_map(|(line, l)| {
+            l.encodings.iter().enumerate().flat_map(move |(encoding, e)| {
+                let refs = [(e.ssrc, false), (e.rtx_ssrc, true)];
+                refs.into_iter().filter_map(move |(ssrc, rtx)| Some((line, encoding, ssrc?, rtx)))
+            })
+        }) {
+            self.streams.insert(ssrc.0, StreamRef { line: line as u8, encoding: encoding as u8, rtx });
+        }
+    }
+
+    /// The m-line with this MID.
+    pub fn line_of(&mut self, mid: &Mid) -> Option<&mut ReceivingLine> {
+        self.lines.iter_mut().find(|line| line.mid == *mid)
+    }
+
+    /// The encoding that sends as `ssrc`, for sender reports.
+    pub fn encoding_of(&mut self, ssrc: Ssrc) -> Option<&mut Encoding> {
+        let stream = *self.streams.get(&ssrc.0).filter(|stream| !stream.rtx)?;
+        self.lines.get_mut(usize::from(stream.line))?.encodings.get_mut(usize::from(stream.encoding))
+    }
+
+    /// Digests a packet. `None`: not of a known stream, a duplicate, or not to be believed yet.
+    pub fn receive<'a>(&mut self, now: Instant, packet: &RtpPacket<'a>) -> Option<Received<'a>> {
+        if let Some(number) = self.extensions.id(Extension::TransportCc).and_then(|id| packet.extension(id))
+            && let Some(number) = rtp::values::TransportCc::parse(number)
+        {
+            self.twcc.record(number.0, now);
+        }
+        let ssrc = packet.ssrc();
+        let stream = match self.streams.get(&ssrc.0) {
+            Some(stream) => *stream,
+            None => self.locate(now, packet)?,
+        };
+        let line = &mut self.lines[usize::from(stream.line)];
+        line.receive(now, packet, stream).map(|(key, preferred, content)| Received {
+            line: usize::from(stream.line),
+            key,
+            preferred,
+            content,
+        })
+    }
+
+    #[cold]
+    fn locate(&mut self, now: Instant, packet: &RtpPacket<'_>) -> Option<StreamRef> {
+        let found = self.find_line(packet).and_then(|line| {
+            let rid = self.token(packet, Extension::Rid);
+            let repaired = self.token(packet, Extension::RepairedRid);
+            let (encoding, rtx) = self.lines[line].find_encoding(packet, rid, repaired)?;
+            Some(StreamRef { line: line as u8, encoding: encoding as u8, rtx })
+        });
+        let Some(stream) = found else {
+            self.unknown += 1;
+            return None;
+        };
+        let line = &mut self.lines[usize::from(stream.line)];
+        let fresh = Encoding::new(None, line.kind, self.window, now);
+        if let Some(old) = line.encodings[usize::from(stream.encoding)].take_ssrc(packet.ssrc(), stream.rtx, fresh) {
+            self.streams.remove(&old.0);
+        }
+        self.streams.insert(packet.ssrc().0, stream);
+        Some(stream)
+    }
+
+    fn token(&self, packet: &RtpPacket<'_>, extension: Extension) -> Option<Rid> {
+        Rid::from_bytes(packet.extension(self.extensions.id(extension)?)?)
+    }
+
+    fn find_line(&self, packet: &RtpPacket<'_>) -> Option<usize> {
+        if let Some(mid) = self.token(packet, Extension::Mid) {
+            return self.lines.iter().position(|line| line.mid == mid);
+        }
+        let ssrc = packet.ssrc();
+        let declared =
+            |line: &ReceivingLine| line.ssrcs.iter().any(|(media, rtx)| *media == ssrc || *rtx == Some(ssrc));
+        if let Some(line) = self.lines.iter().position(declared) {
+            return Some(line);
+        }
+        let mut users = (0..self.lines.len()).filter(|line| self.lines[*line].knows(packet.payload_type()));
+        let line = users.next()?;
+        users.next().is_none().then_some(line)
+    }
+}
+
+impl ReceivingLine {
+    fn new(media: &AnswerMedia, window: Duration, now: Instant) -> Self {
+        let kind = if media.kind == MediaKind::Audio { TrackKind::Audio } else { TrackKind::Video };
+        let mut line = Self {
+            mid: media.mid,
+            kind,
+            extensions: media.extensions,
+            publication: None,
+            encodings: ArrayVec::new(),
+            codecs: ArrayVec::new(),
+            ssrcs: Vec::new(),
+            preferred: 0,
+        };
+        line.negotiate(media, window, now);
+        line
+    }
+
+    fn negotiate(&mut self, media: &AnswerMedia, window: Duration, now: Instant) {
+        let codec = |c: &crate::sdp::NegotiatedCodec| ReceivedCodec {
+            codec: c.codec,
+            payload_type: c.payload_type,
+            rtx: c.rtx,
+            feedback: c.feedback,
+        };
+        self.codecs = media.codecs.iter().map(codec).take(16).collect();
+        self.extensions = media.extensions;
+        self.ssrcs = media.ssrcs.clone();
+        let rids: ArrayVec<Option<Rid>, MAX_ENCODINGS> = match media.rids.len() {
+            0 => ArrayVec::from_iter([None]),
+            _ => media.rids.iter().copied().map(Some).take(MAX_ENCODINGS).collect(),
+        };
+        if !self.encodings.iter().map(|encoding| encoding.rid).eq(rids.iter().copied()) {
+            self.encodings = rids.into_iter().map(|rid| Encoding::new(rid, self.kind, window, now)).collect();
+            self.preferred = 0;
+        }
+    }
+
+    /// Whether lost packets can be asked for again.
+    pub fn nacks(&self) -> bool {
+        self.codecs.iter().any(|codec| codec.feedback.nack)
+    }
+
+    /// Whether keyframes are asked for by FIR because PLI was not offered.
+    pub fn only_fir(&self) -> bool {
+        !self.codecs.iter().any(|codec| codec.feedback.pli) && self.codecs.iter().any(|codec| codec.feedback.fir)
+    }
+
+    /// The best encoding that flows.
+    pub fn preferred(&self) -> &Encoding {
+        &self.encodings[usize::from(self.preferred)]
+    }
+
+    /// The same, to change.
+    pub fn preferred_mut(&mut self) -> &mut Encoding {
+        &mut self.encodings[usize::from(self.preferred)]
+    }
+
+    /// The encoding with this key, if it is still the same stream.
+    pub fn encoding(&self, key: EncodingKey) -> Option<&Encoding> {
+        self.encodings.get(usize::from(key.index)).filter(|encoding| encoding.generation == key.generation)
+    }
+
+    /// Chooses the best encoding that flows anew; true if it is another than before.
+    pub fn choose_preferred(&mut self, now: Instant) -> bool {
+        let best = (0..self.encodings.len()).rev().find(|index| self.encodings[*index].flows(now));
+        let best = best.map_or(self.preferred, |best| best as u8);
+        std::mem::replace(&mut self.preferred, best) != best
+    }
+
+    fn knows(&self, payload_type: u8) -> bool {
+        self.codecs.iter().any(|codec| codec.payload_type == payload_type || codec.rtx == Some(payload_type))
+    }
+
+    fn find_encoding(&self, packet: &RtpPacket<'_>, rid: Option<Rid>, repaired: Option<Rid>) -> Option<(usize, bool)> {
+        let of_rid = |rid| self.encodings.iter().position(|encoding| encoding.rid == Some(rid));
+        if let Some(repaired) = repaired {
+            return of_rid(repaired).map(|encoding| (encoding, true));
+        }
+        if let Some(rid) = rid {
+            return of_rid(rid).map(|encoding| (encoding, false));
+        }
+        let rtx = self.codecs.iter().any(|codec| codec.rtx == Some(packet.payload_type()));
+        let simulcast = self.encodings.first().is_some_and(|encoding| encoding.rid.is_some());
+        (!simulcast && self.knows(packet.payload_type())).then_some((0, rtx))
+    }
+
+    fn receive<'a>(
+        &mut self,
+        now: Instant,
+        packet: &RtpPacket<'a>,
+        stream: StreamRef,
+    ) -> Option<(EncodingKey, bool, Content<'a>)> {
+        let encoding = &mut self.encodings[usize::from(stream.encoding)];
+        let key = EncodingKey { index: stream.encoding, generation: encoding.generation };
+        let payload_type = packet.payload_type();
+        let (seq, codec, payload) = if stream.rtx {
+            let codec = self.codecs.iter().find(|codec| codec.rtx == Some(payload_type))?;
+            let (osn, payload) = rtp::rtx::split(packet.payload())?;
+            (encoding.stats.extend(osn)?, codec.codec, payload)
+        } else {
+            let codec = self.codecs.iter().find(|codec| codec.payload_type == payload_type)?;
+            let arrival =
+                encoding.stats.on_packet(now, packet.sequence_number(), packet.timestamp(), packet.payload().len())?;
+            if arrival.restarted {
+                encoding.nack.reset();
+                encoding.generation = encoding.generation.wrapping_add(1);
+            }
+            encoding.last_packet = Some(now);
+            (arrival.seq, codec.codec, packet.payload())
+        };
+        if !encoding.nack.on_packet(seq, now) {
+            return None;
+        }
+        let preferred = stream.encoding == self.preferred;
+        if payload.is_empty() {
+            return Some((key, preferred, Content::Padding(seq)));
+        }
+        encoding.codec = Some(codec);
+        let keyframe = rtp::is_keyframe(codec, payload);
+        if keyframe && self.kind == TrackKind::Video {
+            encoding.keyframes.on_keyframe(now);
+        }
+        let meta = PacketMeta { seq, timestamp: packet.timestamp(), marker: packet.marker(), payload_type };
+        let extensions = ForwardedExtensions::pick(packet.extensions(), &self.extensions);
+        let kept: ArrayVec<(u8, &[u8]), 4> = extensions.iter(&self.extensions).collect();
+        let stored = encoding.ring.insert(now, meta, &kept, payload)?;
+        let numbers = Incoming::read(seq, packet.timestamp(), codec == Codec::Vp8, payload);
+        Some((key, preferred, Content::Media { codec, keyframe, numbers, extensions, payload, stored }))
+    }
+}
+
+impl Encoding {
+    fn new(rid: Option<Rid>, kind: TrackKind, window: Duration, now: Instant) -> Self {
+        let (clock_rate, limits) = match kind {
+            TrackKind::Audio => (48_000, RingLimits::audio(window)),
+            TrackKind::Video => (90_000, RingLimits::video(window)),
+        };
+        Self {
+            rid,
+            ssrc: None,
+            stats: ReceiveStats::new(clock_rate, now),
+            nack: NackTracker::new(),
+            ring: PacketRing::new(limits),
+            keyframes: KeyframeRequests::default(),
+            codec: None,
+            rtx_ssrc: None,
+            generation: 0,
+            last_packet: None,
+        }
+    }
+
+    /// Whether packets came lately.
+    pub fn flows(&self, now: Instant) -> bool {
+        self.last_packet.is_some_and(|at| now.saturating_duration_since(at) < STOPPED_AFTER)
+    }
+
+    /// Lets the encoding send as `ssrc`, from `fresh` state if it sent as another before. Returns the SSRC whose place
+    /// it takes.
+    fn take_ssrc(&mut self, ssrc: Ssrc, rtx: bool, fresh: Self) -> Option<Ssrc> {
+        if rtx {
+            return self.rtx_ssrc.replace(ssrc);
+        }
+        let old = self.ssrc.replace(ssrc)?;
+        let generation = self.generation.wrapping_add(1);
+        let (rid, rtx_ssrc, keyframes) = (self.rid, self.rtx_ssrc, self.keyframes);
+        *self = Self { rid, ssrc: Some(ssrc), rtx_ssrc, keyframes, generation, ..fresh };
+        Some(old)
+    }
+}

@@ -1,0 +1,415 @@
+//! A room: who is in it, what is published, and the way of a packet from one member to the others.
+//!
+//! Invariants, checked by the simulation:
+//! - A publication's subscribers are exactly the lines that are subscribed to it.
+//! - Nobody is in two slots of one member for the same thing, and nobody sees itself.
+//! - A line forwards nothing of a track before the client confirmed the removal of the one before.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use hashbrown::HashMap;
+use rand::Rng;
+use rand::rngs::StdRng;
+use slab::Slab;
+
+use crate::ClockAnchor;
+use crate::control::{ControlError, Event, ParticipantSettings, SlotIndex, Source, TrackKind, UnavailableReason};
+use crate::id::{Mid, ParticipantId, RoomId, TrackId};
+use crate::rtp::RtpPacket;
+
+use super::assignment::{self, Candidate, Occupant, Part};
+use super::line::Forwarded;
+use super::member::Member;
+use super::packet::{MediaPacket, Outbox};
+use super::publication::{Publication, Subscriber};
+use super::receiver::{Content, Received};
+use super::{MemberIndex, PeerIndex, PublicationIndex};
+
+/// A room.
+#[derive(Debug)]
+pub struct Room {
+    pub id: RoomId,
+    pub(super) members: Slab<Member>,
+    pub(super) publications: Slab<Publication>,
+    pub(super) clock: ClockAnchor,
+    /// RTCP is written here before it is sent.
+    pub(super) scratch: Vec<u8>,
+    by_id: HashMap<ParticipantId, MemberIndex>,
+    by_track: HashMap<TrackId, PublicationIndex>,
+    /// In order of their joining.
+    arrivals: Vec<MemberIndex>,
+    window: Duration,
+}
+
+impl Room {
+    /// An empty room. Packets are kept for retransmission for `window`.
+    pub fn new(id: RoomId, clock: ClockAnchor, window: Duration) -> Self {
+        Self {
+            id,
+            members: Slab::new(),
+            publications: Slab::new(),
+            clock,
+            scratch: Vec::with_capacity(1500),
+            by_id: HashMap::new(),
+            by_track: HashMap::new(),
+            arrivals: Vec::new(),
+            window,
+        }
+    }
+
+    /// The member with this id.
+    pub fn member_of(&self, participant: &ParticipantId) -> Option<MemberIndex> {
+        self.by_id.get(participant).copied()
+    }
+
+    /// A member.
+    pub fn member(&self, index: MemberIndex) -> Option<&Member> {
+        self.members.get(index.0 as usize)
+    }
+
+    /// A member, to be changed.
+    pub fn member_mut(&mut self, index: MemberIndex) -> Option<&mut Member> {
+        self.members.get_mut(index.0 as usize)
+    }
+
+    /// The publications of a room.
+    pub fn publications(&self) -> impl Iterator<Item = (PublicationIndex, &Publication)> {
+        self.publications.iter().map(|(index, publication)| (PublicationIndex(index as u32), publication))
+    }
+
+    /// The public ids of all members, in order of arrival.
+    pub fn participants(&self) -> impl Iterator<Item = (ParticipantId, PeerIndex)> {
+        self.arrivals.iter().filter_map(|index| self.member(*index)).map(|member| (member.id, member.peer))
+    }
+
+    /// Adds a member, who has no m-lines yet.
+    pub fn join(
+        &mut self,
+        now: Instant,
+        id: ParticipantId,
+        peer: PeerIndex,
+        settings: ParticipantSettings,
+        rng: &mut StdRng,
+    ) -> MemberIndex {
+        let member = Member::new(id, peer, settings, rng.next_u32(), self.window, now);
+        let index = MemberIndex(self.members.insert(member) as u32);
+        self.by_id.insert(id, index);
+        self.arrivals.push(index);
+        index
+    }
+
+    /// Removes a member, what it published, and it from all slots.
+    pub fn leave(&mut self, member: MemberIndex, events: &mut VecDeque<Event>) {
+        let Some(mut gone) = self.members.try_remove(member.0 as usize) else { return };
+        self.by_id.remove(&gone.id);
+        self.arrivals.retain(|other| *other != member);
+        for (place, line) in gone.lines.iter().enumerate() {
+            if let Some(publication) = line.publication() {
+                let subscriber = Subscriber { member, line: place as u16 };
+                self.publications[publication.0 as usize].unsubscribe(subscriber);
+            }
+        }
+        for publication in gone.publications.drain(..) {
+            self.end(publication);
+        }
+        self.fill_all_slots(events);
+    }
+
+    /// Replaces what a member may do.
+    pub fn configure(&mut self, member: MemberIndex, settings: ParticipantSettings, events: &mut VecDeque<Event>) {
+        if let Some(found) = self.member_mut(member) {
+            found.settings = settings;
+            self.fill_slots(member, events);
+        }
+    }
+
+    /// Lets what arrives on `mid` be `track`.
+    pub fn publish(
+        &mut self,
+        member: MemberIndex,
+        track: TrackId,
+        mid: Mid,
+        source: Source,
+        muted: bool,
+        events: &mut VecDeque<Event>,
+    ) -> Result<(), ControlError> {
+        let publisher = self.members.get_mut(member.0 as usize).ok_or(ControlError::Gone)?;
+        let line = publisher.receiver.line_of(&mid).filter(|line| line.publication.is_none());
+        let line = line.ok_or(ControlError::NoSuchMid(mid))?;
+        if line.kind != source.kind() {
+            return Err(ControlError::KindMismatch(mid));
+        }
+        let publication = Publication::new(track, member, mid, source, muted);
+        let index = PublicationIndex(self.publications.insert(publication) as u32);
+        line.publication = Some(index);
+        publisher.publications.push(index);
+        self.by_track.insert(track, index);
+        self.fill_all_slots(events);
+        Ok(())
+    }
+
+    /// Ends a publication of `member`.
+    pub fn unpublish(&mut self, member: MemberIndex, track: &TrackId, events: &mut VecDeque<Event>) {
+        let Some(index) = self.publication_of(member, track) else { return };
+        self.detach(index);
+        self.end(index);
+        self.fill_all_slots(events);
+    }
+
+    /// Mutes or unmutes a publication of `member`.
+    pub fn mute(&mut self, member: MemberIndex, track: &TrackId, muted: bool) {
+        let Some(index) = self.publication_of(member, track) else { return };
+        let publication = &mut self.publications[index.0 as usize];
+        publication.muted = muted;
+        for subscriber in &publication.subscribers {
+            self.members[subscriber.member.0 as usize].lines[usize::from(subscriber.line)].pause();
+        }
+        if !muted {
+            self.request_keyframe(index);
+        }
+    }
+
+    /// Notes that a member wants, or no longer wants, tracks.
+    pub fn subscribe(&mut self, member: MemberIndex, tracks: &[TrackId], wanted: bool, events: &mut VecDeque<Event>) {
+        let known: Vec<TrackId> = tracks.iter().filter(|track| self.by_track.contains_key(*track)).copied().collect();
+        if let Some(subscriber) = self.member_mut(member) {
+            known.into_iter().for_each(|track| subscriber.set_wanted(track, wanted));
+            self.fill_slots(member, events);
+        }
+    }
+
+    /// Replaces a member's wishes of who is in which slot.
+    pub fn pin(&mut self, member: MemberIndex, pins: Vec<(SlotIndex, ParticipantId)>, events: &mut VecDeque<Event>) {
+        if let Some(found) = self.member_mut(member) {
+            found.pins = pins;
+            found.pins.truncate(usize::from(SlotIndex::MAX));
+            self.fill_slots(member, events);
+        }
+    }
+
+    /// Notes that a member applied all slot events up to `revision`, and starts what waited for it.
+    pub fn confirm_slots(&mut self, member: MemberIndex, revision: u64) {
+        if let Some(found) = self.member_mut(member) {
+            found.confirmed = found.confirmed.max(revision.min(found.revision));
+            self.start_lines(member);
+        }
+    }
+
+    /// Drops publications whose m-line is gone after a negotiation, and fills the member's new slots.
+    pub fn renegotiated(&mut self, member: MemberIndex, orphans: Vec<PublicationIndex>, events: &mut VecDeque<Event>) {
+        let lost_some = !orphans.is_empty();
+        for orphan in orphans {
+            self.detach(orphan);
+            self.end(orphan);
+        }
+        if lost_some {
+            self.fill_all_slots(events);
+        } else {
+            self.fill_slots(member, events);
+        }
+    }
+
+    /// Forwards an RTP packet that `member` sent.
+    pub fn handle_rtp(
+        &mut self,
+        now: Instant,
+        member: MemberIndex,
+        packet: &RtpPacket<'_>,
+        out: &mut impl Outbox,
+        events: &mut VecDeque<Event>,
+    ) {
+        let Some(publisher) = self.members.get_mut(member.0 as usize) else { return };
+        let participant = publisher.id;
+        let Some(received) = publisher.receiver.receive(now, packet) else { return };
+        let line = &publisher.receiver.lines[received.line];
+        let Some(index) = line.publication else { return };
+        let publication = &mut self.publications[index.0 as usize];
+        let Received { key, preferred, content, line } = received;
+        if let Content::Padding(seq) = content {
+            for subscriber in &publication.subscribers {
+                let lines = &mut self.members[subscriber.member.0 as usize].lines;
+                lines[usize::from(subscriber.line)].leave_out(key, seq);
+            }
+        }
+        let Content::Media { codec, keyframe, numbers, extensions, payload, stored } = content else { return };
+        if publication.codec != Some(codec) {
+            publication.codec = Some(codec);
+            events.push_back(Event::TrackStarted { participant, track: publication.track, codec });
+        }
+        if publication.muted {
+            return;
+        }
+        let media = MediaPacket {
+            csrc: publication.track.csrc(),
+            codec,
+            encoding: key,
+            preferred,
+            keyframe,
+            marker: packet.marker(),
+            numbers,
+            extensions,
+            payload,
+            stored,
+        };
+        let mut needs_keyframe = false;
+        for subscriber in &publication.subscribers {
+            let to = &mut self.members[subscriber.member.0 as usize];
+            match to.lines[usize::from(subscriber.line)].forward(now, &media, to.peer, out) {
+                Forwarded::Sent | Forwarded::Skipped => {}
+                Forwarded::NeedsKeyframe => needs_keyframe = true,
+                Forwarded::CodecRefused => events.push_back(Event::TrackUnavailable {
+                    participant: to.id,
+                    track: publication.track,
+                    reason: UnavailableReason::Codec,
+                }),
+            }
+        }
+        if needs_keyframe {
+            self.members[member.0 as usize].receiver.lines[line].preferred_mut().keyframes.request();
+        }
+    }
+
+    /// Asks for a keyframe of a publication, if it is video.
+    pub(super) fn request_keyframe(&mut self, index: PublicationIndex) {
+        let Some(publication) = self.publications.get(index.0 as usize) else { return };
+        if publication.source.kind() == TrackKind::Audio || publication.muted {
+            return;
+        }
+        let publisher = &mut self.members[publication.publisher.0 as usize];
+        if let Some(line) = publisher.receiver.line_of(&publication.mid) {
+            line.preferred_mut().keyframes.request();
+        }
+    }
+
+    fn publication_of(&self, member: MemberIndex, track: &TrackId) -> Option<PublicationIndex> {
+        let index = self.by_track.get(track).copied()?;
+        (self.publications[index.0 as usize].publisher == member).then_some(index)
+    }
+
+    /// Takes a publication away from its publisher, who stays.
+    fn detach(&mut self, index: PublicationIndex) {
+        let Publication { publisher, mid, .. } = self.publications[index.0 as usize];
+        let publisher = &mut self.members[publisher.0 as usize];
+        publisher.publications.retain(|other| *other != index);
+        if let Some(line) = publisher.receiver.line_of(&mid) {
+            line.publication = None;
+        }
+    }
+
+    /// Ends a publication: its lines are free, its slots are not yet filled anew.
+    fn end(&mut self, index: PublicationIndex) {
+        let ended = self.publications.remove(index.0 as usize);
+        self.by_track.remove(&ended.track);
+        for (_, member) in &mut self.members {
+            member.forget(&ended.track);
+            // Off the lines now: the index may belong to another publication when slots are filled.
+            let next = member.revision + 1;
+            for line in &mut member.lines {
+                if line.assigned().is_some_and(|assigned| assigned.publication == index) {
+                    line.end_track(next, member.settings.confirms_slots);
+                }
+            }
+        }
+    }
+
+    fn fill_all_slots(&mut self, events: &mut VecDeque<Event>) {
+        for place in 0..self.arrivals.len() {
+            self.fill_slots(self.arrivals[place], events);
+        }
+    }
+
+    /// Assigns a member's slots anew and tells it what changed.
+    fn fill_slots(&mut self, index: MemberIndex, events: &mut VecDeque<Event>) {
+        let member = &self.members[index.0 as usize];
+        if member.slots.is_empty() {
+            return;
+        }
+        let roles: Vec<_> = member.slots.iter().map(|slot| slot.lines.role).collect();
+        let current: Vec<_> = member.slots.iter().map(|slot| slot.occupant).collect();
+        let pins: Vec<_> = member.pins.iter().filter_map(|(slot, id)| Some((*slot, self.member_of(id)?))).collect();
+        let candidates: Vec<_> = self.candidates(index).collect();
+        let assigned = assignment::assign(&roles, &current, &pins, &candidates);
+        let revision = member.revision + 1;
+        let changed: Vec<usize> =
+            (0..assigned.len()).filter(|&slot| self.fill_slot(index, slot, assigned[slot], revision)).collect();
+        if !changed.is_empty() {
+            let occupant = |slot: usize| assigned[slot].map(|(member, _)| self.members[member.0 as usize].id);
+            let member = &self.members[index.0 as usize];
+            let slots = changed.iter().map(|&slot| member.slot_content(slot, occupant(slot))).collect();
+            events.push_back(Event::Slots { participant: member.id, revision, slots });
+            self.members[index.0 as usize].revision = revision;
+        }
+        self.start_lines(index);
+    }
+
+    fn candidates(&self, subscriber: MemberIndex) -> impl Iterator<Item = Candidate> {
+        let wants = &self.members[subscriber.0 as usize];
+        self.arrivals.iter().filter(move |other| **other != subscriber).map(move |&member| {
+            let publications = &self.members[member.0 as usize].publications;
+            let has = |source| {
+                let of = |index: &PublicationIndex| &self.publications[index.0 as usize];
+                publications.iter().map(of).any(|p| p.source == source && wants.wants(&p.track))
+            };
+            let voice = has(Source::Microphone);
+            Candidate { member, person: has(Source::Camera) || voice, screen: has(Source::Screen), voice }
+        })
+    }
+
+    /// Puts `occupant` into a slot; true if that changes what the client must know.
+    fn fill_slot(&mut self, index: MemberIndex, slot: usize, occupant: Option<Occupant>, revision: u64) -> bool {
+        let (audio, video) = match occupant {
+            None => (None, None),
+            Some((member, Part::Person)) => {
+                (self.wanted_track(index, member, Source::Microphone), self.wanted_track(index, member, Source::Camera))
+            }
+            Some((member, Part::Screen)) => (
+                self.wanted_track(index, member, Source::ScreenAudio),
+                self.wanted_track(index, member, Source::Screen),
+            ),
+            Some((member, Part::Voice)) => (self.wanted_track(index, member, Source::Microphone), None),
+        };
+        let member = &mut self.members[index.0 as usize];
+        let state = &mut member.slots[slot];
+        let mut changed = std::mem::replace(&mut state.occupant, occupant) != occupant;
+        for (place, track) in [(state.audio, audio), (state.video, video)] {
+            let Some(place) = place else { continue };
+            let line = &mut member.lines[usize::from(place)];
+            let before = line.publication();
+            if line.assign(track, revision, member.settings.confirms_slots) {
+                changed = true;
+                if let Some(publication) = before.and_then(|before| self.publications.get_mut(before.0 as usize)) {
+                    publication.unsubscribe(Subscriber { member: index, line: place });
+                }
+            }
+            changed |= line.take_ended();
+        }
+        changed
+    }
+
+    fn wanted_track(
+        &self,
+        subscriber: MemberIndex,
+        publisher: MemberIndex,
+        source: Source,
+    ) -> Option<(TrackId, PublicationIndex)> {
+        let wants = &self.members[subscriber.0 as usize];
+        self.members[publisher.0 as usize].publications.iter().find_map(|index| {
+            let publication = &self.publications[index.0 as usize];
+            let found = publication.source == source && wants.wants(&publication.track);
+            found.then_some((publication.track, *index))
+        })
+    }
+
+    /// Starts the lines that need not wait for the client's confirmation (any more).
+    fn start_lines(&mut self, index: MemberIndex) {
+        let member = &mut self.members[index.0 as usize];
+        let confirmed = member.confirmed;
+        for place in 0..member.lines.len() {
+            let member = &mut self.members[index.0 as usize];
+            let Some(publication) = member.lines[place].start(confirmed) else { continue };
+            self.publications[publication.0 as usize].subscribe(Subscriber { member: index, line: place as u16 });
+            self.request_keyframe(publication);
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! The media plane's events, applied to rooms in the order in which they come.
+//!
+//! What others learn from an answer (somebody came, something was published) they learn here and not where the answer
+//! is awaited: a later event may already build on it.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use sfu_core::control::{ConnectionState, Event};
+use sfu_core::id::ParticipantId;
+
+use crate::protocol::{self, LeaveReason, RoomEvent};
+use crate::room::Room;
+use crate::server::Server;
+
+impl Server {
+    pub(crate) fn on_event(&self, event: Event) {
+        let room = self.participants.get(&event.participant()).map(|entry| entry.value().clone());
+        // Without a room, the participant left and its events are history; whoever waits is still answered.
+        if let Some(room) = room {
+            self.apply(&room, &event);
+        }
+        match &event {
+            Event::Negotiated { request, .. } | Event::Published { request, .. } | Event::Stats { request, .. } => {
+                let request = *request;
+                self.media.complete(request, event);
+            }
+            _ => {}
+        }
+    }
+
+    fn apply(&self, room: &Arc<Room>, event: &Event) {
+        let now = Instant::now();
+        let id = event.participant();
+        match event {
+            Event::Negotiated { result: Ok(_), .. } => self.on_joined(room, id, now),
+            Event::Published { track, result: Ok(()), .. } => {
+                room.state.lock().publish(id, *track, now);
+            }
+            Event::Negotiated { .. } | Event::Stats { .. } => {}
+            Event::Published { track, .. } => {
+                room.state.lock().unpublish(id, *track, now);
+            }
+            Event::Connection { state, .. } => self.on_connection(room, id, state, now),
+            Event::Slots { revision, slots, .. } => {
+                room.state.lock().apply_slots(id, *revision, slots.clone(), now);
+            }
+            Event::TrackStarted { track, codec, .. } => {
+                let name = codec.name();
+                room.state.lock().update_track(id, *track, |own| own.codec = Some(name), now);
+            }
+            Event::TrackUnavailable { track, reason, .. } => {
+                let mut state = room.state.lock();
+                if let Some(owner) = state.owner(*track) {
+                    let (participant, track) = (owner.to_string(), track.to_string());
+                    let event = RoomEvent::TrackUnavailable { participant, track, reason: reason.to_string() };
+                    state.tell_surely(id, &event, now);
+                }
+            }
+        }
+    }
+
+    /// A first answer lets its participant in; a later one changes nothing here.
+    fn on_joined(&self, room: &Arc<Room>, id: ParticipantId, now: Instant) {
+        let mut state = room.state.lock();
+        if let Some(older) = state.activate(id, now) {
+            let reason = LeaveReason::DuplicateIdentity;
+            self.remove_locked(room, &mut state, older, reason, "the same identity joined again");
+        }
+    }
+
+    fn on_connection(&self, room: &Arc<Room>, id: ParticipantId, state: &ConnectionState, now: Instant) {
+        let state = match state {
+            ConnectionState::Connected | ConnectionState::Resumed => protocol::ConnectionState::Connected,
+            ConnectionState::Interrupted => protocol::ConnectionState::Interrupted,
+            ConnectionState::Failed(why) => {
+                self.remove(room, id, LeaveReason::MediaFailed, why);
+                return;
+            }
+        };
+        room.state.lock().tell_surely(id, &RoomEvent::Connection { state }, now);
+    }
+}

@@ -1,0 +1,199 @@
+//! How a participant comes in: one join for WebSocket, WHIP and WHEP.
+//!
+//! The member is in the room's state before the media plane hears of it, so that no event about it is lost, and is
+//! announced by the media plane's answer (see `dispatch`). Whatever fails on the way takes it out again.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use sfu_core::control::{Command, Event, Negotiation};
+use sfu_core::id::{ParticipantId, TrackId};
+
+use crate::counters::add;
+use crate::error::{ErrorCode, SignalError};
+use crate::media::Answer;
+use crate::negotiation::mid;
+use crate::participant::{Door, Member, OwnTrack, core_source, settings};
+use crate::protocol::{LeaveReason, Permissions, PublishTrack, SlotLayout};
+use crate::room::{Room, RoomState};
+use crate::server::Server;
+use crate::session::Session;
+use crate::tokens::{Claims, unix_now};
+
+/// What a client brings to a join.
+pub(crate) struct Entry {
+    pub(crate) claims: Claims,
+    pub(crate) door: Door,
+    pub(crate) negotiation: Negotiation,
+    pub(crate) layout: Vec<SlotLayout>,
+    pub(crate) publish: Vec<PublishTrack>,
+    pub(crate) auto_subscribe: bool,
+}
+
+/// A participant that is in its room; its session does not listen yet.
+pub(crate) struct Entered {
+    pub(crate) room: Arc<Room>,
+    pub(crate) participant: ParticipantId,
+    pub(crate) answer: String,
+    pub(crate) published: Vec<TrackId>,
+}
+
+impl Server {
+    /// Brings a participant into the room that its token names. Must run to its end: see [`Server::enter`].
+    async fn join(&self, entry: Entry) -> Result<Entered, SignalError> {
+        if !self.is_ready() {
+            return Err(ErrorCode::ShuttingDown.into());
+        }
+        let permissions = entry.claims.video.permissions();
+        for track in &entry.publish {
+            may_publish(&permissions, track)?;
+        }
+        let (room, participant) = self.reserve(&entry, &permissions)?;
+        match self.negotiate_entry(&room, participant, entry, &permissions).await {
+            Ok((answer, published)) => {
+                add(&self.counters.joins, 1);
+                tracing::info!(%participant, room = %room.id, "participant joined");
+                Ok(Entered { room, participant, answer, published })
+            }
+            Err(error) => {
+                self.remove(&room, participant, LeaveReason::Left, "");
+                Err(error)
+            }
+        }
+    }
+
+    /// [`Server::join`] as a task of its own: a connection that ends meanwhile must not leave half a participant behind.
+    pub(crate) async fn enter(self: &Arc<Self>, entry: Entry) -> Result<Entered, SignalError> {
+        let server = self.clone();
+        let joined = tokio::spawn(async move { server.join(entry).await }).await;
+        joined.unwrap_or_else(|_| Err(ErrorCode::Internal.into()))
+    }
+
+    fn reserve(&self, entry: &Entry, permissions: &Permissions) -> Result<(Arc<Room>, ParticipantId), SignalError> {
+        let id = ParticipantId::random(&mut rand::rng());
+        loop {
+            let room = self.room_for(&entry.claims)?;
+            let mut state = room.state.lock();
+            if state.closed {
+                // Its last step, taking its name out of the index, was done under this lock.
+                continue;
+            }
+            let session = Session::new(self.config.sessions.replay_events, &mut rand::rng());
+            let session_id = session.id();
+            let joined_at = unix_now().as_millis() as f64;
+            let mut member = Member::new(id, entry.claims.clone(), entry.door, joined_at, session);
+            member.permissions = permissions.clone();
+            member.layout.clone_from(&entry.layout);
+            state.reserve(member, self.config.limits.participants_per_room)?;
+            self.participants.insert(id, room.clone());
+            self.sessions.insert(session_id, (room.clone(), id));
+            drop(state);
+            return Ok((room, id));
+        }
+    }
+
+    async fn negotiate_entry(
+        &self,
+        room: &Room,
+        participant: ParticipantId,
+        entry: Entry,
+        permissions: &Permissions,
+    ) -> Result<(String, Vec<TrackId>), SignalError> {
+        let settings = settings(permissions, entry.auto_subscribe, entry.door);
+        let negotiation = entry.negotiation;
+        let join = self.media.request(room.worker, |request| Command::Join {
+            request,
+            room: room.id,
+            participant,
+            settings,
+            negotiation,
+        })?;
+        // Sent along, not after the answer: the media plane takes a participant's commands in order.
+        let tracks: Result<Vec<_>, _> =
+            entry.publish.iter().map(|track| self.begin_publish(room, participant, track)).collect();
+        let answer = negotiated(join.wait().await?)?;
+        let mut published = Vec::new();
+        for (track, answer) in tracks? {
+            published_ok(answer.wait().await?)?;
+            published.push(track);
+        }
+        Ok((answer, published))
+    }
+
+    /// Asks the media plane to take a track. It is public once the answer has come.
+    pub(crate) fn begin_publish(
+        &self,
+        room: &Room,
+        participant: ParticipantId,
+        publish: &PublishTrack,
+    ) -> Result<(TrackId, Answer<'_>), SignalError> {
+        let mid = mid(&publish.mid)?;
+        let track = TrackId::random(&mut rand::rng());
+        let mut state = room.state.lock();
+        let member = state.member_mut(participant)?;
+        may_publish(&member.permissions, publish)?;
+        if member.tracks.len() >= self.config.limits.tracks_per_participant {
+            return Err(ErrorCode::TooManyTracks.into());
+        }
+        if member.tracks.iter().any(|other| other.mid == mid) {
+            return Err(SignalError::new(ErrorCode::MidUnusable, format!("m-line {mid} carries another track")));
+        }
+        let source = core_source(publish.source);
+        let muted = publish.muted;
+        let answer = self.media.request(room.worker, |request| Command::Publish {
+            request,
+            participant,
+            track,
+            mid,
+            source,
+            muted,
+        })?;
+        member.tracks.push(OwnTrack::new(track, mid, publish));
+        state.own(track, participant);
+        Ok((track, answer))
+    }
+
+    /// Takes back what [`Server::begin_publish`] began.
+    pub(crate) fn abandon_publish(&self, room: &Room, participant: ParticipantId, track: TrackId) {
+        self.unpublish_locked(room, &mut room.state.lock(), participant, track);
+    }
+
+    pub(crate) fn unpublish_locked(
+        &self,
+        room: &Room,
+        state: &mut RoomState,
+        participant: ParticipantId,
+        track: TrackId,
+    ) -> Option<()> {
+        state.unpublish(participant, track, Instant::now())?;
+        self.media.post(room.worker, move || Command::Unpublish { participant, track });
+        Some(())
+    }
+}
+
+fn may_publish(permissions: &Permissions, track: &PublishTrack) -> Result<(), SignalError> {
+    let sources = &permissions.can_publish_sources;
+    if !permissions.can_publish || (!sources.is_empty() && !sources.contains(&track.source)) {
+        return Err(SignalError::new(ErrorCode::PermissionDenied, "the token does not grant publishing this source"));
+    }
+    if track.name.len() > 256 {
+        return Err(SignalError::new(ErrorCode::BadRequest, "a track's name has at most 256 bytes"));
+    }
+    Ok(())
+}
+
+/// The SDP of an answer.
+pub(crate) fn negotiated(event: Event) -> Result<String, SignalError> {
+    match event {
+        Event::Negotiated { result, .. } => Ok(result?.to_string()),
+        _ => Err(ErrorCode::Internal.into()),
+    }
+}
+
+/// Whether a track was taken.
+pub(crate) fn published_ok(event: Event) -> Result<(), SignalError> {
+    match event {
+        Event::Published { result, .. } => Ok(result?),
+        _ => Err(ErrorCode::Internal.into()),
+    }
+}

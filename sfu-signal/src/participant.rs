@@ -1,0 +1,172 @@
+//! One participant of a room: what others see of it, its tracks, what its slots show, and its session.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use sfu_core::control::{ParticipantSettings, SlotContent, SlotIndex, Source};
+use sfu_core::id::{Mid, ParticipantId, TrackId};
+
+use crate::protocol::{Participant, Permissions, PublishTrack, Slot, SlotLayout, SlotTrack, Track, TrackSource};
+use crate::session::Session;
+use crate::tokens::Claims;
+
+/// Where a participant is in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// Its offer is with the media plane; nobody sees it.
+    Joining,
+    /// It is in the room.
+    Present,
+}
+
+/// Which door it came through.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Door {
+    /// `/v1/rtc`: it lives as long as its session.
+    WebSocket,
+    /// `/whip`: it lives until DELETE, or until its media path fails.
+    Whip,
+    /// `/whep`: the same.
+    Whep,
+}
+
+/// A track of a participant. It is public once the media plane has taken it.
+pub(crate) struct OwnTrack {
+    pub(crate) id: TrackId,
+    pub(crate) source: TrackSource,
+    pub(crate) name: String,
+    pub(crate) muted: bool,
+    pub(crate) codec: Option<&'static str>,
+    pub(crate) mid: Mid,
+    pub(crate) public: bool,
+}
+
+impl OwnTrack {
+    pub(crate) fn new(id: TrackId, mid: Mid, publish: &PublishTrack) -> Self {
+        let PublishTrack { source, ref name, muted, .. } = *publish;
+        Self { id, source, name: name.clone(), muted, codec: None, mid, public: false }
+    }
+
+    pub(crate) fn view(&self) -> Track {
+        Track {
+            id: self.id.to_string(),
+            source: self.source,
+            name: self.name.clone(),
+            muted: self.muted,
+            codec: self.codec.map(str::to_owned),
+        }
+    }
+}
+
+/// A participant.
+pub(crate) struct Member {
+    pub(crate) id: ParticipantId,
+    pub(crate) identity: String,
+    pub(crate) name: String,
+    pub(crate) metadata: String,
+    pub(crate) attributes: BTreeMap<String, String>,
+    pub(crate) permissions: Permissions,
+    pub(crate) hidden: bool,
+    pub(crate) joined_at: f64,
+    pub(crate) phase: Phase,
+    pub(crate) door: Door,
+    pub(crate) tracks: Vec<OwnTrack>,
+    pub(crate) layout: Vec<SlotLayout>,
+    pub(crate) slots: BTreeMap<SlotIndex, SlotContent>,
+    pub(crate) slots_revision: u64,
+    pub(crate) session: Session,
+    /// Whether events are for its session already: after the snapshot that they build on.
+    pub(crate) listening: bool,
+    /// What it was told before that.
+    pub(crate) early: Vec<Arc<str>>,
+    pub(crate) claims: Claims,
+    /// The ICE user fragment of a WHIP or WHEP offer.
+    pub(crate) remote_ufrag: String,
+}
+
+impl Member {
+    pub(crate) fn new(id: ParticipantId, claims: Claims, door: Door, joined_at: f64, session: Session) -> Self {
+        Self {
+            id,
+            identity: claims.sub.clone(),
+            name: claims.name.clone(),
+            metadata: claims.metadata.clone(),
+            attributes: claims.attributes.clone(),
+            permissions: claims.video.permissions(),
+            hidden: claims.video.hidden,
+            joined_at,
+            phase: Phase::Joining,
+            door,
+            tracks: Vec::new(),
+            layout: Vec::new(),
+            slots: BTreeMap::new(),
+            slots_revision: 0,
+            session,
+            listening: false,
+            early: Vec::new(),
+            claims,
+            remote_ufrag: String::new(),
+        }
+    }
+
+    /// Whether others see it.
+    pub(crate) fn is_visible(&self) -> bool {
+        self.phase == Phase::Present && !self.hidden
+    }
+
+    pub(crate) fn track(&self, id: TrackId) -> Option<&OwnTrack> {
+        self.tracks.iter().find(|track| track.id == id)
+    }
+
+    pub(crate) fn track_mut(&mut self, id: TrackId) -> Option<&mut OwnTrack> {
+        self.tracks.iter_mut().find(|track| track.id == id)
+    }
+
+    pub(crate) fn view(&self) -> Participant {
+        Participant {
+            id: self.id.to_string(),
+            identity: self.identity.clone(),
+            name: self.name.clone(),
+            metadata: self.metadata.clone(),
+            attributes: self.attributes.clone(),
+            permissions: self.permissions.clone(),
+            tracks: self.tracks.iter().filter(|track| track.public).map(OwnTrack::view).collect(),
+            joined_at: self.joined_at,
+        }
+    }
+
+    pub(crate) fn slots_view(&self) -> Vec<Slot> {
+        self.slots.values().map(slot_view).collect()
+    }
+}
+
+/// What a slot shows, as it travels.
+pub(crate) fn slot_view(content: &SlotContent) -> Slot {
+    let track = |track: sfu_core::control::SlotTrack| SlotTrack { track: track.track.to_string(), after: track.after };
+    Slot {
+        slot: content.slot,
+        participant: content.participant.map(|id| id.to_string()),
+        audio: content.audio.map(track),
+        video: content.video.map(track),
+    }
+}
+
+/// What the media plane must know of a participant's permissions.
+pub(crate) const fn settings(permissions: &Permissions, auto_subscribe: bool, door: Door) -> ParticipantSettings {
+    ParticipantSettings {
+        can_subscribe: permissions.can_subscribe && !matches!(door, Door::Whip),
+        can_publish_data: permissions.can_publish_data,
+        auto_subscribe,
+        confirms_slots: matches!(door, Door::WebSocket),
+    }
+}
+
+/// The media plane's name of a source.
+pub(crate) const fn core_source(source: TrackSource) -> Source {
+    match source {
+        TrackSource::Camera => Source::Camera,
+        TrackSource::Microphone => Source::Microphone,
+        TrackSource::ScreenShare => Source::Screen,
+        TrackSource::ScreenShareAudio => Source::ScreenAudio,
+    }
+}

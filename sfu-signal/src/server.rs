@@ -1,0 +1,237 @@
+//! The control plane as a whole: its rooms, who is in them, and what must happen in time.
+//!
+//! Locks: a room's lock may be held while an index below is touched, never the other way round.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use dashmap::DashMap;
+use sfu_core::control::{Command, Event};
+use sfu_core::id::{ParticipantId, RoomId, SessionId};
+use tokio::sync::mpsc;
+
+use crate::config::SignalConfig;
+use crate::counters::{Counters, Snapshot, add};
+use crate::error::{ErrorCode, SignalError};
+use crate::media::{MediaLink, MediaPlane};
+use crate::participant::{Door, Member};
+use crate::protocol::{LeaveReason, RoomEvent};
+use crate::room::{Room, RoomState};
+use crate::session::{CLOSE_GOING_AWAY, CLOSE_NORMAL, CLOSE_POLICY};
+use crate::tokens::{Claims, Keyring, unix_now};
+
+/// How often sessions and rooms are looked over, and refused commands sent again.
+const TICK: Duration = Duration::from_millis(100);
+
+/// The control plane.
+pub struct Server {
+    pub(crate) config: SignalConfig,
+    pub(crate) keyring: Keyring,
+    pub(crate) media: MediaLink,
+    pub(crate) counters: Counters,
+    pub(crate) rooms: DashMap<String, Arc<Room>>,
+    pub(crate) participants: DashMap<ParticipantId, Arc<Room>>,
+    pub(crate) sessions: DashMap<SessionId, (Arc<Room>, ParticipantId)>,
+    running: AtomicBool,
+    draining: AtomicBool,
+}
+
+impl std::fmt::Debug for Server {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Server").field("rooms", &self.rooms.len()).finish_non_exhaustive()
+    }
+}
+
+impl Server {
+    /// A control plane over this media plane. It answers once [`Server::run`] runs.
+    pub fn new(config: SignalConfig, media: Arc<dyn MediaPlane>) -> Arc<Self> {
+        Arc::new(Self {
+            keyring: Keyring::new(&config.keys),
+            config,
+            media: MediaLink::new(media),
+            counters: Counters::default(),
+            rooms: DashMap::new(),
+            participants: DashMap::new(),
+            sessions: DashMap::new(),
+            running: AtomicBool::new(false),
+            draining: AtomicBool::new(false),
+        })
+    }
+
+    /// The API of port 7880: `/v1/rtc`, `/whip`, `/whep`, `/healthz`, and `/dev/token` in dev mode.
+    pub fn router(self: &Arc<Self>) -> axum::Router {
+        crate::http::router(self.clone())
+    }
+
+    /// Whether joins are taken.
+    pub fn is_ready(&self) -> bool {
+        self.running.load(Ordering::Relaxed) && !self.is_draining()
+    }
+
+    /// The counters now.
+    pub fn counters(&self) -> Snapshot {
+        self.counters.snapshot(self.rooms.len(), self.participants.len())
+    }
+
+    /// The API keys, for minting tokens.
+    pub const fn keyring(&self) -> &Keyring {
+        &self.keyring
+    }
+
+    pub(crate) fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
+    }
+
+    /// Handles the media plane's events and what must happen in time, until the media plane ends.
+    pub async fn run(self: Arc<Self>, mut events: mpsc::Receiver<Event>) {
+        self.running.store(true, Ordering::Relaxed);
+        let mut tick = tokio::time::interval(TICK);
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                event = events.recv() => match event {
+                    Some(event) => self.on_event(event),
+                    None => break,
+                },
+                _ = tick.tick() => self.sweep(Instant::now()),
+            }
+        }
+        self.running.store(false, Ordering::Relaxed);
+    }
+
+    /// Takes no more joins, tells every client, ends every session, and returns when all WebSockets are closed or
+    /// `deadline` has passed.
+    pub async fn shutdown(&self, deadline: Duration) {
+        self.draining.store(true, Ordering::Relaxed);
+        let until = Instant::now() + deadline;
+        for room in self.all_rooms() {
+            self.close_room(&room, &mut room.state.lock(), LeaveReason::ServerShutdown, "the server stops");
+        }
+        while Instant::now() < until && self.counters().websockets > 0 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    /// The room that a token names. It is created if that is allowed.
+    pub(crate) fn room_for(&self, claims: &Claims) -> Result<Arc<Room>, SignalError> {
+        let name = claims.joinable_room()?;
+        if let Some(room) = self.rooms.get(name) {
+            return Ok(room.clone());
+        }
+        if !self.config.rooms.auto_create && !claims.video.room_create {
+            return Err(ErrorCode::RoomNotFound.into());
+        }
+        let room = self.rooms.entry(name.to_owned()).or_try_insert_with(|| {
+            let room = Room::new(RoomId::random(&mut rand::rng()), name, self.media.pick_worker(), Instant::now());
+            self.media.send(room.worker, Command::OpenRoom { room: room.id })?;
+            tracing::info!(room = %room.id, worker = room.worker, "room opened");
+            Ok::<_, SignalError>(Arc::new(room))
+        })?;
+        Ok(room.clone())
+    }
+
+    /// Removes a participant, here and in the media plane.
+    pub(crate) fn remove(&self, room: &Room, id: ParticipantId, reason: LeaveReason, message: &str) -> bool {
+        self.remove_locked(room, &mut room.state.lock(), id, reason, message)
+    }
+
+    pub(crate) fn remove_locked(
+        &self,
+        room: &Room,
+        state: &mut RoomState,
+        id: ParticipantId,
+        reason: LeaveReason,
+        message: &str,
+    ) -> bool {
+        let now = Instant::now();
+        if reason != LeaveReason::Left {
+            state.tell(id, &RoomEvent::Disconnected { reason, message: message.to_owned() }, now);
+        }
+        let Some(member) = state.remove(id, reason, now) else { return false };
+        self.participants.remove(&id);
+        self.sessions.remove(&member.session.id());
+        self.media.post(room.worker, move || Command::Leave { participant: id });
+        self.end_link(&member, reason);
+        if member.phase == crate::participant::Phase::Present {
+            add(&self.counters.leaves, 1);
+        }
+        tracing::info!(participant = %id, room = %room.id, ?reason, "participant left");
+        true
+    }
+
+    fn end_link(&self, member: &Member, reason: LeaveReason) {
+        // A client that left waits for the reply to its request: `leave` closes after that.
+        let Some(link) = member.session.link().filter(|_| reason != LeaveReason::Left) else { return };
+        match reason {
+            LeaveReason::ServerShutdown => link.close(CLOSE_GOING_AWAY, "the server stops"),
+            LeaveReason::ProtocolError => link.close(CLOSE_POLICY, "a limit was broken"),
+            _ => link.close(CLOSE_NORMAL, "the session ended"),
+        }
+    }
+
+    fn close_room(&self, room: &Room, state: &mut RoomState, reason: LeaveReason, message: &str) {
+        let members: Vec<_> = state.members.keys().copied().collect();
+        for id in members {
+            self.remove_locked(room, state, id, reason, message);
+        }
+        state.closed = true;
+        let id = room.id;
+        self.media.post(room.worker, move || Command::CloseRoom { room: id });
+        self.rooms.remove_if(&room.name, |_, other| other.id == id);
+        tracing::info!(room = %id, ?reason, "room closed");
+    }
+
+    fn all_rooms(&self) -> Vec<Arc<Room>> {
+        self.rooms.iter().map(|entry| entry.value().clone()).collect()
+    }
+
+    /// Ends sessions that were not resumed in time, closes rooms that stayed empty, refreshes tokens.
+    fn sweep(&self, now: Instant) {
+        self.media.flush();
+        for room in self.all_rooms() {
+            let mut state = room.state.lock();
+            add(&self.counters.slow_clients, std::mem::take(&mut state.slow));
+            for id in self.overdue(&state, now) {
+                self.remove_locked(
+                    &room,
+                    &mut state,
+                    id,
+                    LeaveReason::SignalLost,
+                    "the session was not resumed in time",
+                );
+            }
+            self.refresh_tokens(&mut state, now);
+            let empty = state.empty_since.is_some_and(|since| now - since >= self.config.rooms.empty_timeout);
+            if empty && !state.closed {
+                self.close_room(&room, &mut state, LeaveReason::RoomClosed, "the room was empty");
+            }
+        }
+    }
+
+    fn overdue(&self, state: &RoomState, now: Instant) -> Vec<ParticipantId> {
+        let grace = self.config.sessions.resume_grace;
+        let overdue = |member: &&Member| {
+            member.door == Door::WebSocket
+                && member.session.lost_at().is_some_and(|lost| now.saturating_duration_since(lost) >= grace)
+        };
+        state.members.values().filter(overdue).map(|member| member.id).collect()
+    }
+
+    /// Sends a fresh token to whoever's has less than a fifth of its life left, so that a client that must join anew can.
+    fn refresh_tokens(&self, state: &mut RoomState, now: Instant) {
+        let unix = unix_now().as_secs();
+        let mut fresh = Vec::new();
+        for member in state.members.values_mut().filter(|member| member.listening && member.door == Door::WebSocket) {
+            let life = member.claims.exp.saturating_sub(member.joined_at as u64 / 1000);
+            if member.claims.exp > unix && member.claims.exp - unix <= life / 5 {
+                let renewed = Claims { nbf: Some(unix), exp: unix + life.max(60), ..member.claims.clone() };
+                member.claims.exp = renewed.exp;
+                fresh.extend(self.keyring.mint(&renewed).ok().map(|token| (member.id, token)));
+            }
+        }
+        for (id, token) in fresh {
+            state.tell(id, &RoomEvent::Token { token }, now);
+        }
+    }
+}

@@ -1,0 +1,52 @@
+//! `/whip/{room}`: standard clients publish (RFC 9725).
+
+use axum::extract::{Path, State};
+use axum::http::HeaderMap;
+use axum::response::Response;
+use sfu_core::sdp::{Direction, MediaKind, Offer};
+
+use crate::error::{ErrorCode, SignalError};
+use crate::participant::Door;
+use crate::protocol::{PublishTrack, TrackSource};
+use crate::resource::{Body, ResourcePath, Shared};
+
+pub(crate) async fn publish(
+    State(server): Shared,
+    Path(room): Path<String>,
+    headers: HeaderMap,
+    body: Body,
+) -> Response {
+    let created = server.create(Door::Whip, &room, &headers, body).await;
+    created.unwrap_or_else(|error| server.refuse(error))
+}
+
+pub(crate) async fn end(State(server): Shared, Path(path): ResourcePath, headers: HeaderMap) -> Response {
+    server.delete(Door::Whip, &path, &headers).unwrap_or_else(|error| server.refuse(error))
+}
+
+pub(crate) async fn patch(State(server): Shared, Path(path): ResourcePath, headers: HeaderMap, body: Body) -> Response {
+    server.trickle(Door::Whip, &path, &headers, body).unwrap_or_else(|error| server.refuse(error))
+}
+
+/// One track per m-line that sends: a microphone and a camera, then a screen and its sound.
+pub(crate) fn tracks(offer: &Offer) -> Result<Vec<PublishTrack>, SignalError> {
+    let mut audio = [TrackSource::Microphone, TrackSource::ScreenShareAudio].into_iter();
+    let mut video = [TrackSource::Camera, TrackSource::ScreenShare].into_iter();
+    let mut tracks = Vec::new();
+    for media in offer.media() {
+        if media.stopped || !matches!(media.direction, Direction::SendOnly | Direction::SendRecv) {
+            continue;
+        }
+        let source = match media.kind {
+            MediaKind::Audio => audio.next(),
+            MediaKind::Video => video.next(),
+            MediaKind::Data => continue,
+        };
+        let source = source.ok_or(ErrorCode::TooManyTracks)?;
+        tracks.push(PublishTrack { mid: media.mid.to_string(), source, name: String::new(), muted: false });
+    }
+    if tracks.is_empty() {
+        return Err(SignalError::new(ErrorCode::BadRequest, "no m-line of the offer sends"));
+    }
+    Ok(tracks)
+}

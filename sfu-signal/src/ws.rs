@@ -1,0 +1,265 @@
+//! `/v1/rtc`: one WebSocket, from its upgrade to its end.
+//!
+//! A reader handles requests one after the other; a writer empties the bounded queue that replies and events go through.
+//! Either ends the other. Frames from a client cannot pile up: while a request is handled, nothing more is read.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::body::Bytes;
+use axum::extract::ws::rejection::WebSocketUpgradeRejection;
+use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade};
+use axum::extract::{Query, State};
+use axum::http::HeaderMap;
+use axum::response::Response;
+use futures_util::stream::{SplitSink, SplitStream};
+use futures_util::{SinkExt, StreamExt};
+use serde::Deserialize;
+use sfu_core::id::SessionId;
+use tokio::sync::mpsc;
+
+use crate::counters::{Gauge, add};
+use crate::error::{ErrorCode, SignalError};
+use crate::http::{bearer, origin_allowed};
+use crate::join::Entry;
+use crate::limiter::Limiter;
+use crate::negotiation::negotiation;
+use crate::participant::Door;
+use crate::protocol::{ClientMessage, PROTOCOL_VERSION, Reply, Request};
+use crate::request::Caller;
+use crate::server::Server;
+use crate::session::{CLOSE_NORMAL, CLOSE_POLICY, CLOSE_TOO_BIG, Link, Outgoing};
+use crate::tokens::Claims;
+use crate::wire::{decode, encode_reply, message_id};
+
+/// How long a closed WebSocket may take to say goodbye.
+const LINGER: Duration = Duration::from_secs(1);
+
+#[derive(Deserialize)]
+pub(crate) struct Params {
+    access_token: Option<String>,
+    session: Option<String>,
+}
+
+/// What a WebSocket may begin with.
+enum Admission {
+    /// A token: `join` or `resume`.
+    Token(Box<Claims>),
+    /// `?session=`, since the token may have expired: only `resume`.
+    Session,
+}
+
+pub(crate) async fn rtc(
+    State(server): State<Arc<Server>>,
+    Query(params): Query<Params>,
+    headers: HeaderMap,
+    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
+) -> Response {
+    let admission = match server.admit(&params, &headers) {
+        Ok(admission) => admission,
+        Err(error) => return server.refuse(error),
+    };
+    // Browsers hide why an upgrade failed: the same address without one says whether the token is good.
+    let Ok(upgrade) = upgrade else { return server.refuse(ErrorCode::UpgradeRequired) };
+    // A little over the limit is still read, so that its error can be told.
+    let limit = server.config.limits.message_bytes.saturating_mul(2);
+    upgrade
+        .max_message_size(limit)
+        .max_frame_size(limit)
+        .on_upgrade(move |socket| async move { connection(server, socket, admission).await })
+}
+
+impl Server {
+    fn admit(&self, params: &Params, headers: &HeaderMap) -> Result<Admission, SignalError> {
+        if self.is_draining() {
+            return Err(ErrorCode::ShuttingDown.into());
+        }
+        if !origin_allowed(&self.config.http, headers) {
+            return Err(ErrorCode::OriginNotAllowed.into());
+        }
+        if let Some(session) = &params.session {
+            let known = session.parse::<SessionId>().is_ok_and(|session| self.sessions.contains_key(&session));
+            return if known { Ok(Admission::Session) } else { Err(ErrorCode::SessionGone.into()) };
+        }
+        let token = bearer(headers).or(params.access_token.as_deref()).ok_or(ErrorCode::TokenMissing)?;
+        let claims = self.keyring.verify(token)?;
+        claims.joinable_room()?;
+        Ok(Admission::Token(Box::new(claims)))
+    }
+}
+
+async fn connection(server: Arc<Server>, socket: WebSocket, admission: Admission) {
+    let _gauge = Gauge::enter(&server.counters.websockets);
+    let (sink, stream) = socket.split();
+    let (link, queue) = Link::new(server.config.sessions.queue_messages);
+    let writer = tokio::spawn(write(sink, queue, link.clone(), server.config.sessions.ping_interval));
+    let limiter = Limiter::new(server.config.limits.messages_per_second, Instant::now());
+    let mut reader = Reader { server: server.clone(), stream, link: link.clone(), limiter, closing: false };
+    if let Some(caller) = reader.enter(admission).await {
+        reader.serve(&caller).await;
+        server.connection_lost(&caller, &link);
+    }
+    writer.abort();
+}
+
+struct Reader {
+    server: Arc<Server>,
+    stream: SplitStream<WebSocket>,
+    link: Link,
+    limiter: Limiter,
+    closing: bool,
+}
+
+impl Reader {
+    /// Reads until the client has joined or resumed. `None`: it did not.
+    async fn enter(&mut self, admission: Admission) -> Option<Caller> {
+        let deadline = tokio::time::Instant::now() + self.server.config.sessions.join_timeout;
+        loop {
+            let Ok(message) = tokio::time::timeout_at(deadline, self.next()).await else {
+                self.reply_error(0, ErrorCode::JoinTimeout.into());
+                self.close(CLOSE_POLICY, "no join in time").await;
+                return None;
+            };
+            let ClientMessage { id, request } = message?;
+            match self.first(&admission, id, request).await {
+                Ok(caller) => return Some(caller),
+                Err(error) => self.reply_error(id, error),
+            }
+        }
+    }
+
+    async fn first(&self, admission: &Admission, id: u32, request: Request) -> Result<Caller, SignalError> {
+        match request {
+            Request::Join { protocol, .. } | Request::Resume { protocol, .. } if protocol != PROTOCOL_VERSION => {
+                let text = format!("the server speaks protocol {PROTOCOL_VERSION}");
+                Err(SignalError::new(ErrorCode::UnsupportedProtocol, text))
+            }
+            Request::Join { offer, slots, publish, auto_subscribe, client, .. } => {
+                let Admission::Token(claims) = admission else { return Err(ErrorCode::TokenMissing.into()) };
+                let negotiation = negotiation(&offer, &slots, &self.server.config.limits)?;
+                tracing::debug!(client = client.as_deref().unwrap_or("unknown"), "join");
+                let claims = Claims::clone(claims);
+                let door = Door::WebSocket;
+                let entry = Entry { claims, door, negotiation, layout: slots, publish, auto_subscribe };
+                let entered = self.server.enter(entry).await?;
+                self.server.listen(entered, id, &self.link)
+            }
+            Request::Resume { session, secret, last_seq, .. } => {
+                self.server.resume(id, &session, &secret, last_seq, &self.link)
+            }
+            _ => Err(ErrorCode::NotJoined.into()),
+        }
+    }
+
+    async fn serve(&mut self, caller: &Caller) {
+        while let Some(ClientMessage { id, request }) = self.next().await {
+            let leaves = request == Request::Leave;
+            match self.server.handle(caller, request).await {
+                Ok(reply) => self.reply(id, reply),
+                Err(error) => self.reply_error(id, error),
+            }
+            if leaves {
+                return self.close(CLOSE_NORMAL, "left").await;
+            }
+        }
+    }
+
+    /// The next message that can be handled. What cannot is answered by an error. `None`: the WebSocket ended.
+    async fn next(&mut self) -> Option<ClientMessage> {
+        loop {
+            let text = match self.frame().await? {
+                Message::Text(text) => text,
+                Message::Binary(_) => {
+                    self.reply_error(0, SignalError::new(ErrorCode::BadRequest, "messages are text"));
+                    continue;
+                }
+                Message::Close(_) => return None,
+                Message::Ping(_) | Message::Pong(_) => continue,
+            };
+            if self.closing {
+                continue;
+            }
+            add(&self.server.counters.messages, 1);
+            if text.len() > self.server.config.limits.message_bytes {
+                self.reply_error(message_id(&text), ErrorCode::MessageTooLarge.into());
+                self.close(CLOSE_TOO_BIG, "message too large").await;
+                return None;
+            }
+            if !self.limiter.admit(Instant::now()) {
+                self.reply_error(message_id(&text), ErrorCode::RateLimited.into());
+                continue;
+            }
+            match decode(&text) {
+                Ok(message) => return Some(message),
+                Err(error) => self.reply_error(message_id(&text), SignalError::new(error.code, error.message)),
+            }
+        }
+    }
+
+    async fn frame(&mut self) -> Option<Message> {
+        // The client answers every ping: three unanswered are a lost connection.
+        let silence = self.server.config.sessions.ping_interval.saturating_mul(3);
+        tokio::select! {
+            frame = tokio::time::timeout(silence, self.stream.next()) => frame.ok()??.ok(),
+            () = self.link.when_cut() => None,
+        }
+    }
+
+    fn reply(&self, id: u32, reply: Reply) {
+        if !self.link.send(encode_reply(id, reply)) {
+            add(&self.server.counters.slow_clients, 1);
+            self.link.cut();
+        }
+    }
+
+    fn reply_error(&self, id: u32, error: SignalError) {
+        self.server.counters.error(error.code);
+        tracing::debug!(code = %error.code, message = %error.message, "request refused");
+        self.reply(id, Reply::Error(error.into()));
+    }
+
+    /// Closes after what is queued, and waits for the client's goodbye, so that it reads all of it.
+    async fn close(&mut self, code: u16, reason: &'static str) {
+        self.closing = true;
+        self.link.close(code, reason);
+        let goodbye = async {
+            while let Some(frame) = self.frame().await {
+                if matches!(frame, Message::Close(_)) {
+                    break;
+                }
+            }
+        };
+        // Nobody is kept who does not say goodbye.
+        let _ = tokio::time::timeout(LINGER, goodbye).await;
+    }
+}
+
+async fn write(
+    mut sink: SplitSink<WebSocket, Message>,
+    mut queue: mpsc::Receiver<Outgoing>,
+    link: Link,
+    ping_interval: Duration,
+) {
+    let mut ping = tokio::time::interval(ping_interval);
+    ping.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        let message = tokio::select! {
+            outgoing = queue.recv() => match outgoing {
+                Some(Outgoing::Text(text)) => Message::Text(text),
+                Some(Outgoing::Close { code, reason }) => {
+                    let frame = CloseFrame { code, reason: reason.into() };
+                    if sink.send(Message::Close(Some(frame))).await.is_ok() {
+                        tokio::time::sleep(LINGER).await;
+                    }
+                    break;
+                }
+                None => break,
+            },
+            _ = ping.tick() => Message::Ping(Bytes::new()),
+        };
+        if sink.send(message).await.is_err() {
+            break;
+        }
+    }
+    link.cut();
+}
