@@ -1,4 +1,5 @@
 /** The browser SDK of Madang. Start with {@link Room}. */
+export type { ReaderHandler, RpcMethod } from './data-hub';
 export { createLocalAudioTrack, createLocalScreenTracks, createLocalTracks, createLocalVideoTrack } from './create-tracks';
 export type { ConnectionCheck } from './connection-check';
 export { ConnectionError, DataError, MadangError, MediaDeviceError, NegotiationError, PublishError, RequestError, RpcError } from './errors';
