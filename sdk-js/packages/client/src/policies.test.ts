@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { constraintsFor } from './devices';
 import { applyLayers, cameraLayers, layerCount, singleLayer } from './encodings';
 import { ConnectionError, MadangError, MediaDeviceError } from './errors';
-import { withOpus } from './negotiation';
+import { hasSimulcast, withOpus } from './negotiation';
 import { signalUrl } from './protocol';
 import { qualityOf } from './quality';
 import { DefaultReconnectPolicy } from './reconnect-policy';
@@ -91,6 +91,11 @@ describe('withOpus', () => {
     expect(withOpus('', '0', {})).toBe('');
     expect(withOpus(answer, null, {})).toBe(answer);
   });
+});
+
+it('hasSimulcast looks at its own m-line', () => {
+  const answer = ['v=0', 'm=video 9 UDP/TLS/RTP/SAVPF 96', 'a=mid:1', 'a=simulcast:recv q;h;f', 'm=video 9 UDP/TLS/RTP/SAVPF 96', 'a=mid:2', ''].join('\r\n');
+  expect([hasSimulcast(answer, '1'), hasSimulcast(answer, '2'), hasSimulcast(answer, '3')]).toEqual([true, false, false]);
 });
 
 it('signalUrl keeps paths and speaks WebSocket', () => {

@@ -95,6 +95,7 @@ export class FakePeerConnection {
   signalingState = 'stable';
   localDescription: { type: string; sdp: string } | null = null;
   currentLocalDescription: object | null = null;
+  remoteDescription: { type: string; sdp: string } | null = null;
   onconnectionstatechange: (() => void) | null = null;
   readonly transceivers: FakeTransceiver[] = [];
   readonly channels: FakeChannel[] = [];
@@ -125,7 +126,8 @@ export class FakePeerConnection {
     this.transceivers.forEach((it, index) => (it.mid = String(index)));
   }
 
-  async setRemoteDescription(): Promise<void> {
+  async setRemoteDescription(description: { type: string; sdp: string }): Promise<void> {
+    this.remoteDescription = description;
     this.signalingState = 'stable';
     this.currentLocalDescription = this.localDescription;
     this.become('connected');
