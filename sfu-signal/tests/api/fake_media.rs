@@ -70,6 +70,9 @@ impl FakeMedia {
         tracks: &HashMap<TrackId, Source>,
     ) {
         let at = member.slots.iter().position(|slot| slot.participant == Some(publisher));
+        if at.is_none() && tracks.is_empty() {
+            return;
+        }
         let at = at.or_else(|| member.slots.iter().position(|slot| slot.participant.is_none())).unwrap_or_else(|| {
             let slot = member.slots.len() as u8;
             member.slots.push(SlotContent { slot, participant: None, audio: None, video: None });

@@ -200,10 +200,10 @@ pub(crate) fn offer(media: &[(&str, &str)]) -> String {
         ["AB"; 32].join(":"),
     );
     for (mid, (kind, direction)) in media.iter().enumerate() {
-        let codec = if *kind == "audio" { "opus/48000/2" } else { "VP8/90000" };
+        let (number, codec) = if *kind == "audio" { (111, "opus/48000/2") } else { (96, "VP8/90000") };
         sdp += &format!(
-            "m={kind} 9 UDP/TLS/RTP/SAVPF 111\r\nc=IN IP4 0.0.0.0\r\na=mid:{mid}\r\na=rtcp-mux\r\na={direction}\r\n\
-             a=rtpmap:111 {codec}\r\n",
+            "m={kind} 9 UDP/TLS/RTP/SAVPF {number}\r\nc=IN IP4 0.0.0.0\r\na=mid:{mid}\r\na=rtcp-mux\r\na={direction}\r\n\
+             a=rtpmap:{number} {codec}\r\n",
         );
     }
     sdp
