@@ -235,16 +235,26 @@ impl Core {
         let state = &mut self.peers[peer.0 as usize];
         state.transport.handle_stun(now, path, data);
         if state.transport.is_valid(path) {
-            let remote = (path.protocol, path.remote);
-            let (added, forgotten) = state.admit_remote(remote);
-            if let Some(forgotten) = forgotten {
-                self.by_remote.remove(&forgotten);
-            }
-            if added {
-                self.by_remote.insert(remote, peer);
-            }
+            self.admit_remote(peer, (path.protocol, path.remote));
         }
         self.drain_transport(now, peer);
+    }
+
+    /// Takes what comes from `remote` for `peer`'s, unless it is the address that another participant uses: a check with
+    /// a forged source must not turn away its owner's packets.
+    fn admit_remote(&mut self, peer: PeerIndex, remote: (Protocol, SocketAddr)) {
+        if let Some(&holder) = self.by_remote.get(&remote) {
+            let holds = |holder: &Peer| holder.sending_path().map(|path| (path.protocol, path.remote)) == Some(remote);
+            if holder == peer || self.peers.get(holder.0 as usize).is_some_and(holds) {
+                return;
+            }
+        }
+        if let Some(forgotten) = self.peers[peer.0 as usize].admit_remote(remote)
+            && self.by_remote.get(&forgotten) == Some(&peer)
+        {
+            self.by_remote.remove(&forgotten);
+        }
+        self.by_remote.insert(remote, peer);
     }
 
     fn handle_rtp(&mut self, now: Instant, peer: PeerIndex, data: &mut [u8]) {
