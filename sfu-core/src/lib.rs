@@ -31,7 +31,11 @@ pub mod control;
 mod core;
 pub mod data;
 pub mod id;
-#[allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "the one place with clocks, sockets and threads")]
+#[allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "the one place with clocks, sockets and threads"
+)]
 pub mod net;
 pub mod router;
 pub mod rtcp;

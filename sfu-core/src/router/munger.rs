@@ -257,7 +257,7 @@ mod tests {
         let now = Instant::now();
         let mut munger = Munger::new(90_000, 0, 0);
         munger.switch_source(now, &packet(70_000, 0));
-        let mut seq = |munger: &mut Munger, input| munger.munge(now, &packet(input, 0)).map(|munged| munged.seq.wire());
+        let seq = |munger: &mut Munger, input| munger.munge(now, &packet(input, 0)).map(|munged| munged.seq.wire());
         assert_eq!(seq(&mut munger, 70_000), Some(0));
         munger.leave_out(SeqNo(70_002));
         assert_eq!(seq(&mut munger, 70_003), Some(2));
