@@ -54,7 +54,7 @@ async fn serve(args: &ServeArgs, config: &Config) -> anyhow::Result<()> {
     let scheme = if is_tls { "https" } else { "http" };
     tracing::info!(%address, %operator, scheme, "listening");
     if args.dev {
-        announce(config, scheme, address.port())?;
+        announce(config, scheme, address.port());
     }
 
     stop_signal().await?;
@@ -131,17 +131,16 @@ fn log_end(result: io::Result<()>) {
     }
 }
 
-/// Says where to go, to people and so on stdout.
-fn announce(config: &Config, scheme: &str, port: u16) -> io::Result<()> {
-    let mut out = io::stdout().lock();
-    writeln!(out, "\n  Madang is ready: {scheme}://localhost:{port}/")?;
+/// Says where to go, to people and so on stdout. Nobody may be reading there, which is no fault.
+fn announce(config: &Config, scheme: &str, port: u16) {
+    let mut text = format!("\n  Madang is ready: {scheme}://localhost:{port}/\n");
     // Browsers give the camera to pages from other machines only over HTTPS.
     if scheme == "https" {
         for ip in reachable(config).into_iter().filter(|ip| !ip.is_loopback()) {
-            writeln!(out, "  on the network:  {scheme}://{}/", SocketAddr::new(ip, port))?;
+            text += &format!("  on the network:  {scheme}://{}/\n", SocketAddr::new(ip, port));
         }
     }
-    writeln!(out)
+    let _ = writeln!(io::stdout(), "{text}");
 }
 
 async fn stop_signal() -> io::Result<()> {
