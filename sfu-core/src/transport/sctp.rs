@@ -95,6 +95,8 @@ pub(super) struct Sctp {
     outgoing: VecDeque<Bytes>,
     refused: u64,
     dropped: u64,
+    /// Messages of the reliable channel stay with the peer: its window closes, and it stops sending.
+    is_paused: bool,
 }
 
 struct Pending {
@@ -117,6 +119,7 @@ impl Sctp {
             outgoing: VecDeque::new(),
             refused: 0,
             dropped: 0,
+            is_paused: false,
         }
     }
 
@@ -201,6 +204,21 @@ impl Sctp {
         self.outgoing.pop_front()
     }
 
+    /// Stops, or goes on with, reading the reliable channel.
+    pub(super) fn set_paused(&mut self, now: Instant, paused: bool) {
+        self.is_paused = paused;
+        if let Some(id) = self.streams[Channel::Reliable as usize].filter(|_| !paused) {
+            self.read(now, id);
+        }
+    }
+
+    /// Whether a message of `len` bytes may be queued; `None`: the channel is not open.
+    pub(super) fn has_room(&mut self, channel: Channel, len: usize) -> Option<bool> {
+        let id = self.streams[channel as usize]?;
+        let buffered = self.association.as_mut()?.association.stream(id).ok()?.buffered_amount().ok()?;
+        Some(buffered + len <= MAX_BUFFERED_RELIABLE)
+    }
+
     /// Queues a message. A full lossy channel drops it, which is no error.
     pub(super) fn send(&mut self, now: Instant, channel: Channel, message: &[u8]) -> Result<(), DataError> {
         if message.len() > MAX_MESSAGE {
@@ -278,7 +296,9 @@ impl Sctp {
     }
 
     fn read(&mut self, now: Instant, id: StreamId) {
-        while let Some((ppi, message)) = self.read_message(id) {
+        while !(self.is_paused && self.streams[Channel::Reliable as usize] == Some(id))
+            && let Some((ppi, message)) = self.read_message(id)
+        {
             match ppi {
                 Ppi::Dcep => self.on_dcep(now, id, &message),
                 Ppi::Binary | Ppi::String => self.on_message(id, message),
