@@ -76,7 +76,7 @@ async fn offers_have_limits() {
     })
     .await;
     let mut client = open(&harness, "ann").await;
-    let mut join = |offer: String| {
+    let join = |offer: String| {
         let mut request = join_request();
         request["offer"] = offer.into();
         request
