@@ -50,9 +50,8 @@ fn select(interfaces: &[Interface], config: &MediaConfig, bind: SocketAddr, dev:
 
 /// The candidates of a worker.
 pub(crate) fn candidates(addresses: &[IpAddr], udp: SocketAddr, tcp: Option<SocketAddr>) -> Vec<Candidate> {
-    let all = |protocol, port| {
-        addresses.iter().map(move |ip| Candidate { protocol, address: SocketAddr::new(*ip, port) })
-    };
+    let all =
+        |protocol, port| addresses.iter().map(move |ip| Candidate { protocol, address: SocketAddr::new(*ip, port) });
     let tcp = tcp.into_iter().flat_map(|tcp| all(Protocol::Tcp, tcp.port()));
     all(Protocol::Udp, udp.port()).chain(tcp).collect()
 }
@@ -74,8 +73,10 @@ mod tests {
             interface("eth0", [192, 0, 2, 5]),
             interface("wlan0", [198, 51, 100, 7]),
         ];
-        let config =
-            MediaConfig { interfaces: interfaces.iter().map(|name| (*name).to_owned()).collect(), ..Default::default() };
+        let config = MediaConfig {
+            interfaces: interfaces.iter().map(|name| (*name).to_owned()).collect(),
+            ..Default::default()
+        };
         select(&all, &config, bind.parse().unwrap(), dev).iter().map(ToString::to_string).collect()
     }
 

@@ -24,7 +24,11 @@ async fn asset(uri: Uri, headers: HeaderMap) -> Response {
         path => path,
     };
     let Some(file) = Assets::get(path) else {
-        return if path == "index.html" { Html(MISSING).into_response() } else { StatusCode::NOT_FOUND.into_response() };
+        return if path == "index.html" {
+            Html(MISSING).into_response()
+        } else {
+            StatusCode::NOT_FOUND.into_response()
+        };
     };
     let etag = format!("\"{}\"", hex(&file.metadata.sha256_hash()[..16]));
     if headers.get(header::IF_NONE_MATCH).is_some_and(|known| known.as_bytes() == etag.as_bytes()) {

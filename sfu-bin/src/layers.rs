@@ -37,7 +37,8 @@ pub(crate) fn from_env(variables: impl Iterator<Item = (String, String)>) -> any
         let Some(key) = name.strip_prefix(PREFIX).filter(|key| !is_foreign(key)) else { continue };
         let parsed: Value = serde_yaml_ng::from_str(&text).with_context(|| format!("environment: {name}"))?;
         let key = key.to_ascii_lowercase();
-        let nested = key.rsplit("__").fold(parsed, |inner, part| Value::Object(Map::from_iter([(part.to_owned(), inner)])));
+        let nested =
+            key.rsplit("__").fold(parsed, |inner, part| Value::Object(Map::from_iter([(part.to_owned(), inner)])));
         merge(&mut value, nested);
     }
     Ok(Layer { source: "environment".to_owned(), value })
@@ -73,7 +74,8 @@ fn merge(below: &mut Value, above: Value) {
 fn check<T: DeserializeOwned>(layer: &Layer) -> anyhow::Result<()> {
     let Err(error) = serde_json::from_value::<T>(layer.value.clone()) else { return Ok(()) };
     let culprit = leaves(&layer.value).into_iter().find_map(|(path, leaf)| {
-        let alone = path.iter().rev().fold(leaf.clone(), |inner, key| Value::Object(Map::from_iter([(key.clone(), inner)])));
+        let alone =
+            path.iter().rev().fold(leaf.clone(), |inner, key| Value::Object(Map::from_iter([(key.clone(), inner)])));
         let error = serde_json::from_value::<T>(alone).err()?;
         Some(anyhow!("{}: {}: {error}", layer.source, path.join(".")))
     });

@@ -3,7 +3,7 @@
 use prometheus::{Encoder, IntCounterVec, IntGaugeVec, Opts, Registry, TextEncoder};
 use sfu_core::Counters;
 use sfu_core::net::{NetCounters, Workers};
-use sfu_signal::counters::Snapshot;
+use sfu_signal::CounterSnapshot as Snapshot;
 
 /// A metric of workers: name, help, and where its value is.
 type Metric<T> = (&'static str, &'static str, fn(&T) -> u64);
@@ -20,7 +20,9 @@ const NET_COUNTERS: &[Metric<NetCounters>] = &[
     ("udp_sent_bytes_total", "Bytes of UDP sent", |c| c.udp_bytes_out),
     ("udp_send_calls_total", "System calls that sent UDP", |c| c.udp_writes),
     ("udp_sent_trains_total", "Trains sent as one message by GSO", |c| c.udp_trains),
-    ("udp_receive_overflow_total", "Datagrams that the kernel dropped before they were read", |c| c.udp_receive_overflow),
+    ("udp_receive_overflow_total", "Datagrams that the kernel dropped before they were read", |c| {
+        c.udp_receive_overflow
+    }),
     ("udp_send_dropped_total", "Datagrams dropped because the kernel had no room", |c| c.udp_send_dropped),
     ("udp_send_errors_total", "Datagrams that the kernel refused to send", |c| c.udp_send_errors),
     ("tcp_received_frames_total", "ICE-TCP frames received", |c| c.tcp_in),
@@ -37,7 +39,9 @@ const NET_GAUGES: &[Metric<NetCounters>] = &[
 const CORE_COUNTERS: &[Metric<Counters>] = &[
     ("core_datagrams_total", "Datagrams that the core took", |c| c.datagrams_in),
     ("core_stray_datagrams_total", "Datagrams of no known kind, or of nobody here", |c| c.stray),
-    ("core_rejected_packets_total", "SRTP and SRTCP packets that did not authenticate or were replayed", |c| c.rejected),
+    ("core_rejected_packets_total", "SRTP and SRTCP packets that did not authenticate or were replayed", |c| {
+        c.rejected
+    }),
     ("rtp_received_packets_total", "RTP packets opened", |c| c.rtp_in),
     ("rtp_sent_packets_total", "RTP packets sealed, retransmissions included", |c| c.rtp_out),
     ("rtp_sent_bytes_total", "Bytes of them", |c| c.rtp_bytes_out),

@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::Context;
 use axum::Router;
@@ -17,6 +17,9 @@ use crate::config::Config;
 use crate::media::Media;
 use crate::operator::Operator;
 use crate::{addresses, demo, logging, tls};
+
+/// Of the time for shutdown, what is left for HTTP requests and media threads once clients were told.
+const LISTENERS_END: Duration = Duration::from_secs(1);
 
 /// Runs the server until it is told to stop.
 pub(crate) fn run(args: &ServeArgs) -> anyhow::Result<()> {
@@ -43,22 +46,31 @@ async fn serve(args: &ServeArgs, config: &Config) -> anyhow::Result<()> {
 
     let operator = Operator { workers: Arc::clone(&media.0), server: Arc::clone(&server) };
     let operator_handle = Handle::new();
-    listen(config.operator, operator.router(), None, operator_handle.clone()).context("operator")?;
+    let operator = listen(config.operator, operator.router(), None, operator_handle.clone()).context("operator")?;
     let public_handle = Handle::new();
     let address = SocketAddr::new(config.bind, config.ports.http);
     let is_tls = tls.is_some();
     let address = listen(address, demo::mount(server.router()), tls, public_handle.clone()).context("ports.http")?;
-    announce(args, config, address, is_tls)?;
+    let scheme = if is_tls { "https" } else { "http" };
+    tracing::info!(%address, %operator, scheme, "listening");
+    if args.dev {
+        announce(config, scheme, address.port());
+    }
 
     stop_signal().await?;
     tracing::info!(within = ?config.shutdown_timeout, "shutting down");
-    let deadline = Instant::now() + config.shutdown_timeout;
     let stop = stop(&server, &media, [public_handle, operator_handle], config.shutdown_timeout);
-    tokio::select! {
-        () = stop => tracing::info!("stopped"),
-        () = tokio::time::sleep_until(deadline.into()) => tracing::warn!("not everything ended in time"),
-        _ = stop_signal() => tracing::warn!("stopped at once"),
+    let ended = tokio::select! {
+        () = stop => true,
+        () = tokio::time::sleep(config.shutdown_timeout) => false,
+        _ = stop_signal() => false,
+    };
+    if !ended {
+        // Returning would wait for threads that may hang.
+        tracing::warn!("not everything ended in time");
+        std::process::exit(1);
     }
+    tracing::info!("stopped");
     Ok(())
 }
 
@@ -119,24 +131,16 @@ fn log_end(result: io::Result<()>) {
     }
 }
 
-/// Says where to go. In dev mode to people, on stdout.
-fn announce(args: &ServeArgs, config: &Config, address: SocketAddr, tls: bool) -> anyhow::Result<()> {
-    let scheme = if tls { "https" } else { "http" };
-    tracing::info!(%address, operator = %config.operator, scheme, "listening");
-    if !args.dev {
-        return Ok(());
-    }
-    let port = address.port();
-    let mut out = io::stdout().lock();
-    writeln!(out, "\n  Madang is ready: {scheme}://localhost:{port}/")?;
+/// Says where to go, to people and so on stdout. Nobody may be reading there, which is no fault.
+fn announce(config: &Config, scheme: &str, port: u16) {
+    let mut text = format!("\n  Madang is ready: {scheme}://localhost:{port}/\n");
     // Browsers give the camera to pages from other machines only over HTTPS.
-    if tls {
+    if scheme == "https" {
         for ip in reachable(config).into_iter().filter(|ip| !ip.is_loopback()) {
-            writeln!(out, "  on the network:  {scheme}://{}/", SocketAddr::new(ip, port))?;
+            text += &format!("  on the network:  {scheme}://{}/\n", SocketAddr::new(ip, port));
         }
     }
-    writeln!(out)?;
-    Ok(())
+    let _ = writeln!(io::stdout(), "{text}");
 }
 
 async fn stop_signal() -> io::Result<()> {
@@ -154,9 +158,9 @@ async fn stop_signal() -> io::Result<()> {
 
 /// Clients are told first, then media and listeners end.
 async fn stop(server: &Server, media: &Media, listeners: [Handle<SocketAddr>; 2], timeout: Duration) {
-    server.shutdown(timeout).await;
+    server.shutdown(timeout.saturating_sub(LISTENERS_END)).await;
     for listener in &listeners {
-        listener.graceful_shutdown(Some(Duration::from_secs(1)));
+        listener.graceful_shutdown(Some(LISTENERS_END));
     }
     let workers = Arc::clone(&media.0);
     let _ = tokio::task::spawn_blocking(move || workers.shutdown()).await;

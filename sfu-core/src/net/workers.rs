@@ -6,8 +6,8 @@
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use std::num::NonZeroUsize;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -111,7 +111,8 @@ impl Sockets {
         events: &mpsc::Sender<Event>,
         route: Route,
     ) -> io::Result<Workers> {
-        let mut workers = Workers { handles: Vec::new(), threads: Mutex::default(), stop: Arc::default(), listener: None };
+        let mut workers =
+            Workers { handles: Vec::new(), threads: Mutex::default(), stop: Arc::default(), listener: None };
         let mut handovers = Vec::new();
         for (index, bound) in (0..=WorkerIndex::MAX).zip(self.udp) {
             let udp = Udp::new(bound, self.config.udp_mode)?;

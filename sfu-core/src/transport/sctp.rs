@@ -6,6 +6,8 @@
 //! each: a repeated INIT of a pending association gets the same INIT ACK again); what waits to be sent is bounded; a
 //! peer that opens streams beyond [`MAX_STREAMS`] loses its association.
 
+mod guard;
+
 use std::collections::VecDeque;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -20,6 +22,7 @@ use rtc::sctp::{
 use rtc::shared::TransportProtocol;
 
 use super::dcep;
+use guard::{Guard, Verdict};
 
 /// The largest message, which our answers state as `a=max-message-size`.
 pub const MAX_MESSAGE: usize = 64 * 1024;
@@ -34,7 +37,6 @@ const MAX_STREAMS: u16 = 64;
 const SCTP_MTU: u32 = super::dtls::MTU as u32 - 37;
 /// The library gives up after 5; an interruption of the path may last longer, and the transport decides its end.
 const DATA_RETRANSMISSIONS: usize = 30;
-const INIT: u8 = 1;
 
 /// A participant's data channels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -86,6 +88,7 @@ pub(super) enum SctpEvent {
 pub(super) struct Sctp {
     endpoint: Endpoint,
     association: Option<Pending>,
+    guard: Guard,
     /// Stream ids by channel.
     streams: [Option<StreamId>; 2],
     events: VecDeque<SctpEvent>,
@@ -108,6 +111,7 @@ impl Sctp {
         Self {
             endpoint: endpoint(),
             association: None,
+            guard: Guard::default(),
             streams: [None; 2],
             events: VecDeque::new(),
             outgoing: VecDeque::new(),
@@ -141,6 +145,14 @@ impl Sctp {
 
     /// Takes an SCTP packet.
     pub(super) fn handle(&mut self, now: Instant, packet: Bytes) {
+        match self.guard.judge(&packet) {
+            Verdict::Pass => self.pass(now, packet),
+            Verdict::Abort => self.restart(),
+            Verdict::Refuse => {}
+        }
+    }
+
+    fn pass(&mut self, now: Instant, packet: Bytes) {
         if let Some(tag) = initiate_tag(&packet) {
             match &self.association {
                 // The peer did not get our INIT ACK.
@@ -152,10 +164,11 @@ impl Sctp {
                 _ => self.restart(),
             }
         }
-        let made_by = initiate_tag(&packet);
+        let (init_tag, init_guard) = (initiate_tag(&packet), Guard::of_init(&packet));
         match self.endpoint.handle(now, peer_address(), None, packet) {
             Some((handle, DatagramEvent::NewAssociation(association))) => {
-                let initiate_tag = made_by.unwrap_or_default();
+                let initiate_tag = init_tag.unwrap_or_default();
+                self.guard = init_guard;
                 let mut pending = Pending { handle, association, initiate_tag, init_ack: Vec::new() };
                 pending.init_ack = packets(&mut pending.association, now);
                 self.outgoing.extend(pending.init_ack.iter().cloned());
@@ -216,6 +229,7 @@ impl Sctp {
     fn restart(&mut self) {
         self.endpoint = endpoint();
         self.association = None;
+        self.guard = Guard::default();
         self.outgoing.clear();
         for channel in [Channel::Reliable, Channel::Lossy] {
             self.close_channel(channel);
@@ -348,7 +362,10 @@ pub(super) fn packets(association: &mut Association, now: Instant) -> Vec<Bytes>
 /// The initiate tag of an INIT, which is alone in its packet (RFC 9260 section 3.3.2).
 fn initiate_tag(packet: &[u8]) -> Option<u32> {
     let verification_tag = packet.get(4..8)?;
-    let is_init = verification_tag == [0; 4] && packet.get(12) == Some(&INIT);
+    let is_init = verification_tag == [0; 4] && packet.get(12) == Some(&guard::INIT);
     let tag = packet.get(16..20).filter(|_| is_init)?;
     tag.first_chunk().map(|bytes| u32::from_be_bytes(*bytes))
 }
+
+#[cfg(test)]
+mod tests;
