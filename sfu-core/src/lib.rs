@@ -24,11 +24,18 @@
 //! Nothing that a peer sends can panic: parsers return typed errors, and what is wrong is counted and dropped.
 //! A panic means that this crate broke an invariant of its own; each `expect` names the invariant.
 
+#![cfg_attr(not(test), warn(clippy::disallowed_methods, clippy::disallowed_types))]
+
 pub mod config;
 pub mod control;
 mod core;
 pub mod data;
 pub mod id;
+#[allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "the one place with clocks, sockets and threads"
+)]
 pub mod net;
 pub mod router;
 pub mod rtcp;

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, Serializer};
 
-pub(crate) fn serialize<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+/// For `#[serde(with)]`.
+pub fn serialize<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
     let millis = duration.as_millis();
     if millis.is_multiple_of(1000) {
         serializer.collect_str(&format_args!("{}s", millis / 1000))
@@ -13,12 +14,14 @@ pub(crate) fn serialize<S: Serializer>(duration: &Duration, serializer: S) -> Re
     }
 }
 
-pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+/// For `#[serde(with)]`.
+pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
     let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
     parse(&text).ok_or_else(|| serde::de::Error::custom("expected a duration such as 250ms, 30s, 5m or 6h"))
 }
 
-fn parse(text: &str) -> Option<Duration> {
+/// A number of milliseconds, seconds, minutes or hours; `None` for any other text.
+pub fn parse(text: &str) -> Option<Duration> {
     let unit_at = text.find(|c: char| !c.is_ascii_digit())?;
     let number: u64 = text[..unit_at].parse().ok()?;
     let millis = match text[unit_at..].trim() {

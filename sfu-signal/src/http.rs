@@ -33,6 +33,7 @@ pub(crate) fn router(server: Arc<Server>) -> axum::Router {
         .method_not_allowed_fallback(|| async { SignalError::from(ErrorCode::MethodNotAllowed) })
         .layer(DefaultBodyLimit::max(server.config.limits.http_body_bytes))
         .layer(cors(&server.config.http))
+        .layer(axum::middleware::from_fn(crate::resource::accept_post))
         .layer(TraceLayer::new_for_http().make_span_with(
             // The query holds tokens: only the path is logged.
             |request: &Request| tracing::info_span!("http", method = %request.method(), path = request.uri().path()),

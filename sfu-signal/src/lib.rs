@@ -16,7 +16,7 @@
 pub mod config;
 mod counters;
 mod dispatch;
-mod duration;
+pub mod duration;
 pub mod error;
 mod http;
 mod join;

@@ -66,7 +66,7 @@ impl Server {
         let missed = member.session.missed(last_seq);
         let snapshot = missed.is_none().then(|| room.snapshot(&state, member));
         let resumed = Resumed { seq: member.session.seq(), snapshot };
-        link.send(encode_reply(id, Reply::Resumed(resumed)));
+        link.send(encode_reply(id, Reply::Resumed(Box::new(resumed))));
         for event in missed.into_iter().flatten() {
             link.send(event);
         }

@@ -239,7 +239,7 @@ pub enum Reply {
     /// To `join`.
     Joined(Box<Joined>),
     /// To `resume`.
-    Resumed(Resumed),
+    Resumed(Box<Resumed>),
     /// To `offer`.
     Answer {
         /// The SDP answer.

@@ -6,14 +6,14 @@ use std::sync::Arc;
 
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
-use axum::extract::{Path, State};
+use axum::extract::{Path, Request, State};
 use axum::http::header::{self, HeaderName, HeaderValue};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::{HeaderMap, Method, StatusCode};
+use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, post};
 use sfu_core::control::Negotiation;
 use sfu_core::id::{ParticipantId, SessionId};
-use tower_http::set_header::SetResponseHeaderLayer;
 
 use crate::error::{ErrorCode, SignalError};
 use crate::http::bearer;
@@ -29,14 +29,22 @@ const SDP: &str = "application/sdp";
 const SDP_FRAGMENT: &str = "application/trickle-ice-sdpfrag";
 
 pub(crate) fn router() -> axum::Router<Arc<Server>> {
-    let accept_post =
-        SetResponseHeaderLayer::if_not_present(HeaderName::from_static("accept-post"), HeaderValue::from_static(SDP));
     axum::Router::new()
         .route("/whip/{room}", post(crate::whip::publish))
         .route("/whip/{room}/{resource}", delete(crate::whip::end).patch(crate::whip::patch))
         .route("/whep/{room}", post(crate::whep::play))
         .route("/whep/{room}/{resource}", delete(crate::whep::end).patch(crate::whep::patch))
-        .layer(accept_post)
+}
+
+/// Tells what an endpoint takes (RFC 9725 section 4.2). Around CORS, which answers every OPTIONS by itself.
+pub(crate) async fn accept_post(request: Request, next: Next) -> Response {
+    let path = request.uri().path();
+    let asked = request.method() == Method::OPTIONS && (path.starts_with("/whip/") || path.starts_with("/whep/"));
+    let mut response = next.run(request).await;
+    if asked {
+        response.headers_mut().insert(HeaderName::from_static("accept-post"), HeaderValue::from_static(SDP));
+    }
+    response
 }
 
 /// A request that makes or ends a resource.

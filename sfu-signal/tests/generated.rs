@@ -74,3 +74,28 @@ fn export_types() {
 fn errors_page() {
     check("docs/errors.md", &sfu_signal::error::errors_page());
 }
+
+/// The wire format stays as it is documented: every golden message is read, written back as it was, and in docs/protocol.md.
+#[test]
+fn golden_messages_survive_and_are_documented() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let page = std::fs::read_to_string(root.join("../docs/protocol.md")).unwrap();
+    let mut count = 0;
+    for entry in std::fs::read_dir(root.join("tests/golden")).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_str().unwrap();
+        let text = std::fs::read_to_string(&path).unwrap();
+        let wanted: serde_json::Value = serde_json::from_str(&text).unwrap();
+        let found = if name.starts_with("request_") {
+            serde_json::to_value(sfu_signal::decode(&text).unwrap()).unwrap()
+        } else {
+            let message: ServerMessage = serde_json::from_str(&text).unwrap();
+            assert_eq!(matches!(message, ServerMessage::Reply { .. }), name.starts_with("reply_"), "{name}");
+            serde_json::to_value(message).unwrap()
+        };
+        assert_eq!(found, wanted, "{name}");
+        assert!(page.contains(text.trim_end()), "docs/protocol.md lacks {name}");
+        count += 1;
+    }
+    assert_eq!(count, 35);
+}

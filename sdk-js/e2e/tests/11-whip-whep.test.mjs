@@ -40,7 +40,7 @@ test('what aiortc publishes over WHIP is seen and heard in both browsers', { tim
   }
   assert.equal(await whip.hangUp(), 200, 'DELETE ends it');
   for (const viewer of viewers) {
-    await until(async () => (await viewer.call('snapshot')).participants.length === 0, { what: `${viewer.identity} to see the publisher leave` });
+    await until(async () => !(await viewer.call('snapshot')).participants.some((one) => one.identity === 'whip'), { what: `${viewer.identity} to see the publisher leave` });
   }
 });
 

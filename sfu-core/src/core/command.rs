@@ -11,9 +11,10 @@ use crate::control::{
 };
 use crate::id::{Mid, ParticipantId, RoomId, Ssrc};
 use crate::router::{PeerIndex, PlannedLine, Room, layout};
-use crate::sdp::{Answer, IceCredentials, Negotiator, Offer};
+use crate::sdp::{Answer, IceCredentials, MediaKind, Negotiator, Offer};
 use crate::transport::{Protocol, Transport, TransportConfig};
 
+use super::message::Messages;
 use super::peer::Peer;
 use super::train::OpenTrain;
 use super::{Core, TICK};
@@ -147,6 +148,7 @@ impl Core {
             open_train: OpenTrain::default(),
             transport_seq: 0,
             can_publish_data: settings.can_publish_data,
+            messages: Messages::default(),
             remote_ice,
             ice: ice.clone(),
         });
@@ -190,7 +192,9 @@ impl Core {
     }
 
     fn apply(&mut self, now: Instant, index: PeerIndex, answer: &Answer, slots: &[SlotLines], added: &[PlannedLine]) {
-        let Peer { room, member: at, .. } = self.peers[index.0 as usize];
+        let peer = &mut self.peers[index.0 as usize];
+        peer.messages.expected = answer.media.iter().any(|media| media.accepted && media.kind == MediaKind::Data);
+        let Peer { room, member: at, .. } = *peer;
         let room = &mut self.rooms[room];
         let Some(member) = room.member_mut(at) else { return };
         let orphans = member.negotiate(answer, slots, added, now, || self.rng.next_u32());

@@ -189,6 +189,7 @@ impl Core {
             self.peers[peer.0 as usize].transport.handle_timeout(now);
             self.drain_transport(now, peer);
         }
+        self.deliver_all_held(now);
         let mut out = Egress::new(&mut self.peers, &mut self.trains, &mut self.counters, &self.clock, now);
         for (_, room) in &mut self.rooms {
             room.tick(now, &mut out);

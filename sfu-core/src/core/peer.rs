@@ -9,6 +9,7 @@ use crate::router::MemberIndex;
 use crate::sdp::{IceCredentials, Negotiator};
 use crate::transport::{Path, Protocol, Transport};
 
+use super::message::Messages;
 use super::train::OpenTrain;
 
 /// Remote addresses from which a participant's packets are taken. The oldest one makes room for a new one; a client
@@ -34,6 +35,7 @@ pub(super) struct Peer {
     /// The next transport-wide sequence number.
     pub transport_seq: u16,
     pub can_publish_data: bool,
+    pub messages: Messages,
 }
 
 impl Peer {

@@ -1,6 +1,7 @@
 //! What a worker counts about its sockets, and how others read it.
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use crate::Counters;
 
@@ -60,18 +61,28 @@ pub struct Snapshot {
 
 /// A [`Snapshot`] that a worker renews once per turn and anybody reads. The worker never waits for a reader: it skips a
 /// turn instead.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Shared(Arc<Mutex<Snapshot>>);
+#[derive(Debug, Clone)]
+pub(super) struct Shared(Arc<Mutex<(Instant, Snapshot)>>);
 
 impl Shared {
-    pub(super) fn publish(&self, net: &NetCounters, core: &Counters) {
-        if let Ok(mut snapshot) = self.0.try_lock() {
-            snapshot.net = *net;
-            snapshot.core.clone_from(core);
+    pub(super) fn new(now: Instant) -> Self {
+        Self(Arc::new(Mutex::new((now, Snapshot::default()))))
+    }
+
+    pub(super) fn publish(&self, now: Instant, net: &NetCounters, core: &Counters) {
+        if let Ok(mut shared) = self.0.try_lock() {
+            shared.0 = now;
+            shared.1.net = *net;
+            shared.1.core.clone_from(core);
         }
     }
 
     pub(super) fn read(&self) -> Snapshot {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).1.clone()
+    }
+
+    /// Time since the worker's last turn.
+    pub(super) fn age(&self) -> Duration {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).0.elapsed()
     }
 }

@@ -10,6 +10,8 @@
 //! - All memory is allocated once; a call allocates nothing.
 
 #![allow(unsafe_code)]
+// The lengths of control messages are usize with glibc and u32 with musl.
+#![allow(clippy::unnecessary_cast)]
 
 use std::io;
 use std::mem::{self, size_of};

@@ -311,7 +311,7 @@ fn unread_events_hold_back_commands_and_not_media() {
 
 #[test]
 fn shutdown_takes_what_waits_and_ends() {
-    let mut server = server(NetConfig { workers: 2, ..NetConfig::default() }, 0);
+    let server = server(NetConfig { workers: 2, ..NetConfig::default() }, 0);
     for handle in server.workers.handles() {
         for _ in 0..100 {
             handle.send(Command::OpenRoom { room: RoomId::from_bytes([0; 12]) }).unwrap();
@@ -320,6 +320,7 @@ fn shutdown_takes_what_waits_and_ends() {
     assert!(server.workers.is_alive());
     server.workers.shutdown();
     assert_eq!(server.seen.lock().unwrap().commands, 200);
+    server.workers.shutdown();
 }
 
 #[test]

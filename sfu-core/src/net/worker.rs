@@ -231,7 +231,7 @@ impl Worker {
             self.counters.load_permille = load;
             self.connections.expire(now);
         }
-        self.shared.publish(&self.counters, engine.counters());
+        self.shared.publish(now, &self.counters, engine.counters());
     }
 }
 

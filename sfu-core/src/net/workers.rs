@@ -6,9 +6,10 @@
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use std::num::NonZeroUsize;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
 
 use mio::Waker;
 use socket2::{Domain, Socket, Type};
@@ -23,6 +24,9 @@ use crate::control::{Command, Event, WorkerIndex};
 
 /// A worker's index has two hexadecimal digits in an ufrag.
 pub const MAX_WORKERS: usize = 256;
+
+/// A worker that has not finished a turn for so long is stuck. Idle ones finish one a second.
+const STUCK: Duration = Duration::from_secs(10);
 
 /// Connections on their way to a worker.
 const HANDOVER: usize = 64;
@@ -107,7 +111,8 @@ impl Sockets {
         events: &mpsc::Sender<Event>,
         route: Route,
     ) -> io::Result<Workers> {
-        let mut workers = Workers { handles: Vec::new(), threads: Vec::new(), stop: Arc::default(), listener: None };
+        let mut workers =
+            Workers { handles: Vec::new(), threads: Mutex::default(), stop: Arc::default(), listener: None };
         let mut handovers = Vec::new();
         for (index, bound) in (0..=WorkerIndex::MAX).zip(self.udp) {
             let udp = Udp::new(bound, self.config.udp_mode)?;
@@ -116,7 +121,7 @@ impl Sockets {
         if let Some(tcp) = self.tcp {
             let (listener, waker) = Listener::new(tcp, handovers, route, workers.stop.clone())?;
             let thread = thread::Builder::new().name("madang-tcp".into()).spawn(move || listener.run())?;
-            workers.threads.push(thread);
+            workers.add_thread(thread);
             workers.listener = Some(waker);
         }
         Ok(workers)
@@ -210,7 +215,7 @@ impl WorkerHandle {
 #[derive(Debug)]
 pub struct Workers {
     handles: Vec<WorkerHandle>,
-    threads: Vec<JoinHandle<()>>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
     stop: Arc<AtomicBool>,
     listener: Option<Arc<Waker>>,
 }
@@ -228,10 +233,10 @@ impl Workers {
         let (connections, connection_receiver) = mpsc::channel(HANDOVER);
         let inbox =
             Inbox { commands: command_receiver, connections: connection_receiver, stop: Arc::clone(&self.stop) };
-        let shared = Shared::default();
+        let shared = Shared::new(Instant::now());
         let (worker, waker) = Worker::new(udp, inbox, events, shared.clone())?;
         let run = move || worker.run(engine(index));
-        self.threads.push(thread::Builder::new().name(format!("madang-{index}")).spawn(run)?);
+        self.add_thread(thread::Builder::new().name(format!("madang-{index}")).spawn(run)?);
         let handle = WorkerHandle { index, commands, waker: Arc::clone(&waker), shared, rooms: Arc::default() };
         self.handles.push(handle);
         Ok(Handover { connections, waker })
@@ -248,22 +253,28 @@ impl Workers {
         self.handles.iter().min_by_key(load).map_or(0, WorkerHandle::index)
     }
 
-    /// False once a thread ended that should run: the process has lost rooms and must be replaced.
+    /// False once a thread ended that should run, or hangs: the process has lost rooms and must be replaced.
     pub fn is_alive(&self) -> bool {
-        !self.threads.iter().any(JoinHandle::is_finished)
+        let threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
+        !threads.iter().any(JoinHandle::is_finished) && self.handles.iter().all(|handle| handle.shared.age() < STUCK)
     }
 
     /// Lets the workers take what is in their mailboxes, send what comes of it, and end; waits for them.
-    pub fn shutdown(&mut self) {
+    pub fn shutdown(&self) {
         self.stop.store(true, Ordering::Release);
         for waker in self.handles.iter().map(|handle| &handle.waker).chain(&self.listener) {
             let _ = waker.wake();
         }
-        for thread in self.threads.drain(..) {
+        let threads = std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
+        for thread in threads {
             if thread.join().is_err() {
                 tracing::error!("a media thread had panicked");
             }
         }
+    }
+
+    fn add_thread(&self, thread: JoinHandle<()>) {
+        self.threads.lock().unwrap_or_else(PoisonError::into_inner).push(thread);
     }
 }
 

@@ -239,6 +239,12 @@ impl TestClient {
         self.drain(now);
     }
 
+    /// Ends DTLS with close_notify.
+    pub fn close(&mut self, now: Instant) {
+        let _ = self.dtls.close();
+        self.drain(now);
+    }
+
     /// The next message from the server.
     pub fn poll_data(&mut self) -> Option<(Channel, Bytes)> {
         self.messages.pop_front()

@@ -97,10 +97,6 @@ impl DtlsServer {
         }
     }
 
-    pub(super) fn is_connected(&self) -> bool {
-        self.is_connected
-    }
-
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
         self.timeout
     }

@@ -280,6 +280,20 @@ impl Transport {
         Ok(())
     }
 
+    /// Whether [`Self::send_data`] would take a message of `len` bytes now; `None`: the channel is not open.
+    pub fn has_room(&mut self, channel: Channel, len: usize) -> Option<bool> {
+        self.sctp.as_mut().filter(|_| !self.has_failed)?.has_room(channel, len)
+    }
+
+    /// Leaves the messages of the reliable channel with the client, whose own buffer then fills, or goes on taking them.
+    /// Messages that were taken before still come as events.
+    pub fn pause_data(&mut self, now: Instant, paused: bool) {
+        if let Some(sctp) = &mut self.sctp {
+            sctp.set_paused(now, paused);
+            self.flush_sctp(now);
+        }
+    }
+
     /// A TCP connection ended. If it was the selected path and no other is nominated, the transport is interrupted.
     pub fn handle_path_closed(&mut self, now: Instant, path: Path) {
         if self.has_failed || !self.ice.close_path(path) {

@@ -6,6 +6,8 @@
 //! each: a repeated INIT of a pending association gets the same INIT ACK again); what waits to be sent is bounded; a
 //! peer that opens streams beyond [`MAX_STREAMS`] loses its association.
 
+mod guard;
+
 use std::collections::VecDeque;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -20,6 +22,7 @@ use rtc::sctp::{
 use rtc::shared::TransportProtocol;
 
 use super::dcep;
+use guard::{Guard, Verdict};
 
 /// The largest message, which our answers state as `a=max-message-size`.
 pub const MAX_MESSAGE: usize = 64 * 1024;
@@ -34,7 +37,6 @@ const MAX_STREAMS: u16 = 64;
 const SCTP_MTU: u32 = super::dtls::MTU as u32 - 37;
 /// The library gives up after 5; an interruption of the path may last longer, and the transport decides its end.
 const DATA_RETRANSMISSIONS: usize = 30;
-const INIT: u8 = 1;
 
 /// A participant's data channels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -86,12 +88,15 @@ pub(super) enum SctpEvent {
 pub(super) struct Sctp {
     endpoint: Endpoint,
     association: Option<Pending>,
+    guard: Guard,
     /// Stream ids by channel.
     streams: [Option<StreamId>; 2],
     events: VecDeque<SctpEvent>,
     outgoing: VecDeque<Bytes>,
     refused: u64,
     dropped: u64,
+    /// Messages of the reliable channel stay with the peer: its window closes, and it stops sending.
+    is_paused: bool,
 }
 
 struct Pending {
@@ -108,11 +113,13 @@ impl Sctp {
         Self {
             endpoint: endpoint(),
             association: None,
+            guard: Guard::default(),
             streams: [None; 2],
             events: VecDeque::new(),
             outgoing: VecDeque::new(),
             refused: 0,
             dropped: 0,
+            is_paused: false,
         }
     }
 
@@ -141,6 +148,14 @@ impl Sctp {
 
     /// Takes an SCTP packet.
     pub(super) fn handle(&mut self, now: Instant, packet: Bytes) {
+        match self.guard.judge(&packet) {
+            Verdict::Pass => self.pass(now, packet),
+            Verdict::Abort => self.restart(),
+            Verdict::Refuse => {}
+        }
+    }
+
+    fn pass(&mut self, now: Instant, packet: Bytes) {
         if let Some(tag) = initiate_tag(&packet) {
             match &self.association {
                 // The peer did not get our INIT ACK.
@@ -152,10 +167,11 @@ impl Sctp {
                 _ => self.restart(),
             }
         }
-        let made_by = initiate_tag(&packet);
+        let (init_tag, init_guard) = (initiate_tag(&packet), Guard::of_init(&packet));
         match self.endpoint.handle(now, peer_address(), None, packet) {
             Some((handle, DatagramEvent::NewAssociation(association))) => {
-                let initiate_tag = made_by.unwrap_or_default();
+                let initiate_tag = init_tag.unwrap_or_default();
+                self.guard = init_guard;
                 let mut pending = Pending { handle, association, initiate_tag, init_ack: Vec::new() };
                 pending.init_ack = packets(&mut pending.association, now);
                 self.outgoing.extend(pending.init_ack.iter().cloned());
@@ -188,6 +204,21 @@ impl Sctp {
         self.outgoing.pop_front()
     }
 
+    /// Stops, or goes on with, reading the reliable channel.
+    pub(super) fn set_paused(&mut self, now: Instant, paused: bool) {
+        self.is_paused = paused;
+        if let Some(id) = self.streams[Channel::Reliable as usize].filter(|_| !paused) {
+            self.read(now, id);
+        }
+    }
+
+    /// Whether a message of `len` bytes may be queued; `None`: the channel is not open.
+    pub(super) fn has_room(&mut self, channel: Channel, len: usize) -> Option<bool> {
+        let id = self.streams[channel as usize]?;
+        let buffered = self.association.as_mut()?.association.stream(id).ok()?.buffered_amount().ok()?;
+        Some(buffered + len <= MAX_BUFFERED_RELIABLE)
+    }
+
     /// Queues a message. A full lossy channel drops it, which is no error.
     pub(super) fn send(&mut self, now: Instant, channel: Channel, message: &[u8]) -> Result<(), DataError> {
         if message.len() > MAX_MESSAGE {
@@ -216,6 +247,7 @@ impl Sctp {
     fn restart(&mut self) {
         self.endpoint = endpoint();
         self.association = None;
+        self.guard = Guard::default();
         self.outgoing.clear();
         for channel in [Channel::Reliable, Channel::Lossy] {
             self.close_channel(channel);
@@ -264,7 +296,9 @@ impl Sctp {
     }
 
     fn read(&mut self, now: Instant, id: StreamId) {
-        while let Some((ppi, message)) = self.read_message(id) {
+        while !(self.is_paused && self.streams[Channel::Reliable as usize] == Some(id))
+            && let Some((ppi, message)) = self.read_message(id)
+        {
             match ppi {
                 Ppi::Dcep => self.on_dcep(now, id, &message),
                 Ppi::Binary | Ppi::String => self.on_message(id, message),
@@ -348,7 +382,10 @@ pub(super) fn packets(association: &mut Association, now: Instant) -> Vec<Bytes>
 /// The initiate tag of an INIT, which is alone in its packet (RFC 9260 section 3.3.2).
 fn initiate_tag(packet: &[u8]) -> Option<u32> {
     let verification_tag = packet.get(4..8)?;
-    let is_init = verification_tag == [0; 4] && packet.get(12) == Some(&INIT);
+    let is_init = verification_tag == [0; 4] && packet.get(12) == Some(&guard::INIT);
     let tag = packet.get(16..20).filter(|_| is_init)?;
     tag.first_chunk().map(|bytes| u32::from_be_bytes(*bytes))
 }
+
+#[cfg(test)]
+mod tests;

@@ -16,6 +16,7 @@ const FINGERPRINT_XOR: u32 = 0x5354_554e;
 const USERNAME: u16 = 0x0006;
 const MESSAGE_INTEGRITY: u16 = 0x0008;
 const ERROR_CODE: u16 = 0x0009;
+const MESSAGE_INTEGRITY_SHA256: u16 = 0x001c;
 const XOR_MAPPED_ADDRESS: u16 = 0x0020;
 const PRIORITY: u16 = 0x0024;
 const USE_CANDIDATE: u16 = 0x0025;
@@ -129,6 +130,8 @@ impl<'a> Message<'a> {
                 let text = std::str::from_utf8(value).map_err(|_| StunError::Malformed)?;
                 self.username = self.username.or(Some(text));
             }
+            // A request may carry both, for servers that know one (RFC 8489 section 9.1.2).
+            MESSAGE_INTEGRITY_SHA256 => {}
             USE_CANDIDATE => self.use_candidate = true,
             PRIORITY => self.has_priority = true,
             ICE_CONTROLLING => self.controlling = true,

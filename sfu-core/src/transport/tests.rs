@@ -436,6 +436,42 @@ fn a_repeated_init_makes_no_second_association() {
     link.run_until(|link| link.client.is_open(Channel::Reliable) && link.client.is_open(Channel::Lossy));
 }
 
+/// A timer that is always due would keep the worker busy for nobody.
+#[test]
+fn an_idle_transport_wakes_rarely() {
+    let mut link = Link::with_channels();
+    let mut wakes = 0;
+    for _ in 0..20 {
+        link.check(false);
+        for _ in 0..100 {
+            wakes += u32::from(link.server.poll_timeout().is_some_and(|at| link.now + STEP >= at));
+            link.step();
+        }
+    }
+    assert!(wakes < 10, "{wakes} wakes in 20 s");
+    assert!(link.server.poll_timeout().unwrap() > link.now + Duration::from_secs(5));
+}
+
+#[test]
+fn a_closed_channel_may_be_opened_again() {
+    let mut link = Link::with_channels();
+    link.client.close_channel(link.now, Channel::Lossy);
+    link.run(Duration::from_secs(1));
+    link.client.open_stream(link.now, 4, b"lossy", true);
+    link.run(Duration::from_secs(1));
+    let last = link.events.iter().rev().find(|event| !matches!(event, TransportEvent::Data { .. }));
+    assert_eq!(last, Some(&TransportEvent::ChannelOpen(Channel::Lossy)));
+    assert_eq!(link.server.send_data(link.now, Channel::Lossy, b"x"), Ok(()));
+}
+
+#[test]
+fn a_goodbye_ends_the_transport() {
+    let mut link = Link::connected();
+    link.client.close(link.now);
+    link.run(Duration::from_secs(1));
+    assert!(link.failure().unwrap().contains("closed"));
+}
+
 #[test]
 fn an_idle_transport_is_small() {
     assert!(std::mem::size_of::<Transport>() < 3072, "{}", std::mem::size_of::<Transport>());

@@ -43,6 +43,7 @@ export class DataChannels {
       this.room ??= deferred<void>();
       await this.orEnd(this.room.promise, signal);
     }
+    if (signal?.aborted) throw new DataError('aborted', 'sending was aborted', { cause: signal.reason });
     if (channel.readyState !== 'open') throw closed();
     channel.send(bytes);
   }

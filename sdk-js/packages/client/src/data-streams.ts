@@ -58,7 +58,7 @@ export class DataStreams {
   private handleHeader(envelope: Envelope, key: string): void {
     const header = parseJson(envelope.payload);
     const open = [...this.sinks.keys()].filter((it) => it.startsWith(`${envelope.sender ?? ''}/`)).length;
-    if (!header || this.sinks.has(key) || open >= MAX_OPEN_STREAMS) return log.warn('a stream header was ignored');
+    if (!header || this.sinks.has(key) || open >= MAX_OPEN_STREAMS) return log.debug('a stream header was ignored');
     const info = infoOf(envelope, header);
     const sink = new StreamSink(info);
     const opened =

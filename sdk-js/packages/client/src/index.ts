@@ -1,4 +1,5 @@
 /** The browser SDK of Madang. Start with {@link Room}. */
+export type { ReaderHandler, RpcMethod } from './data-hub';
 export { createLocalAudioTrack, createLocalScreenTracks, createLocalTracks, createLocalVideoTrack } from './create-tracks';
 export type { ConnectionCheck } from './connection-check';
 export { ConnectionError, DataError, MadangError, MediaDeviceError, NegotiationError, PublishError, RequestError, RpcError } from './errors';
@@ -9,7 +10,8 @@ export type { ErrorCode, Permissions } from './generated/protocol';
 export { LocalParticipant } from './local-participant';
 export { LocalAudioTrack, LocalTrack, LocalVideoTrack } from './local-track';
 export type { TrackProcessor } from './local-track';
-export { setLogLevel } from './log';
+export { setLogLevel, setLogSink } from './log';
+export type { LogLevel, LogSink } from './log';
 export type * from './options';
 export { Participant } from './participant';
 export { LocalTrackPublication, RemoteTrackPublication, TrackPublication } from './publication';

@@ -244,8 +244,8 @@ export class LocalParticipant extends Participant {
     await (muted ? track.mute() : track.unmute());
     publication.setMuted(muted);
     this.engine.muteChanged(publication);
-    if (!muted && track.sender && track.kind === 'video') await setLayers(track.sender, track, this.publishOptions.get(track) ?? {});
     const session = await this.engine.session();
+    if (!muted && track.kind === 'video') await setLayers(session.transport, track, this.publishOptions.get(track) ?? {});
     await session.signal.request<'mute'>({ type: 'mute', track: publication.trackSid, muted });
   }
 

@@ -7,7 +7,7 @@ import EventEmitter from 'eventemitter3';
 import { Queue } from './async';
 import type { SlotLayout } from './generated/protocol';
 import { NegotiationError } from './errors';
-import { preferCodecs, wantExtensions, withOpus } from './negotiation';
+import { hasSimulcast, preferCodecs, wantExtensions, withOpus } from './negotiation';
 import type { OpusOptions } from './negotiation';
 import type { SlotOptions } from './options';
 import type { Line } from './remote-track';
@@ -119,6 +119,12 @@ export class MediaTransport extends EventEmitter<MediaTransportEvents> {
     if (JSON.stringify(opus) === JSON.stringify(this.options.opus ?? {})) return false;
     this.options.opus = opus;
     return true;
+  }
+
+  /** Whether the answer lets this source send several encodings. */
+  acceptsSimulcast(source: TrackSource): boolean {
+    const { mid } = this.sender(source);
+    return mid !== null && hasSimulcast(this.connection.remoteDescription?.sdp ?? '', mid);
   }
 
   setIceServers(iceServers: RTCIceServer[]): void {

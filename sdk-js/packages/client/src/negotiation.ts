@@ -74,17 +74,32 @@ export function publishableCodec(codec: VideoCodec): VideoCodec {
   return has && !brokenVp9 ? codec : 'vp8';
 }
 
+/** Whether an answer receives several encodings of an m-line (RFC 8853). */
+export function hasSimulcast(answer: string, mid: string): boolean {
+  const sections = mediaSections(answer);
+  return /^a=simulcast:.*recv /m.test(sections[indexOf(sections, mid)] ?? '');
+}
+
 /** The answer, with the parameters of Opus on one m-line set. */
 export function withOpus(answer: string, mid: string | null, options: OpusOptions): string {
   if (mid === null) return answer;
-  const sections = answer.split(/^(?=m=)/m);
-  const index = sections.findIndex((section) => section.split(/\r?\n/).includes(`a=mid:${mid}`));
+  const sections = mediaSections(answer);
+  const index = indexOf(sections, mid);
   const section = sections[index];
   if (index < 1 || !section) return answer;
   const payloadType = /^a=rtpmap:(\d+) opus\/48000/im.exec(section)?.[1];
   if (!payloadType) return answer;
   sections[index] = setParameters(section, payloadType, opusParameters(options));
   return sections.join('');
+}
+
+/** The session part, then one section for each m-line. */
+function mediaSections(sdp: string): string[] {
+  return sdp.split(/^(?=m=)/m);
+}
+
+function indexOf(sections: readonly string[], mid: string): number {
+  return sections.findIndex((section) => section.split(/\r?\n/).includes(`a=mid:${mid}`));
 }
 
 function opusParameters(options: OpusOptions): Record<string, string> {

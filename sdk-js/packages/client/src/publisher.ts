@@ -34,13 +34,14 @@ export async function carry(transport: MediaTransport, track: LocalTrack, option
   if (transceiver.mid === null) throw new PublishError(track.kind, 'the m-line was not offered');
   const occupied = transceiver.sender.track;
   if (occupied && occupied !== track.mediaStreamTrack) throw new PublishError(track.kind, `another track is published as ${track.source}`);
-  await setLayers(transceiver.sender, track, options);
+  await setLayers(transport, track, options);
   await track.setSender(transceiver.sender);
   return { mid: transceiver.mid, source: track.source, name: options.name ?? '', muted: track.isMuted };
 }
 
 /** Sets the encodings that fit the track's size. A screen shared as `screen_share` has one. */
-export async function setLayers(sender: RTCRtpSender, track: LocalTrack, options: TrackPublishOptions): Promise<void> {
+export async function setLayers(transport: MediaTransport, track: LocalTrack, options: TrackPublishOptions): Promise<void> {
+  const { sender } = transport.sender(track.source);
   const encodings = sender.getParameters().encodings ?? [];
   if (encodings.length === 0) return;
   if (track.kind === 'audio') {
@@ -50,7 +51,10 @@ export async function setLayers(sender: RTCRtpSender, track: LocalTrack, options
   const { width = 1280, height = 720 } = track.mediaStreamTrack.getSettings();
   const rids = encodings.map(({ rid }) => rid).filter((rid) => rid !== undefined);
   const codec = options.videoCodec && publishableCodec(options.videoCodec);
-  const known = codec ? { ...options, videoCodec: codec } : options;
+  // Without simulcast in the answer only the first encoding flows, which must then be the whole picture. Before an answer
+  // (a join that publishes at once) it is expected.
+  const refused = transport.connection.remoteDescription !== null && !transport.acceptsSimulcast(track.source);
+  const known = { ...options, ...(codec ? { videoCodec: codec } : {}), ...(refused ? { simulcast: false } : {}) };
   const layers = rids.length > 1 ? cameraLayers(rids, { width, height }, known) : [singleLayer(known)];
   await applyLayers(sender, layers);
 }

@@ -4,34 +4,27 @@
  * `reconnected` or `disconnected` with a reason.
  */
 import EventEmitter from 'eventemitter3';
+import { ActiveDevices } from './active-devices';
 import { abortError, abortable, sleepUnlessOnline } from './async';
 import { checkConnection } from './connection-check';
 import type { ConnectionCheck } from './connection-check';
-import type { DataChannels } from './data-channels';
-import { DataStreams } from './data-streams';
-import type { StreamHandler } from './data-streams';
+import { DataHub } from './data-hub';
+import type { ReaderHandler, RpcMethod } from './data-hub';
 import { localDevices, watchDevices } from './devices';
-import { EnvelopeKind } from './envelope';
-import type { Envelope } from './envelope';
-import { ConnectionError, MediaDeviceError, RequestError, RpcError } from './errors';
+import { ConnectionError, MediaDeviceError, RequestError } from './errors';
 import type { RoomEvents } from './events';
-import type { Joined, Snapshot } from './generated/protocol';
 import { LocalParticipant } from './local-participant';
 import type { Engine } from './local-participant';
-import type { LocalAudioTrack, LocalVideoTrack } from './local-track';
-import { log } from './log';
 import { Monitor } from './monitor';
 import type { RoomConnectOptions, RoomOptions } from './options';
 import type { Participant } from './participant';
 import { Playback } from './playback';
 import type { EventMessage } from './protocol';
 import { DefaultReconnectPolicy } from './reconnect-policy';
-import { RemoteAudioTrack } from './remote-track';
 import type { RemoteParticipant } from './remote-participant';
-import { Roster } from './roster';
-import { Rpc } from './rpc';
+import { RoomView } from './room-view';
+import type { Roster } from './roster';
 import { Session } from './session';
-import { Stage } from './stage';
 import type { RoomStats } from './stats';
 import type { ByteStreamReader, TextStreamReader } from './stream-reader';
 import { ConnectionState, DisconnectReason, disconnectReason } from './types';
@@ -50,37 +43,33 @@ export class Room extends EventEmitter<RoomEvents> {
   /** The others, by identity. */
   readonly remoteParticipants: ReadonlyMap<string, RemoteParticipant>;
   private current: ConnectionState = ConnectionState.Disconnected;
-  private info = { id: '', name: '' };
   private target: Target | undefined;
   private connecting: Promise<void> | undefined;
   private attempt: AbortController | undefined;
   private session: Session | undefined;
   private mediaDown = false;
-  private readonly roster: Roster;
-  private readonly stage: Stage;
+  private readonly view: RoomView;
   private readonly monitor: Monitor;
   private readonly playback = new Playback((canPlay) => this.emit('audioPlaybackStatusChanged', canPlay));
-  private readonly streams = new DataStreams();
-  private readonly rpc = new Rpc();
-  private readonly activeDevices = new Map<MediaDeviceKind, string>();
+  private readonly data = new DataHub(this, () => this.roster);
+  private readonly devices: ActiveDevices;
   private unwatch: (() => void)[] = [];
 
   constructor(readonly options: RoomOptions = {}) {
     super();
-    this.roster = new Roster(
-      this,
-      (track, wanted) => this.setSubscribed(track, wanted),
-      (publication, participant) => this.stage.remove(publication, participant),
-      (sid) => this.handleLeft(sid),
-    );
-    this.remoteParticipants = this.roster.participants;
-    this.stage = new Stage(this.roster, this, (track) => {
-      this.playback.watch(track);
-      const speaker = this.activeDevices.get('audiooutput');
-      if (speaker !== undefined && track instanceof RemoteAudioTrack) void track.setSinkId(speaker).catch(() => undefined);
+    this.view = new RoomView(this, {
+      local: () => this.localParticipant,
+      subscriber: (track, wanted) => this.setSubscribed(track, wanted),
+      left: (sid) => this.data.abort(sid),
+      created: (track) => {
+        this.playback.watch(track);
+        this.devices.adopt(track);
+      },
     });
+    this.remoteParticipants = this.roster.participants;
     this.on('trackUnsubscribed', (track) => this.playback.forget(track));
     this.localParticipant = new LocalParticipant(this.engine());
+    this.devices = new ActiveDevices(options, () => this.localParticipant, () => this.roster);
     this.monitor = new Monitor(this.localParticipant, this.roster, () => this.session?.transport, {
       speakers: (speakers) => this.emit('activeSpeakersChanged', speakers),
       quality: (quality, participant) => this.emit('connectionQualityChanged', quality, participant),
@@ -103,12 +92,12 @@ export class Room extends EventEmitter<RoomEvents> {
 
   /** The room's name; empty before the first connect. */
   get name(): string {
-    return this.info.name;
+    return this.view.room.name;
   }
 
   /** The id of this incarnation of the room. */
   get sid(): string {
-    return this.info.id;
+    return this.view.room.id;
   }
 
   get activeSpeakers(): Participant[] {
@@ -162,25 +151,13 @@ export class Room extends EventEmitter<RoomEvents> {
 
   /** Uses another camera, microphone or speaker, now and for what is opened later. */
   async switchActiveDevice(kind: MediaDeviceKind, deviceId: string): Promise<void> {
-    if (kind === 'audiooutput') {
-      const tracks = [...this.roster.participants.values()].flatMap((it) => [...it.trackPublications.values()].map(({ track }) => track));
-      await Promise.all(tracks.map((track) => (track instanceof RemoteAudioTrack ? track.setSinkId(deviceId) : undefined)));
-    } else {
-      const source = kind === 'videoinput' ? 'camera' : 'microphone';
-      const defaults = kind === 'videoinput' ? 'videoCaptureDefaults' : 'audioCaptureDefaults';
-      const track = this.localParticipant.getTrackPublication(source)?.track as LocalAudioTrack | LocalVideoTrack | undefined;
-      await track?.setDeviceId(deviceId);
-      this.options[defaults] = { ...this.options[defaults], deviceId };
-    }
-    this.activeDevices.set(kind, deviceId);
+    await this.devices.use(kind, deviceId);
     this.emit('activeDeviceChanged', kind, deviceId);
   }
 
   /** The device that was chosen, or that a local track uses. */
   getActiveDevice(kind: MediaDeviceKind): string | undefined {
-    const source = kind === 'videoinput' ? 'camera' : 'microphone';
-    const used = kind === 'audiooutput' ? undefined : this.localParticipant.getTrackPublication(source)?.track.deviceId;
-    return used ?? this.activeDevices.get(kind);
+    return this.devices.inUse(kind);
   }
 
   /** Statistics of the connection and of each track that is sent or shown. */
@@ -200,34 +177,30 @@ export class Room extends EventEmitter<RoomEvents> {
   }
 
   /** Reads texts of a topic. One handler per topic; the last one counts. */
-  registerTextStreamHandler(topic: string, handler: (reader: TextStreamReader, participant: RemoteParticipant | undefined) => void): void {
-    this.streams.textHandlers.set(topic, this.withParticipant(handler));
+  registerTextStreamHandler(topic: string, handler: ReaderHandler<TextStreamReader>): void {
+    this.data.setTextHandler(topic, handler);
   }
 
   unregisterTextStreamHandler(topic: string): void {
-    this.streams.textHandlers.delete(topic);
+    this.data.setTextHandler(topic, undefined);
   }
 
   /** Reads files of a topic. One handler per topic; the last one counts. */
-  registerByteStreamHandler(topic: string, handler: (reader: ByteStreamReader, participant: RemoteParticipant | undefined) => void): void {
-    this.streams.byteHandlers.set(topic, this.withParticipant(handler));
+  registerByteStreamHandler(topic: string, handler: ReaderHandler<ByteStreamReader>): void {
+    this.data.setByteHandler(topic, handler);
   }
 
   unregisterByteStreamHandler(topic: string): void {
-    this.streams.byteHandlers.delete(topic);
+    this.data.setByteHandler(topic, undefined);
   }
 
   /** Lets others call a method here. Throw an `RpcError` to choose what the caller sees. */
-  registerRpcMethod(method: string, handler: (call: { caller: RemoteParticipant; payload: string }) => string | Promise<string>): void {
-    this.rpc.methods.set(method, (sid, payload) => {
-      const caller = this.roster.bySid(sid);
-      if (!caller) throw new RpcError('rpc_failed', 'the caller is not in the room');
-      return handler({ caller, payload });
-    });
+  registerRpcMethod(method: string, handler: RpcMethod): void {
+    this.data.setMethod(method, handler);
   }
 
   unregisterRpcMethod(method: string): void {
-    this.rpc.methods.delete(method);
+    this.data.setMethod(method, undefined);
   }
 
   /** Makes a session and applies what it finds. On failure nothing is left of it. */
@@ -240,14 +213,14 @@ export class Room extends EventEmitter<RoomEvents> {
       room: this.options,
       connect: target.options,
       publish: (transport) => this.localParticipant.republish(transport),
-      onData: (envelope, reliable) => this.handleData(session.data, envelope, reliable),
+      onData: (envelope, reliable) => this.data.handle(session.data, envelope, reliable),
     });
     const timer = setTimeout(() => session.close(new ConnectionError('timeout', `no connection within ${timeout} ms`)), timeout);
     try {
       const joined = await abortable(session.join(), signal);
       this.session = session;
       this.follow(session);
-      this.applyJoined(session, joined);
+      this.view.applyJoined(session, joined);
       session.start();
     } catch (error) {
       session.close();
@@ -264,7 +237,7 @@ export class Room extends EventEmitter<RoomEvents> {
     session.on('event', (event) => this.handleEvent(session, event));
     session.on('signalSuspended', () => this.updateState(session));
     session.on('signalResumed', ({ snapshot }) => {
-      if (snapshot) this.applySnapshot(session, snapshot);
+      if (snapshot) this.view.applySnapshot(session, snapshot);
       queueMicrotask(() => this.updateState(session));
     });
     session.on('mediaInterrupted', () => this.setMediaDown(session, true));
@@ -272,47 +245,8 @@ export class Room extends EventEmitter<RoomEvents> {
     session.on('lost', (error) => void this.rejoin(session, error));
   }
 
-  private applyJoined(session: Session, joined: Joined): void {
-    this.localParticipant.renumber(joined.published);
-    this.applySnapshot(session, joined);
-  }
-
-  private applySnapshot(session: Session, snapshot: Snapshot): void {
-    this.info = snapshot.room;
-    this.roster.updateInfo(this.localParticipant, snapshot.participant);
-    this.roster.replace(snapshot.participants);
-    this.stage.replace(session.transport, snapshot.slotsRevision, snapshot.slots, (revision) => this.acknowledge(session, revision));
-  }
-
-  private acknowledge(session: Session, revision: number): void {
-    session.signal.request<'slots_ack'>({ type: 'slots_ack', revision }).catch((error: unknown) => log.debug('slots_ack failed', error));
-  }
-
   private handleEvent(session: Session, event: EventMessage): void {
     switch (event.type) {
-      case 'participant_joined':
-        return this.roster.join(event.participant);
-      case 'participant_left':
-        return this.roster.leave(event.participant);
-      case 'participant_updated': {
-        const own = event.participant.id === this.localParticipant.sid;
-        const participant = own ? this.localParticipant : this.roster.bySid(event.participant.id);
-        return participant && this.roster.updateInfo(participant, event.participant);
-      }
-      case 'track_published':
-      case 'track_updated':
-        this.roster.publish(event.participant, event.track);
-        return this.stage.revisit(session.transport, event.track.id);
-      case 'track_unpublished':
-        return this.roster.unpublish(event.participant, event.track);
-      case 'track_unavailable': {
-        const participant = this.roster.bySid(event.participant);
-        const publication = participant?.trackPublications.get(event.track);
-        if (participant && publication) this.emit('trackSubscriptionFailed', publication, participant, event.reason);
-        return;
-      }
-      case 'slots':
-        return this.stage.apply(session.transport, event.revision, event.slots, (revision) => this.acknowledge(session, revision));
       case 'token':
         if (this.target) this.target.token = event.token;
         this.emit('tokenRefreshed', event.token);
@@ -321,24 +255,8 @@ export class Room extends EventEmitter<RoomEvents> {
         session.close();
         return void this.end(disconnectReason(event.reason), true);
       default:
-        // `connection` is the session's; what a newer server says is no concern of ours.
-        return;
+        return this.view.apply(session, event);
     }
-  }
-
-  private handleData(channels: DataChannels, envelope: Envelope, reliable: boolean): void {
-    if (envelope.kind === EnvelopeKind.Packet) {
-      this.emit('dataReceived', envelope.payload, this.roster.bySid(envelope.sender), envelope.topic, reliable);
-    } else if (envelope.kind === EnvelopeKind.RpcRequest || envelope.kind === EnvelopeKind.RpcResponse) {
-      this.rpc.handle(channels, envelope);
-    } else {
-      this.streams.handle(envelope);
-    }
-  }
-
-  private handleLeft(sid: string): void {
-    this.streams.abort(sid);
-    this.rpc.abort(sid);
   }
 
   /** The session is lost: joins anew, with the same tracks, for as long as the policy says. */
@@ -370,9 +288,8 @@ export class Room extends EventEmitter<RoomEvents> {
     session.close();
     this.session = undefined;
     this.mediaDown = false;
-    this.stage.clear();
-    this.streams.abort();
-    this.rpc.abort();
+    this.view.clearStage();
+    this.data.abort();
   }
 
   private becomeConnected(): void {
@@ -456,20 +373,20 @@ export class Room extends EventEmitter<RoomEvents> {
     });
   }
 
-  private withParticipant<R>(handler: (reader: R, participant: RemoteParticipant | undefined) => void): StreamHandler<R> {
-    return (reader, sender) => handler(reader, this.roster.bySid(sender));
+  private get roster(): Roster {
+    return this.view.roster;
   }
 
   private sidOf(identity: string): string {
     const participant = this.roster.participants.get(identity);
-    if (!participant) throw new RequestError({ code: 'no_such_participant' as never, message: `nobody is ${identity}`, retryable: false });
+    if (!participant) throw new RequestError({ code: 'not_found', message: `nobody is ${identity}`, retryable: false });
     return participant.sid;
   }
 
   private engine(): Engine {
     return {
       options: this.options,
-      rpc: this.rpc,
+      rpc: this.data.rpc,
       session: () => this.whenConnected(),
       sidsOf: (identities) => (identities ?? []).map((identity) => this.sidOf(identity)),
       published: (publication) => this.emit('localTrackPublished', publication, this.localParticipant),

@@ -170,7 +170,7 @@ export class SignalClient extends EventEmitter<SignalEvents> {
 
   /** Browsers hide the HTTP status of a refused WebSocket: ask for it. */
   private async explain(error: unknown): Promise<unknown> {
-    if (typeof fetch !== 'function' || this.options.webSocketFactory) return error;
+    if (typeof fetch !== 'function') return error;
     try {
       const response = await fetch(probeUrl(this.server, this.admission), { signal: AbortSignal.timeout(3000), cache: 'no-store' });
       if (response.status !== 401 && response.status !== 403) return error;

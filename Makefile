@@ -1,0 +1,37 @@
+# Thin: the work is done by cargo, npm and scripts/. `make help` lists the targets.
+
+.DEFAULT_GOAL := help
+.PHONY: help run demo test check bench e2e fuzz types nightly
+
+help: ## this list
+	@printf 'usage: make TARGET\n\n'
+	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@printf '\nmake run ARGS="--dev-tls" passes flags on to `madang serve --dev`.\n'
+
+run: ## build everything and start a group call at http://localhost:7880
+	@scripts/demo --optional
+	cargo run --release -p sfu-bin -- serve --dev $(ARGS)
+
+demo: ## build the SDK and the demo app
+	@scripts/demo
+
+test: ## everything: format, lints, unit, property, interop, chart and browser tests
+	@scripts/test
+
+check: ## format, lints and types only
+	@scripts/test check
+
+e2e: ## browser tests only; ONE=08-resume runs one scenario
+	@scripts/e2e $(ONE)
+
+bench: ## benchmarks of the forwarding path (criterion)
+	cargo bench -p sfu-core --features test-support $(ARGS)
+
+fuzz: ## parsers against random input; SECONDS_EACH=60 per target
+	@scripts/fuzz
+
+types: ## regenerate what is generated from the Rust types: wire types of the SDK, docs/errors.md, golden files
+	UPDATE_GOLDEN=1 cargo test -p sfu-signal
+
+nightly: ## what is too slow for every change: audits, fuzzing, many more cases of every property
+	@scripts/nightly

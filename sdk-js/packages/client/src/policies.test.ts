@@ -1,0 +1,157 @@
+import { describe, expect, it } from 'vitest';
+import { constraintsFor } from './devices';
+import { applyLayers, cameraLayers, layerCount, singleLayer } from './encodings';
+import { ConnectionError, MadangError, MediaDeviceError } from './errors';
+import { hasSimulcast, withOpus } from './negotiation';
+import { signalUrl } from './protocol';
+import { qualityOf } from './quality';
+import { DefaultReconnectPolicy } from './reconnect-policy';
+import { SpeakerDetector } from './speakers';
+import { StatsReader } from './stats';
+import type { TrackStats } from './stats';
+import { FakeSender } from './testing/fake-peer';
+
+describe('DefaultReconnectPolicy', () => {
+  it('waits 0, 0.3, 1.2, 2.7, 4.8, then 7 s, and gives up after its time', () => {
+    const policy = new DefaultReconnectPolicy(60_000, () => 0);
+    const delays = [0, 1, 2, 3, 4, 5, 6].map((attempt) => policy.nextDelay({ attempt, elapsed: 0 }));
+    expect(delays).toEqual([0, 300, 1200, 2700, 4800, 7000, 7000]);
+    expect(policy.nextDelay({ attempt: 1, elapsed: 60_000 })).toBeNull();
+  });
+
+  it('spreads later attempts', () => {
+    const policy = new DefaultReconnectPolicy(undefined, () => 0.5);
+    expect(policy.nextDelay({ attempt: 0, elapsed: 0 })).toBe(0);
+    expect(policy.nextDelay({ attempt: 5, elapsed: 0 })).toBe(7500);
+  });
+});
+
+describe('errors', () => {
+  it('name the failure and the device', () => {
+    const error = MediaDeviceError.from(Object.assign(new Error(''), { name: 'NotAllowedError' }), 'videoinput');
+    expect(error).toMatchObject({ name: 'MediaDeviceError', failure: 'permissionDenied', kind: 'videoinput', code: 'device_permissionDenied' });
+    expect(MediaDeviceError.from(error, 'audioinput')).toBe(error);
+    expect(MediaDeviceError.from('?', 'screen').failure).toBe('other');
+    expect(error).toBeInstanceOf(MadangError);
+  });
+
+  it('say what may be tried again', () => {
+    expect(new ConnectionError('timeout', '').retryable).toBe(true);
+    expect(new ConnectionError('notAllowed', '').retryable).toBe(false);
+  });
+});
+
+describe('camera layers', () => {
+  it('follow the longest side', () => {
+    expect([layerCount(1280, 720), layerCount(720, 1280), layerCount(960, 540), layerCount(640, 360), layerCount(320, 180)]).toEqual([3, 3, 3, 2, 1]);
+  });
+
+  it('use the lower RIDs first, the last one at full size', () => {
+    const layers = (width: number, height: number, options = {}): [string | undefined, number][] =>
+      cameraLayers(['q', 'h', 'f'], { width, height }, options).filter(({ active }) => active).map((it) => [it.rid, it.scaleResolutionDownBy]);
+    expect(layers(1280, 720)).toEqual([['q', 4], ['h', 2], ['f', 1]]);
+    expect(layers(640, 360)).toEqual([['q', 2], ['h', 1]]);
+    expect(layers(320, 180)).toEqual([['q', 1]]);
+    expect(layers(1280, 720, { simulcast: false })).toEqual([['q', 1]]);
+    expect(layers(1280, 720, { scalabilityMode: 'L3T3_KEY' })).toEqual([['q', 1]]);
+  });
+
+  it('name a scalability mode where Chromium needs one for simulcast', () => {
+    expect(cameraLayers(['q', 'h', 'f'], { width: 1280, height: 720 }, { videoCodec: 'vp9' })[0]!.scalabilityMode).toBe('L1T3');
+    expect(cameraLayers(['q', 'h', 'f'], { width: 1280, height: 720 }, { videoCodec: 'vp8' })[0]!.scalabilityMode).toBeUndefined();
+  });
+
+  it('are set without the mode where it is refused', async () => {
+    const sender = new FakeSender([{}]);
+    const set = sender.setParameters.bind(sender);
+    sender.setParameters = async (parameters) => {
+      if ('scalabilityMode' in parameters.encodings[0]!) throw new Error('unknown mode');
+      await set(parameters);
+    };
+    await applyLayers(sender as unknown as RTCRtpSender, [singleLayer({ scalabilityMode: 'L9T9' })]);
+    expect(sender.parameters.encodings[0]).toMatchObject({ active: true, scaleResolutionDownBy: 1 });
+  });
+});
+
+describe('withOpus', () => {
+  const answer = ['v=0', 'm=audio 9 UDP/TLS/RTP/SAVPF 111', 'a=mid:0', 'a=rtpmap:111 opus/48000/2', 'a=fmtp:111 minptime=10;useinbandfec=1', 'm=audio 9 UDP/TLS/RTP/SAVPF 111', 'a=mid:1', 'a=rtpmap:111 opus/48000/2', ''].join('\r\n');
+
+  it('changes one m-line', () => {
+    const lines = withOpus(answer, '0', { dtx: true, stereo: true, maxBitrate: 64_000 }).split('\r\n');
+    expect(lines[4]).toBe('a=fmtp:111 minptime=10;useinbandfec=1;usedtx=1;stereo=1;maxaveragebitrate=64000');
+    expect(lines).toHaveLength(answer.split('\r\n').length);
+  });
+
+  it('adds parameters where there are none', () => {
+    expect(withOpus(answer, '1', { dtx: false, fec: false })).toContain('a=rtpmap:111 opus/48000/2\r\na=fmtp:111 usedtx=0;useinbandfec=0\r\n');
+  });
+
+  it('leaves what it does not know', () => {
+    expect(withOpus(answer, '7', {})).toBe(answer);
+    expect(withOpus('', '0', {})).toBe('');
+    expect(withOpus(answer, null, {})).toBe(answer);
+  });
+});
+
+it('hasSimulcast looks at its own m-line', () => {
+  const answer = ['v=0', 'm=video 9 UDP/TLS/RTP/SAVPF 96', 'a=mid:1', 'a=simulcast:recv q;h;f', 'm=video 9 UDP/TLS/RTP/SAVPF 96', 'a=mid:2', ''].join('\r\n');
+  expect([hasSimulcast(answer, '1'), hasSimulcast(answer, '2'), hasSimulcast(answer, '3')]).toEqual([true, false, false]);
+});
+
+it('signalUrl keeps paths and speaks WebSocket', () => {
+  expect(signalUrl('http://localhost:7880', { access_token: 'a b' })).toBe('ws://localhost:7880/v1/rtc?access_token=a+b');
+  expect(signalUrl('https://x.test/sfu/', { session: 'SE_1' })).toBe('wss://x.test/sfu/v1/rtc?session=SE_1');
+});
+
+it('capture asks for processing of speech, and for a remembered device exactly', () => {
+  expect(constraintsFor('audioinput', { deviceId: 'x', noiseSuppression: false })).toEqual({
+    echoCancellation: true,
+    noiseSuppression: false,
+    autoGainControl: true,
+    deviceId: { exact: 'x' },
+  });
+  expect(constraintsFor('videoinput', { resolution: { width: 640, height: 360 } })).toEqual({ width: { ideal: 640 }, height: { ideal: 360 }, frameRate: { ideal: 30 } });
+});
+
+it('SpeakerDetector holds speech over short pauses', () => {
+  const detector = new SpeakerDetector();
+  expect(detector.update('a', 0, 0).speaking).toBe(false);
+  expect(detector.update('a', 0.1, 100).speaking).toBe(true);
+  expect(detector.update('a', 0, 500).speaking).toBe(true);
+  expect(detector.update('a', 0, 800).speaking).toBe(false);
+});
+
+describe('statistics', () => {
+  const report = (entries: object[]): RTCStatsReport => new Map(entries.map((it) => [(it as { id: string }).id, it])) as unknown as RTCStatsReport;
+  const inbound = (timestamp: number, bytesReceived: number, packetsReceived: number, packetsLost: number): RTCStatsReport =>
+    report([
+      { id: 'i', type: 'inbound-rtp', timestamp, codecId: 'c', bytesReceived, packetsReceived, packetsLost, framesDecoded: 9, frameWidth: 640, frameHeight: 360, jitter: 0.01 },
+      { id: 'c', type: 'codec', timestamp, mimeType: 'video/VP8' },
+    ]);
+  const read = (reader: StatsReader, stats: RTCStatsReport): TrackStats =>
+    reader.track({ identity: 'ann', trackSid: 'TR_1', source: 'camera', direction: 'receive', report: stats });
+
+  it('give rates between two calls', () => {
+    const reader = new StatsReader();
+    expect(read(reader, inbound(1000, 1000, 10, 0))).toMatchObject({ bitrate: undefined, codec: 'VP8', width: 640, frames: 9 });
+    expect(read(reader, inbound(2000, 11_000, 19, 1))).toMatchObject({ bitrate: 80_000, lossRate: 0.1 });
+  });
+
+  it('read the selected path', () => {
+    const all = report([
+      { id: 't', type: 'transport', timestamp: 1, srtpCipher: 'SRTP_AEAD_AES_256_GCM', selectedCandidatePairId: 'p' },
+      { id: 'p', type: 'candidate-pair', timestamp: 1, currentRoundTripTime: 0.02, localCandidateId: 'l' },
+      { id: 'l', type: 'local-candidate', timestamp: 1, protocol: 'tcp' },
+    ]);
+    expect(new StatsReader().transport(all)).toMatchObject({ srtpCipher: 'SRTP_AEAD_AES_256_GCM', protocol: 'tcp', roundTripTime: 0.02 });
+  });
+
+  it('make a quality', () => {
+    const reader = new StatsReader();
+    const good = read(reader, inbound(1000, 1000, 100, 0));
+    expect(qualityOf([good], 0.05)).toBe('excellent');
+    expect(qualityOf([{ ...good, lossRate: 0.05 }], 0.05)).toBe('good');
+    expect(qualityOf([{ ...good, lossRate: 0.3 }], 0.05)).toBe('poor');
+    expect(qualityOf([], 0.05)).toBe('unknown');
+  });
+});

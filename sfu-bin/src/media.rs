@@ -1,0 +1,77 @@
+//! The media plane, started and wired to the control plane.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use anyhow::Context;
+use sfu_core::config::CoreConfig;
+use sfu_core::control::{Command, Event, WorkerIndex};
+use sfu_core::net::{Buffers, NetConfig, Sockets, Workers, available_workers};
+use sfu_core::transport::{Certificate, stun_username, worker_of_ufrag};
+use sfu_core::{ClockAnchor, Core};
+use sfu_signal::tokens::unix_now;
+use sfu_signal::{Busy, MediaPlane};
+use tokio::sync::mpsc;
+
+use crate::addresses;
+use crate::config::Config;
+
+/// Events that may wait for the control plane before workers keep them back.
+const EVENTS: usize = 4096;
+
+/// The workers, as the control plane sees them.
+#[derive(Clone)]
+pub(crate) struct Media(pub(crate) Arc<Workers>);
+
+impl MediaPlane for Media {
+    fn send(&self, worker: WorkerIndex, command: Command) -> Result<(), Busy> {
+        let handle = self.0.handles().get(usize::from(worker)).ok_or(Busy)?;
+        handle.send(command).map_err(|sfu_core::net::Busy| Busy)
+    }
+
+    fn pick_worker(&self) -> WorkerIndex {
+        self.0.least_loaded()
+    }
+}
+
+impl Media {
+    /// Binds the sockets and starts the workers.
+    pub(crate) fn start(config: &Config, dev: bool) -> anyhow::Result<(Self, mpsc::Receiver<Event>)> {
+        let media = &config.media;
+        let sockets = Sockets::bind(NetConfig {
+            bind: config.bind,
+            udp_port: config.ports.udp,
+            tcp_port: media.ice_tcp.then_some(config.ports.tcp),
+            workers: if media.workers == 0 { available_workers() } else { media.workers },
+            buffers: Buffers { receive: media.receive_buffer, send: media.send_buffer },
+            ..NetConfig::default()
+        })?;
+        let configs = core_configs(config, &sockets, dev)?;
+        let engine = move |worker: WorkerIndex| {
+            let clock = ClockAnchor { instant: Instant::now(), unix: unix_now() };
+            Core::new(configs[usize::from(worker)].clone(), worker, clock, rand::random())
+        };
+        let (sender, events) = mpsc::channel(EVENTS);
+        let workers = sockets.start(engine, &sender, |frame| worker_of_ufrag(stun_username(frame)?))?;
+        Ok((Self(Arc::new(workers)), events))
+    }
+}
+
+fn core_configs(config: &Config, sockets: &Sockets, dev: bool) -> anyhow::Result<Arc<[CoreConfig]>> {
+    let certificate = Certificate::generate().context("cannot make a DTLS certificate")?;
+    let media = &config.media;
+    let first = sockets.udp_addresses().next().context("no worker")?;
+    let ips = addresses::advertised(media, first, dev)?;
+    tracing::info!(addresses = ?ips, "media is advertised at");
+    let core = |udp| CoreConfig {
+        certificate: certificate.clone(),
+        candidates: addresses::candidates(&ips, udp, sockets.tcp_address()),
+        codecs: media.codec_policy(),
+        consent_timeout: media.consent_timeout,
+        handshake_timeout: media.handshake_timeout,
+        interruption_timeout: media.interruption_timeout,
+        retransmission_window: media.retransmission_window,
+        max_media: config.limits.media_per_offer,
+    };
+    Ok(sockets.udp_addresses().map(core).collect())
+}

@@ -1,0 +1,132 @@
+//! Metrics, gathered from the parts' plain counters when somebody asks. Names begin with `madang_`.
+
+use prometheus::{Encoder, IntCounterVec, IntGaugeVec, Opts, Registry, TextEncoder};
+use sfu_core::Counters;
+use sfu_core::net::{NetCounters, Workers};
+use sfu_signal::CounterSnapshot as Snapshot;
+
+/// A metric of workers: name, help, and where its value is.
+type Metric<T> = (&'static str, &'static str, fn(&T) -> u64);
+
+const NET_COUNTERS: &[Metric<NetCounters>] = &[
+    ("worker_turns_total", "Turns of a worker's loop", |c| c.turns),
+    ("worker_busy_nanoseconds_total", "Time that a worker spent working", |c| c.busy_ns),
+    ("worker_commands_total", "Commands that a worker took", |c| c.commands),
+    ("worker_events_total", "Events that a worker handed over", |c| c.events),
+    ("udp_received_datagrams_total", "UDP datagrams received", |c| c.udp_in),
+    ("udp_received_bytes_total", "Bytes of UDP received", |c| c.udp_bytes_in),
+    ("udp_receive_calls_total", "System calls that received UDP", |c| c.udp_reads),
+    ("udp_sent_datagrams_total", "UDP datagrams sent", |c| c.udp_out),
+    ("udp_sent_bytes_total", "Bytes of UDP sent", |c| c.udp_bytes_out),
+    ("udp_send_calls_total", "System calls that sent UDP", |c| c.udp_writes),
+    ("udp_sent_trains_total", "Trains sent as one message by GSO", |c| c.udp_trains),
+    ("udp_receive_overflow_total", "Datagrams that the kernel dropped before they were read", |c| {
+        c.udp_receive_overflow
+    }),
+    ("udp_send_dropped_total", "Datagrams dropped because the kernel had no room", |c| c.udp_send_dropped),
+    ("udp_send_errors_total", "Datagrams that the kernel refused to send", |c| c.udp_send_errors),
+    ("tcp_received_frames_total", "ICE-TCP frames received", |c| c.tcp_in),
+    ("tcp_sent_frames_total", "ICE-TCP frames sent", |c| c.tcp_out),
+    ("tcp_dropped_frames_total", "ICE-TCP frames dropped", |c| c.tcp_dropped),
+];
+
+const NET_GAUGES: &[Metric<NetCounters>] = &[
+    ("worker_load_permille", "Share of the last second that a worker was busy", |c| c.load_permille),
+    ("worker_event_backlog", "Events that wait for the control plane", |c| c.event_backlog),
+    ("tcp_connections", "Open ICE-TCP connections", |c| c.tcp_connections),
+];
+
+const CORE_COUNTERS: &[Metric<Counters>] = &[
+    ("core_datagrams_total", "Datagrams that the core took", |c| c.datagrams_in),
+    ("core_stray_datagrams_total", "Datagrams of no known kind, or of nobody here", |c| c.stray),
+    ("core_rejected_packets_total", "SRTP and SRTCP packets that did not authenticate or were replayed", |c| {
+        c.rejected
+    }),
+    ("rtp_received_packets_total", "RTP packets opened", |c| c.rtp_in),
+    ("rtp_sent_packets_total", "RTP packets sealed, retransmissions included", |c| c.rtp_out),
+    ("rtp_sent_bytes_total", "Bytes of them", |c| c.rtp_bytes_out),
+    ("rtp_retransmitted_packets_total", "RTP packets sent again", |c| c.retransmitted),
+    ("rtp_unsent_packets_total", "RTP packets that had no path to leave on", |c| c.unsent),
+    ("rtcp_received_packets_total", "RTCP packets read", |c| c.rtcp_in),
+    ("data_received_messages_total", "Messages on data channels that arrived", |c| c.data_in),
+    ("data_sent_messages_total", "Messages on data channels that were sent", |c| c.data_out),
+    ("data_dropped_messages_total", "Messages that a full channel or a missing permission stopped", |c| c.data_dropped),
+    ("dtls_handshakes_total", "DTLS handshakes that finished", |c| c.handshakes),
+    ("transport_failures_total", "Transports that failed", |c| c.failures),
+];
+
+const SIGNAL_COUNTERS: &[Metric<Snapshot>] = &[
+    ("joins_total", "Joins that worked", |c| c.joins),
+    ("leaves_total", "Participants that left", |c| c.leaves),
+    ("resumes_total", "Sessions that were resumed", |c| c.resumes),
+    ("client_messages_total", "WebSocket messages from clients", |c| c.messages),
+    ("slow_clients_total", "Clients disconnected because they did not read", |c| c.slow_clients),
+];
+
+const SIGNAL_GAUGES: &[Metric<Snapshot>] = &[
+    ("rooms", "Open rooms", |c| c.rooms),
+    ("participants", "Participants, those included whose WebSocket may be resumed", |c| c.participants),
+    ("websockets", "Open WebSockets", |c| c.websockets),
+];
+
+/// All metrics in Prometheus' text format.
+pub(crate) fn gather(workers: &Workers, signal: &Snapshot) -> prometheus::Result<Vec<u8>> {
+    let registry = Registry::new_custom(Some("madang".to_owned()), None)?;
+    let (mut net, mut core) = (Vec::new(), Vec::new());
+    for handle in workers.handles() {
+        let snapshot = handle.snapshot();
+        net.push((vec![handle.index().to_string()], snapshot.net));
+        core.push((vec![handle.index().to_string()], snapshot.core));
+    }
+    counters(&registry, NET_COUNTERS, &["worker"], &net)?;
+    gauges(&registry, NET_GAUGES, &["worker"], &net)?;
+    counters(&registry, CORE_COUNTERS, &["worker"], &core)?;
+    let signal_row = [(vec![], signal.clone())];
+    counters(&registry, SIGNAL_COUNTERS, &[], &signal_row)?;
+    gauges(&registry, SIGNAL_GAUGES, &[], &signal_row)?;
+    errors(&registry, signal)?;
+    let mut text = Vec::new();
+    TextEncoder::new().encode(&registry.gather(), &mut text)?;
+    Ok(text)
+}
+
+fn counters<T>(
+    registry: &Registry,
+    metrics: &[Metric<T>],
+    labels: &[&str],
+    rows: &[(Vec<String>, T)],
+) -> prometheus::Result<()> {
+    for (name, help, value) in metrics {
+        let vector = IntCounterVec::new(Opts::new(*name, *help), labels)?;
+        for (labels, row) in rows {
+            vector.get_metric_with_label_values(labels)?.inc_by(value(row));
+        }
+        registry.register(Box::new(vector))?;
+    }
+    Ok(())
+}
+
+fn gauges<T>(
+    registry: &Registry,
+    metrics: &[Metric<T>],
+    labels: &[&str],
+    rows: &[(Vec<String>, T)],
+) -> prometheus::Result<()> {
+    for (name, help, value) in metrics {
+        let vector = IntGaugeVec::new(Opts::new(*name, *help), labels)?;
+        for (labels, row) in rows {
+            let value = i64::try_from(value(row)).unwrap_or(i64::MAX);
+            vector.get_metric_with_label_values(labels)?.set(value);
+        }
+        registry.register(Box::new(vector))?;
+    }
+    Ok(())
+}
+
+fn errors(registry: &Registry, signal: &Snapshot) -> prometheus::Result<()> {
+    let vector = IntCounterVec::new(Opts::new("client_errors_total", "Errors told to clients"), &["code"])?;
+    for (code, count) in &signal.errors {
+        vector.get_metric_with_label_values(&[code.as_str()])?.inc_by(*count);
+    }
+    registry.register(Box::new(vector))
+}

@@ -1,0 +1,167 @@
+//! `madang serve`: starts the parts in order, waits for the signal to stop, and stops them in the reverse order.
+
+use std::io::{self, Write};
+use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use axum::Router;
+use axum_server::Handle;
+use axum_server::tls_rustls::RustlsConfig;
+use sfu_signal::Server;
+use sfu_signal::config::{DEV_KEY, DEV_SECRET};
+
+use crate::cli::ServeArgs;
+use crate::config::Config;
+use crate::media::Media;
+use crate::operator::Operator;
+use crate::{addresses, demo, logging, tls};
+
+/// Of the time for shutdown, what is left for HTTP requests and media threads once clients were told.
+const LISTENERS_END: Duration = Duration::from_secs(1);
+
+/// Runs the server until it is told to stop.
+pub(crate) fn run(args: &ServeArgs) -> anyhow::Result<()> {
+    let mut config = Config::load(&args.sources, args.layer())?;
+    if args.dev && config.keys.0.is_empty() {
+        config.keys.0.insert(DEV_KEY.to_owned(), DEV_SECRET.to_owned());
+    }
+    anyhow::ensure!(
+        !config.keys.0.is_empty(),
+        "no API key: set keys in the configuration file, MADANG_KEYS='ID: SECRET', or --keys ID:SECRET; \
+         --dev brings one for trying things out"
+    );
+    logging::start(&config.log)?;
+    tls::install_provider();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(serve(args, &config))
+}
+
+async fn serve(args: &ServeArgs, config: &Config) -> anyhow::Result<()> {
+    let (media, events) = Media::start(config, args.dev)?;
+    let tls = tls_config(args, config).await?;
+    let server = Server::new(config.signal(args.dev, tls.is_some()), Arc::new(media.clone()));
+    tokio::spawn(Arc::clone(&server).run(events));
+
+    let operator = Operator { workers: Arc::clone(&media.0), server: Arc::clone(&server) };
+    let operator_handle = Handle::new();
+    let operator = listen(config.operator, operator.router(), None, operator_handle.clone()).context("operator")?;
+    let public_handle = Handle::new();
+    let address = SocketAddr::new(config.bind, config.ports.http);
+    let is_tls = tls.is_some();
+    let address = listen(address, demo::mount(server.router()), tls, public_handle.clone()).context("ports.http")?;
+    let scheme = if is_tls { "https" } else { "http" };
+    tracing::info!(%address, %operator, scheme, "listening");
+    if args.dev {
+        announce(config, scheme, address.port());
+    }
+
+    stop_signal().await?;
+    tracing::info!(within = ?config.shutdown_timeout, "shutting down");
+    let stop = stop(&server, &media, [public_handle, operator_handle], config.shutdown_timeout);
+    let ended = tokio::select! {
+        () = stop => true,
+        () = tokio::time::sleep(config.shutdown_timeout) => false,
+        _ = stop_signal() => false,
+    };
+    if !ended {
+        // Returning would wait for threads that may hang.
+        tracing::warn!("not everything ended in time");
+        std::process::exit(1);
+    }
+    tracing::info!("stopped");
+    Ok(())
+}
+
+async fn tls_config(args: &ServeArgs, config: &Config) -> anyhow::Result<Option<RustlsConfig>> {
+    match &config.tls {
+        Some(files) => tls::from_files(files.clone()).await.map(Some),
+        None if args.dev_tls => tls::self_signed(&reachable(config)).await.map(Some),
+        None => Ok(None),
+    }
+}
+
+/// Addresses of this machine, for certificates and URLs.
+fn reachable(config: &Config) -> Vec<IpAddr> {
+    let bind = SocketAddr::new(config.bind, 0);
+    addresses::advertised(&config.media, bind, true).unwrap_or_default()
+}
+
+/// Binds at once, so that a taken port ends the start, and serves in the background.
+fn listen(
+    address: SocketAddr,
+    router: Router,
+    tls: Option<RustlsConfig>,
+    handle: Handle<SocketAddr>,
+) -> anyhow::Result<SocketAddr> {
+    let listener = bind(address)?;
+    let address = listener.local_addr()?;
+    let service = router.into_make_service_with_connect_info::<SocketAddr>();
+    match tls {
+        Some(tls) => {
+            let server = axum_server::from_tcp_rustls(listener, tls)?.handle(handle);
+            tokio::spawn(async move { log_end(server.serve(service).await) });
+        }
+        None => {
+            let server = axum_server::from_tcp(listener)?.handle(handle);
+            tokio::spawn(async move { log_end(server.serve(service).await) });
+        }
+    }
+    Ok(address)
+}
+
+/// `::` takes IPv4 as well; where there is no IPv6, `0.0.0.0` takes its place.
+fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    let any_v4 = SocketAddr::from(([0, 0, 0, 0], address.port()));
+    let listener = match TcpListener::bind(address) {
+        Err(error) if address.ip().is_unspecified() && error.kind() != io::ErrorKind::AddrInUse => {
+            TcpListener::bind(any_v4)
+        }
+        other => other,
+    };
+    let listener = listener.with_context(|| format!("cannot listen on TCP {address}"))?;
+    listener.set_nonblocking(true)?;
+    Ok(listener)
+}
+
+fn log_end(result: io::Result<()>) {
+    if let Err(error) = result {
+        tracing::error!(%error, "a listener ended");
+    }
+}
+
+/// Says where to go, to people and so on stdout. Nobody may be reading there, which is no fault.
+fn announce(config: &Config, scheme: &str, port: u16) {
+    let mut text = format!("\n  Madang is ready: {scheme}://localhost:{port}/\n");
+    // Browsers give the camera to pages from other machines only over HTTPS.
+    if scheme == "https" {
+        for ip in reachable(config).into_iter().filter(|ip| !ip.is_loopback()) {
+            text += &format!("  on the network:  {scheme}://{}/\n", SocketAddr::new(ip, port));
+        }
+    }
+    let _ = writeln!(io::stdout(), "{text}");
+}
+
+async fn stop_signal() -> io::Result<()> {
+    #[cfg(unix)]
+    {
+        let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+        tokio::select! {
+            result = tokio::signal::ctrl_c() => result,
+            _ = terminate.recv() => Ok(()),
+        }
+    }
+    #[cfg(not(unix))]
+    tokio::signal::ctrl_c().await
+}
+
+/// Clients are told first, then media and listeners end.
+async fn stop(server: &Server, media: &Media, listeners: [Handle<SocketAddr>; 2], timeout: Duration) {
+    server.shutdown(timeout.saturating_sub(LISTENERS_END)).await;
+    for listener in &listeners {
+        listener.graceful_shutdown(Some(LISTENERS_END));
+    }
+    let workers = Arc::clone(&media.0);
+    let _ = tokio::task::spawn_blocking(move || workers.shutdown()).await;
+}

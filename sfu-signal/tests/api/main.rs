@@ -1,0 +1,10 @@
+//! The control plane from outside: WebSocket and HTTP clients against a real listener, over a media plane that only
+//! pretends.
+
+mod fake_media;
+mod harness;
+mod limits;
+mod privacy;
+mod resume;
+mod room;
+mod standard;

@@ -1,0 +1,127 @@
+//! WHIP and WHEP, and what HTTP clients see besides.
+
+use reqwest::header::{CONTENT_TYPE, LOCATION};
+use reqwest::{Client, Method, Response, StatusCode};
+use serde_json::{Value, json};
+
+use crate::harness::{Harness, offer};
+
+async fn post(harness: &Harness, path: &str, token: &str, body: String) -> Response {
+    let request = Client::new().post(harness.url(path)).bearer_auth(token).header(CONTENT_TYPE, "application/sdp");
+    request.body(body).send().await.unwrap()
+}
+
+async fn code(response: Response) -> (u16, String) {
+    let status = response.status().as_u16();
+    let error: Value = response.json().await.unwrap();
+    (status, error["code"].as_str().unwrap().to_owned())
+}
+
+fn publisher() -> String {
+    offer(&[("audio", "sendonly"), ("video", "sendonly")])
+}
+
+#[tokio::test]
+async fn whip_publishes_until_it_is_deleted() {
+    let harness = Harness::start().await;
+    let (mut ann, _) = harness.join("de mo", "ann").await;
+    let token = harness.token("de mo", "obs");
+    let created = post(&harness, "/whip/de%20mo", &token, publisher()).await;
+    assert_eq!(created.status(), StatusCode::CREATED);
+    assert_eq!(created.headers()[CONTENT_TYPE], "application/sdp");
+    assert!(created.headers().contains_key("etag"));
+    let location = created.headers()[LOCATION].to_str().unwrap().to_owned();
+    assert!(location.starts_with("/whip/de%20mo/SE_"), "{location}");
+    assert!(created.text().await.unwrap().contains("a=setup:passive"));
+    let view = ann.event("track_published").await;
+    assert_eq!(view["track"]["source"], "microphone");
+    assert_eq!(ann.event("track_published").await["track"]["source"], "camera");
+
+    let fragment = |ufrag| format!("a=ice-ufrag:{ufrag}\r\na=candidate:1 1 udp 1 192.0.2.1 9 typ host\r\n");
+    let patch = |body| {
+        let patch = Client::new().patch(harness.url(&location)).bearer_auth(&token);
+        patch.header(CONTENT_TYPE, "application/trickle-ice-sdpfrag").body(body).send()
+    };
+    assert_eq!(patch(fragment("abcd")).await.unwrap().status(), StatusCode::NO_CONTENT);
+    assert_eq!(code(patch(fragment("other")).await.unwrap()).await, (422, "ice_restart_unsupported".into()));
+
+    let stranger = Client::new().delete(harness.url(&location)).bearer_auth(harness.token("de mo", "eve"));
+    assert_eq!(stranger.send().await.unwrap().status(), StatusCode::NOT_FOUND);
+    let delete = Client::new().delete(harness.url(&location)).bearer_auth(&token);
+    assert_eq!(delete.send().await.unwrap().status(), StatusCode::OK);
+    assert_eq!(ann.event("participant_left").await["reason"], "left");
+    let delete = Client::new().delete(harness.url(&location)).bearer_auth(&token);
+    assert_eq!(delete.send().await.unwrap().status(), StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
+async fn whep_plays_and_its_participant_is_in_the_room() {
+    let harness = Harness::start().await;
+    let (mut ann, _) = harness.join("demo", "ann").await;
+    let player = offer(&[("audio", "recvonly"), ("video", "recvonly")]);
+    let created = post(&harness, "/whep/demo", &harness.token("demo", "tv"), player).await;
+    assert_eq!(created.status(), StatusCode::CREATED);
+    assert!(created.headers()[LOCATION].to_str().unwrap().starts_with("/whep/demo/SE_"));
+    assert_eq!(ann.event("participant_joined").await["participant"]["identity"], "tv");
+}
+
+#[tokio::test]
+async fn standard_clients_need_the_right_token() {
+    let harness = Harness::start().await;
+    let response = Client::new().post(harness.url("/whip/demo")).body(publisher()).send().await.unwrap();
+    assert_eq!(response.headers()["www-authenticate"], "Bearer");
+    assert_eq!(code(response).await, (401, "token_missing".into()));
+    let other = harness.token("other", "obs");
+    assert_eq!(code(post(&harness, "/whip/demo", &other, publisher()).await).await, (403, "wrong_room".into()));
+    let mut viewer = harness.claims("demo", "tv");
+    viewer.video.can_publish = Some(false);
+    let viewer = harness.mint(&viewer);
+    assert_eq!(code(post(&harness, "/whip/demo", &viewer, publisher()).await).await, (403, "permission_denied".into()));
+    assert_eq!(harness.server.counters().participants, 0);
+}
+
+#[tokio::test]
+async fn bad_bodies_get_their_errors() {
+    let harness = Harness::with(|config| config.limits.http_body_bytes = 5000).await;
+    let token = harness.token("demo", "obs");
+    let nothing = offer(&[("audio", "recvonly")]);
+    assert_eq!(code(post(&harness, "/whip/demo", &token, nothing).await).await, (400, "bad_request".into()));
+    assert_eq!(code(post(&harness, "/whip/demo", &token, "hello".into()).await).await, (400, "sdp_malformed".into()));
+    let long = "x".repeat(6000);
+    assert_eq!(code(post(&harness, "/whip/demo", &token, long).await).await, (413, "message_too_large".into()));
+    let json = Client::new().post(harness.url("/whip/demo")).bearer_auth(&token).json(&json!({}));
+    assert_eq!(code(json.send().await.unwrap()).await, (415, "unsupported_media_type".into()));
+    assert_eq!(code(reqwest::get(harness.url("/whip/demo")).await.unwrap()).await, (405, "method_not_allowed".into()));
+}
+
+#[tokio::test]
+async fn preflights_are_answered() {
+    let harness = Harness::with(|config| config.http.allowed_origins = vec!["https://meet.example".into()]).await;
+    let preflight = |origin: &'static str| {
+        let request = Client::new().request(Method::OPTIONS, harness.url("/whip/demo")).header("origin", origin);
+        request.header("access-control-request-method", "POST").send()
+    };
+    let allowed = preflight("https://meet.example").await.unwrap();
+    assert!(allowed.status().is_success());
+    assert_eq!(allowed.headers()["accept-post"], "application/sdp");
+    assert_eq!(allowed.headers()["access-control-allow-origin"], "https://meet.example");
+    let foreign = preflight("https://evil.example").await.unwrap();
+    assert!(!foreign.headers().contains_key("access-control-allow-origin"));
+    let token = harness.token("demo", "ann");
+    let page = Client::new().get(harness.url(&format!("/v1/rtc?access_token={token}")));
+    let page = page.header("origin", "https://evil.example").send().await.unwrap();
+    assert_eq!(code(page).await, (403, "origin_not_allowed".into()));
+}
+
+#[tokio::test]
+async fn tokens_for_everybody_only_in_dev_mode() {
+    let path = "/dev/token?room=demo&identity=ann&name=Ann";
+    let harness = Harness::start().await;
+    let dev: Value = reqwest::get(harness.url(path)).await.unwrap().json().await.unwrap();
+    assert_eq!(dev["url"], format!("ws://{}", harness.address));
+    let mut ann = harness.open(&format!("access_token={}", dev["token"].as_str().unwrap())).await.unwrap();
+    assert_eq!(ann.request(crate::harness::join_request()).await["participant"]["name"], "Ann");
+    let harness = Harness::with(|config| config.dev = false).await;
+    assert_eq!(reqwest::get(harness.url(path)).await.unwrap().status(), StatusCode::NOT_FOUND);
+    assert_eq!(reqwest::get(harness.url("/healthz")).await.unwrap().status(), StatusCode::OK);
+}
