@@ -33,6 +33,9 @@ const FRAME: u64 = 9;
 /// The first sequence number: a keyframe begins there.
 const FIRST: u64 = 0x1_0000_u64.next_multiple_of(FRAME * 30);
 
+/// Members of a quiet room.
+const IDLE: usize = 200;
+
 /// Packets that are sealed by the publisher before the clock runs.
 const BATCH: u64 = 180;
 
@@ -168,6 +171,29 @@ fn time_seals(seals: &[Seal], buffers: &mut [Vec<u8>], len: usize, count: u64, n
     (cpu_time() - start).mul_f64(count as f64 / (rounds * SUBSCRIBERS as u64) as f64)
 }
 
+/// Periodic work for members who send and receive nothing, per member and tick; there are 200 ticks a second.
+fn time_idle(world: &mut World, count: u64) -> Duration {
+    let members = world.clients.len() as u64;
+    let ticks = count.div_ceil(members);
+    let start = cpu_time();
+    for tick in 0..ticks {
+        // Time stands still but for what makes a tick due: nobody may time out.
+        let now = world.now + Duration::from_millis(5 * (1 + tick % 100));
+        world.core.handle_timeout(now.max(world.core.poll_timeout().expect("a room ticks")));
+        world.core.clear_transmits();
+    }
+    (cpu_time() - start).mul_f64(count as f64 / (ticks * members) as f64)
+}
+
+fn idle() -> World {
+    let mut world = World::new();
+    let room = world.open_room();
+    (0..IDLE).for_each(|_| {
+        world.connect(room, VIEWER, 4);
+    });
+    world
+}
+
 fn forward(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("forward");
     let mut video = Room::new(false);
@@ -182,6 +208,8 @@ fn forward(criterion: &mut Criterion) {
     group.bench_function("one_to_50_by_frame", |bencher| bencher.iter_custom(|count| video.time(count, FRAME)));
     let mut audio = Room::new(true);
     group.bench_function("audio_one_to_50", |bencher| bencher.iter_custom(|count| audio.time(count, 1)));
+    let mut idle = idle();
+    group.bench_function("idle_member_tick", |bencher| bencher.iter_custom(|count| time_idle(&mut idle, count)));
     group.finish();
 }
 

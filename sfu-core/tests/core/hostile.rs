@@ -73,7 +73,7 @@ fn thirty_thousand_fragments_touch_nobody_else() {
     let attacker = call.world.join(other, VIEWER, 1);
     call.world.check(attacker);
     for (index, message) in (0..30_000).map(|index| (index, (index % 3) as u16)) {
-        call.world.to_core(attacker, &fragment(index, message, index as u32));
+        call.world.hand_to_core(attacker, &fragment(index, message, index as u32));
         if index % 1_000 == 0 {
             call.world.exchange();
         }

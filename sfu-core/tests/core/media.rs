@@ -40,7 +40,7 @@ impl Call {
     /// The camera's packet `index`: three to a frame, the first frame is a keyframe.
     pub(crate) fn send(&mut self, index: u64) {
         let frame = index / 3;
-        let payload = vp8_payload(frame as u16, frame as u8, index % 3 == 0, frame == 0, 500);
+        let payload = vp8_payload(frame as u16, frame as u8, index.is_multiple_of(3), frame == 0, 500);
         let packet = Packet {
             payload_type: VP8,
             ssrc: 0xc0ffee,
