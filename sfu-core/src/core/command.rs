@@ -26,12 +26,14 @@ impl Core {
             Command::OpenRoom { room } => self.open_room(room),
             Command::CloseRoom { room } => self.close_room(room),
             Command::Join { request, room, participant, settings, negotiation } => {
+                let place = self.events.len();
                 let result = self.join(now, room, participant, settings, negotiation).map(Box::new);
-                self.events.push_front(Event::Negotiated { request, participant, result });
+                self.events.insert(place, Event::Negotiated { request, participant, result });
             }
             Command::Negotiate { request, participant, negotiation } => {
+                let place = self.events.len();
                 let result = self.negotiate(now, participant, negotiation).map(Box::new);
-                self.events.push_front(Event::Negotiated { request, participant, result });
+                self.events.insert(place, Event::Negotiated { request, participant, result });
             }
             Command::Leave { participant } => self.leave(participant),
             Command::Configure { participant, settings } => {

@@ -44,16 +44,15 @@ impl Peer {
         self.transport.path().filter(|_| self.transport.may_send())
     }
 
-    /// Takes packets from a remote address whose STUN check was authentic. Returns whether it is new, and the one that
-    /// made room for it.
-    pub(super) fn admit_remote(&mut self, remote: (Protocol, SocketAddr)) -> (bool, Option<(Protocol, SocketAddr)>) {
+    /// Takes packets from a remote address whose STUN check was authentic. Returns the one that made room for it.
+    pub(super) fn admit_remote(&mut self, remote: (Protocol, SocketAddr)) -> Option<(Protocol, SocketAddr)> {
         if self.remotes.contains(&remote) {
-            return (false, None);
+            return None;
         }
         let in_use = self.transport.path().map(|path| (path.protocol, path.remote));
         let oldest = self.remotes.iter().position(|known| Some(*known) != in_use);
         let forgotten = if self.remotes.is_full() { oldest.map(|oldest| self.remotes.remove(oldest)) } else { None };
         self.remotes.push(remote);
-        (true, forgotten)
+        forgotten
     }
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use arrayvec::ArrayVec;
 
-use crate::control::{InboundStats, OutboundStats};
+use crate::control::{InboundStats, OutboundStats, TrackKind};
 use crate::id::Ssrc;
 use crate::rtcp::{self, Packet, ReportBlock};
 use crate::stream::{MAX_NACKS, Ntp};
@@ -58,7 +58,7 @@ impl Room {
             let Some(member) = self.members.get_mut(index) else { continue };
             buffer.clear();
             let (sender, peer) = (Ssrc(member.rtcp_ssrc), member.peer);
-            if let Some(media) = write_feedback(member, now, &mut buffer) {
+            if let Some(media) = write_feedback(member, now, &mut buffer, out) {
                 flush(&mut buffer, now, peer, out);
                 while member.receiver.twcc.poll(now, sender, media, &mut buffer) {
                     flush(&mut buffer, now, peer, out);
@@ -134,15 +134,15 @@ impl Room {
             return;
         };
         let line = &self.members[member.0 as usize].lines[place];
-        let Some((publication, key)) = line.publication().zip(line.flowing()) else { return };
+        let Some(publication) = line.publication() else { return };
         let publication = &self.publications[publication.0 as usize];
         let (subscriber, publisher) = (member.0 as usize, publication.publisher.0 as usize);
         // Nobody is in its own slots, so that these are two members.
         let Some((member, publisher)) = self.members.get2_mut(subscriber, publisher) else { return };
         let Some(from) = publisher.receiver.line_of(&publication.mid) else { return };
-        let Some(encoding) = from.encoding(key) else { return };
+        let rtt = member.rtt();
         for number in numbers.take(MAX_RETRANSMITTED) {
-            member.lines[place].retransmit(now, number, &encoding.ring, &from.extensions, member.peer, out);
+            member.lines[place].retransmit(now, number, rtt, from, member.peer, out);
         }
     }
 
@@ -174,8 +174,8 @@ fn flush(buffer: &mut Vec<u8>, now: Instant, peer: PeerIndex, out: &mut impl Out
 }
 
 /// What a publisher must know soon: gaps, and that somebody waits for a keyframe. Returns one of its SSRCs.
-fn write_feedback(member: &mut Member, now: Instant, buffer: &mut Vec<u8>) -> Option<Ssrc> {
-    let (sender, rtt) = (Ssrc(member.rtcp_ssrc), member.rtt());
+fn write_feedback(member: &mut Member, now: Instant, buffer: &mut Vec<u8>, out: &mut impl Outbox) -> Option<Ssrc> {
+    let (sender, rtt, peer) = (Ssrc(member.rtcp_ssrc), member.rtt(), member.peer);
     let mut any = None;
     for line in &mut member.receiver.lines {
         line.choose_preferred(now);
@@ -188,7 +188,7 @@ fn write_feedback(member: &mut Member, now: Instant, buffer: &mut Vec<u8>) -> Op
             if nacks && !numbers.is_empty() {
                 rtcp::write_nack(buffer, sender, media, &numbers);
             }
-            if encoding.nack.take_keyframe_needed() {
+            if encoding.nack.take_keyframe_needed() && line.kind == TrackKind::Video {
                 encoding.keyframes.request();
             }
             if encoding.keyframes.poll(now, rtt) {
@@ -196,6 +196,9 @@ fn write_feedback(member: &mut Member, now: Instant, buffer: &mut Vec<u8>) -> Op
                     true => rtcp::write_fir(buffer, sender, media, encoding.keyframes.sent as u8),
                     false => rtcp::write_pli(buffer, sender, media),
                 }
+            }
+            if buffer.len() > COMPOUND_BYTES {
+                flush(buffer, now, peer, out);
             }
         }
     }

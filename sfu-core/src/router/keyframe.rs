@@ -32,11 +32,6 @@ impl KeyframeRequests {
         self.keyframe = Some(now);
     }
 
-    /// Forgets who waited: the encoding stopped.
-    pub fn cancel(&mut self) {
-        self.wanted = false;
-    }
-
     /// When a wanted request may be sent; `None`: at once, or nobody waits.
     fn due(&self, rtt: Duration) -> Option<Instant> {
         let after_keyframe = self.keyframe.map(|at| at + AFTER_KEYFRAME);

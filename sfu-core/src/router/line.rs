@@ -2,7 +2,7 @@
 //!
 //! Invariants:
 //! - Between two tracks nothing is sent until the client confirmed that the first one's elements are gone
-//!   ([`Line::assign`]), unless nothing was ever sent here.
+//!   ([`Line::assign`]), even if nothing of the first one was ever sent: the client was told its name.
 //! - Video starts, and changes its encoding, at a keyframe only.
 //! - Retransmissions leave on the RTX SSRC (RFC 4588), or not at all: the same SRTP index is never sealed twice.
 
@@ -14,13 +14,14 @@ use crate::control::{SlotIndex, SlotTrack, TrackKind};
 use crate::id::{Mid, Ssrc, TrackId};
 use crate::rtp::{ExtensionMap, HeaderOut};
 use crate::sdp::{AnswerMedia, Codec, NegotiatedCodec, SendStream};
-use crate::stream::{Descriptor, Epoch, PacketRing, SendHistory, SendStats};
+use crate::stream::{Descriptor, Epoch, SendHistory, SendStats};
 use crate::unit::SeqNo;
 
 use super::layout::PlannedLine;
 use super::munger::{Incoming, Munger};
 use super::packet::{ForwardedExtensions, MediaPacket, OutPacket, Outbox};
-use super::receiver::EncodingKey;
+use super::receiver::{EncodingKey, ReceivingLine};
+use super::resend::Resends;
 use super::{PeerIndex, PublicationIndex};
 
 /// A codec that the receiver knows.
@@ -58,6 +59,8 @@ struct Subscription {
 pub enum Forwarded {
     /// It was sent.
     Sent,
+    /// It was sent as the first of its encoding; packets that overtook it were [`Self::NeedsKeyframe`].
+    Started,
     /// It is of another encoding, or too old.
     Skipped,
     /// The line waits for a keyframe of this packet's encoding.
@@ -82,6 +85,7 @@ pub struct Line {
     history: SendHistory,
     epoch: Epoch,
     rtx_seq: SeqNo,
+    resends: Resends,
     assigned: Option<Assigned>,
     subscription: Option<Subscription>,
     /// The slot revision that must be confirmed before media flows again.
@@ -111,6 +115,7 @@ impl Line {
             history: SendHistory::new(window, now),
             epoch: Epoch::FIRST,
             rtx_seq: SeqNo::first(first.1 & 0x7fff),
+            resends: Resends::new(now),
             assigned: None,
             subscription: None,
             requires: 0,
@@ -125,11 +130,12 @@ impl Line {
         PlannedLine { mid: self.mid, kind: self.kind, slot: self.slot, stream }
     }
 
-    /// Takes over what was negotiated for the m-line.
-    pub fn negotiate(&mut self, media: &AnswerMedia) {
+    /// Takes over what was negotiated for the m-line; `None`: it is gone, and nothing can be sent on it.
+    pub fn negotiate(&mut self, media: Option<&AnswerMedia>) {
         let codec = |c: &NegotiatedCodec| LineCodec { codec: c.codec, payload_type: c.payload_type, rtx: c.rtx };
-        self.codecs = media.codecs.iter().map(codec).take(16).collect();
-        self.extensions = media.extensions;
+        let sends = media.filter(|media| media.accepted && media.send.is_some());
+        self.codecs = sends.into_iter().flat_map(|media| &media.codecs).map(codec).take(16).collect();
+        self.extensions = sends.map_or_else(ExtensionMap::default, |media| media.extensions);
         if let Some(subscription) = &mut self.subscription {
             subscription.codec = None;
             subscription.refused = None;
@@ -167,7 +173,7 @@ impl Line {
         if self.assigned.map(|assigned| (assigned.track, assigned.publication)) == track {
             return false;
         }
-        if self.assigned.is_some() && confirms && self.munger.last_timestamp().is_some() {
+        if self.assigned.is_some() && confirms {
             self.requires = revision;
         }
         self.subscription = None;
@@ -207,9 +213,9 @@ impl Line {
         }
     }
 
-    /// Whether a keyframe would let something start here.
-    pub fn waits_for_keyframe(&self) -> bool {
-        self.kind == TrackKind::Video && self.subscription.is_some_and(|s| s.flowing.is_none() && s.refused.is_none())
+    /// Whether `first` is all that was sent of this encoding, so that later packets of it may be missing here.
+    pub fn has_just_started(&self, encoding: EncodingKey, first: SeqNo) -> bool {
+        self.flowing() == Some(encoding) && self.munger.has_only_sent(first)
     }
 
     /// Sends a packet of the publication that the line is subscribed to.
@@ -223,9 +229,11 @@ impl Line {
         let Some(subscription) = &mut self.subscription else { return Forwarded::Skipped };
         let codec = match subscription.codec {
             Some((of, codec)) if of == packet.codec => codec,
-            _ => match self.codecs.iter().find(|codec| packet.codec.is_decodable_by(codec.codec)) {
-                Some(codec) => subscription.codec.insert((packet.codec, *codec)).1,
-                None if subscription.refused == Some(packet.codec) => return Forwarded::Skipped,
+            _ => match codec_for(&self.codecs, packet.codec) {
+                Some(codec) => subscription.codec.insert((packet.codec, codec)).1,
+                None if self.codecs.is_empty() || subscription.refused == Some(packet.codec) => {
+                    return Forwarded::Skipped;
+                }
                 None => {
                     subscription.refused = Some(packet.codec);
                     subscription.flowing = None;
@@ -248,6 +256,7 @@ impl Line {
         let Some(numbers) = self.munger.munge(now, &packet.numbers) else { return Forwarded::Skipped };
         if self.rtx_ssrc.is_some() {
             self.history.insert(now, numbers.seq, Descriptor { packet: packet.stored, epoch: self.epoch });
+            self.resends.on_sent();
         }
         self.stats.on_packet(now, numbers.timestamp, packet.payload.len());
         out.send_rtp(
@@ -270,7 +279,7 @@ impl Line {
                 vp8: (packet.codec == Codec::Vp8).then(|| self.munger.vp8(&packet.numbers)),
             },
         );
-        Forwarded::Sent
+        if starts { Forwarded::Started } else { Forwarded::Sent }
     }
 
     /// A packet of the flowing encoding that is not forwarded to anybody: later ones close up.
@@ -285,13 +294,14 @@ impl Line {
         self.subscription.and_then(|subscription| subscription.flowing)
     }
 
-    /// Answers a NACK for `wire` from the ring of the flowing encoding. Returns whether it was sent.
+    /// Answers a NACK for `wire`, of a receiver as far as `rtt`, from the ring of the flowing encoding. `from` is the
+    /// m-line that the track comes on. Returns whether it was sent.
     pub fn retransmit(
         &mut self,
         now: Instant,
         wire: u16,
-        ring: &PacketRing,
-        map_in: &ExtensionMap,
+        rtt: Duration,
+        from: &ReceivingLine,
         peer: PeerIndex,
         out: &mut impl Outbox,
     ) -> bool {
@@ -299,8 +309,9 @@ impl Line {
         let rtx = subscription.codec.and_then(|(_, codec)| codec.rtx).zip(self.rtx_ssrc);
         let Some((payload_type, ssrc)) = rtx else { return false };
         let Some((seq, descriptor)) = self.history.lookup(wire) else { return false };
-        let stored = ring.get(descriptor.packet).filter(|_| descriptor.epoch == self.epoch);
-        let Some(stored) = stored else { return false };
+        let encoding = subscription.flowing.and_then(|key| from.encoding(key));
+        let stored = encoding.filter(|_| descriptor.epoch == self.epoch).and_then(|e| e.ring.get(descriptor.packet));
+        let Some(stored) = stored.filter(|_| self.resends.admit(now, wire, rtt)) else { return false };
         let vp8 = subscription.codec.is_some_and(|(codec, _)| codec == Codec::Vp8);
         let numbers = Incoming::read(stored.meta.seq, stored.meta.timestamp, vp8, stored.payload);
         let rtx_seq = self.rtx_seq;
@@ -320,7 +331,7 @@ impl Line {
                 },
                 seq: rtx_seq,
                 map: &self.extensions,
-                extensions: ForwardedExtensions::pick(stored.extensions, map_in),
+                extensions: ForwardedExtensions::pick(stored.extensions, &from.extensions),
                 osn: Some(seq.wire()),
                 payload: stored.payload,
                 vp8: vp8.then(|| self.munger.vp8(&numbers)),
@@ -333,4 +344,10 @@ impl Line {
     pub fn outgoing_timestamp(&self, input: u32) -> u32 {
         self.munger.timestamp(input)
     }
+}
+
+/// What the receiver calls a codec: the same, or else the first by which it can be decoded.
+fn codec_for(codecs: &[LineCodec], stream: Codec) -> Option<LineCodec> {
+    let same = codecs.iter().find(|known| known.codec == stream);
+    same.or_else(|| codecs.iter().find(|known| stream.is_decodable_by(known.codec))).copied()
 }

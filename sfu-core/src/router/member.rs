@@ -117,9 +117,7 @@ impl Member {
             self.lines.push(Line::new(line, self.window, now, first));
         }
         for line in &mut self.lines {
-            if let Some(media) = answer.media.iter().find(|media| media.mid == line.mid) {
-                line.negotiate(media);
-            }
+            line.negotiate(answer.media.iter().find(|media| media.mid == line.mid));
         }
         self.receiver.negotiate(&answer.media, now)
     }

@@ -16,6 +16,7 @@ pub mod munger;
 pub mod packet;
 pub mod publication;
 pub mod receiver;
+pub mod resend;
 pub mod room;
 
 pub use layout::{LayoutError, PlannedLine};

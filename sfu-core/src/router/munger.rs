@@ -112,6 +112,12 @@ impl Munger {
         self.last.map(|last| last.timestamp)
     }
 
+    /// Whether `first`, of the current source, is all that was sent of it.
+    pub fn has_only_sent(&self, first: SeqNo) -> bool {
+        let [range] = self.ranges[..] else { return false };
+        range.start == first && first.0.checked_add_signed(range.offset) == Some(self.next.0 - 1)
+    }
+
     /// Makes `first` the first packet of another source (or layer): it follows the last packet sent. Packets of the new
     /// source before `first` will be refused.
     pub fn switch_source(&mut self, now: Instant, first: &Incoming) {

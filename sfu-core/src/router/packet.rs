@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use crate::rtp::{Extension, ExtensionMap, HeaderOut};
 use crate::sdp::Codec;
-use crate::stream::RingIndex;
+use crate::stream::{PacketMeta, RingIndex, Stored};
 use crate::unit::SeqNo;
 
 use super::PeerIndex;
@@ -66,6 +66,26 @@ pub struct MediaPacket<'a> {
     pub payload: &'a [u8],
     /// Where it is kept for retransmission.
     pub stored: RingIndex,
+}
+
+impl MediaPacket<'_> {
+    /// A later packet of the same stream, which came earlier and is at `at` in its ring. `map` are the ids of the m-line
+    /// that it came on.
+    pub fn overtaken_by<'a>(&self, at: RingIndex, stored: &Stored<'a>, map: &ExtensionMap) -> MediaPacket<'a> {
+        let PacketMeta { seq, timestamp, marker, .. } = stored.meta;
+        MediaPacket {
+            csrc: self.csrc,
+            codec: self.codec,
+            encoding: self.encoding,
+            preferred: self.preferred,
+            keyframe: false,
+            marker,
+            numbers: Incoming::read(seq, timestamp, self.codec == Codec::Vp8, stored.payload),
+            extensions: ForwardedExtensions::pick(stored.extensions, map),
+            payload: stored.payload,
+            stored: at,
+        }
+    }
 }
 
 /// A packet that is ready but for what the transport adds.

@@ -34,7 +34,8 @@ const STOPPED_AFTER: Duration = Duration::from_millis(700);
 pub struct EncodingKey {
     /// Its place in the m-line's list: higher is better.
     pub index: u8,
-    generation: u8,
+    /// Never used again on the m-line, so that numbers of one stream are not taken for another's.
+    generation: u32,
 }
 
 /// One simulcast encoding, or the only one.
@@ -48,7 +49,7 @@ pub struct Encoding {
     pub keyframes: KeyframeRequests,
     pub codec: Option<Codec>,
     rtx_ssrc: Option<Ssrc>,
-    generation: u8,
+    generation: u32,
     last_packet: Option<Instant>,
 }
 
@@ -72,6 +73,7 @@ pub struct ReceivingLine {
     codecs: ArrayVec<ReceivedCodec, 16>,
     ssrcs: Vec<(Ssrc, Option<Ssrc>)>,
     preferred: u8,
+    generations: u32,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -221,7 +223,8 @@ impl Receiver {
             return None;
         };
         let line = &mut self.lines[usize::from(stream.line)];
-        let fresh = Encoding::new(None, line.kind, self.window, now);
+        let fresh = Encoding::new(None, line.kind, self.window, now, line.generations);
+        line.generations += 1;
         if let Some(old) = line.encodings[usize::from(stream.encoding)].take_ssrc(packet.ssrc(), stream.rtx, fresh) {
             self.streams.remove(&old.0);
         }
@@ -261,6 +264,7 @@ impl ReceivingLine {
             codecs: ArrayVec::new(),
             ssrcs: Vec::new(),
             preferred: 0,
+            generations: 0,
         };
         line.negotiate(media, window, now);
         line
@@ -281,7 +285,9 @@ impl ReceivingLine {
             _ => media.rids.iter().copied().map(Some).take(MAX_ENCODINGS).collect(),
         };
         if !self.encodings.iter().map(|encoding| encoding.rid).eq(rids.iter().copied()) {
-            self.encodings = rids.into_iter().map(|rid| Encoding::new(rid, self.kind, window, now)).collect();
+            let encoding = |rid| Encoding::new(rid, self.kind, window, now, self.generations);
+            self.encodings = rids.into_iter().map(encoding).collect();
+            self.generations += 1;
             self.preferred = 0;
         }
     }
@@ -342,7 +348,6 @@ impl ReceivingLine {
         stream: StreamRef,
     ) -> Option<(EncodingKey, bool, Content<'a>)> {
         let encoding = &mut self.encodings[usize::from(stream.encoding)];
-        let key = EncodingKey { index: stream.encoding, generation: encoding.generation };
         let payload_type = packet.payload_type();
         let (seq, codec, payload) = if stream.rtx {
             let codec = self.codecs.iter().find(|codec| codec.rtx == Some(payload_type))?;
@@ -354,11 +359,13 @@ impl ReceivingLine {
                 encoding.stats.on_packet(now, packet.sequence_number(), packet.timestamp(), packet.payload().len())?;
             if arrival.restarted {
                 encoding.nack.reset();
-                encoding.generation = encoding.generation.wrapping_add(1);
+                encoding.generation = self.generations;
+                self.generations += 1;
             }
             encoding.last_packet = Some(now);
             (arrival.seq, codec.codec, packet.payload())
         };
+        let key = EncodingKey { index: stream.encoding, generation: encoding.generation };
         if !encoding.nack.on_packet(seq, now) {
             return None;
         }
@@ -381,7 +388,7 @@ impl ReceivingLine {
 }
 
 impl Encoding {
-    fn new(rid: Option<Rid>, kind: TrackKind, window: Duration, now: Instant) -> Self {
+    fn new(rid: Option<Rid>, kind: TrackKind, window: Duration, now: Instant, generation: u32) -> Self {
         let (clock_rate, limits) = match kind {
             TrackKind::Audio => (48_000, RingLimits::audio(window)),
             TrackKind::Video => (90_000, RingLimits::video(window)),
@@ -395,7 +402,7 @@ impl Encoding {
             keyframes: KeyframeRequests::default(),
             codec: None,
             rtx_ssrc: None,
-            generation: 0,
+            generation,
             last_packet: None,
         }
     }
@@ -412,9 +419,8 @@ impl Encoding {
             return self.rtx_ssrc.replace(ssrc);
         }
         let old = self.ssrc.replace(ssrc)?;
-        let generation = self.generation.wrapping_add(1);
         let (rid, rtx_ssrc, keyframes) = (self.rid, self.rtx_ssrc, self.keyframes);
-        *self = Self { rid, ssrc: Some(ssrc), rtx_ssrc, keyframes, generation, ..fresh };
+        *self = Self { rid, ssrc: Some(ssrc), rtx_ssrc, keyframes, ..fresh };
         Some(old)
     }
 }

@@ -17,6 +17,7 @@ use crate::ClockAnchor;
 use crate::control::{ControlError, Event, ParticipantSettings, SlotIndex, Source, TrackKind, UnavailableReason};
 use crate::id::{Mid, ParticipantId, RoomId, TrackId};
 use crate::rtp::RtpPacket;
+use crate::unit::SeqNo;
 
 use super::assignment::{self, Candidate, Occupant, Part};
 use super::line::Forwarded;
@@ -25,6 +26,9 @@ use super::packet::{MediaPacket, Outbox};
 use super::publication::{Publication, Subscriber};
 use super::receiver::{Content, Received};
 use super::{MemberIndex, PeerIndex, PublicationIndex};
+
+/// The most packets that are sent again after the first packet of a keyframe that they overtook.
+const MAX_REPLAYED: usize = 512;
 
 /// A room.
 #[derive(Debug)]
@@ -161,7 +165,9 @@ impl Room {
     pub fn mute(&mut self, member: MemberIndex, track: &TrackId, muted: bool) {
         let Some(index) = self.publication_of(member, track) else { return };
         let publication = &mut self.publications[index.0 as usize];
-        publication.muted = muted;
+        if std::mem::replace(&mut publication.muted, muted) == muted {
+            return;
+        }
         for subscriber in &publication.subscribers {
             self.members[subscriber.member.0 as usize].lines[usize::from(subscriber.line)].pause();
         }
@@ -252,11 +258,12 @@ impl Room {
             payload,
             stored,
         };
-        let mut needs_keyframe = false;
+        let (mut needs_keyframe, mut started) = (false, false);
         for subscriber in &publication.subscribers {
             let to = &mut self.members[subscriber.member.0 as usize];
             match to.lines[usize::from(subscriber.line)].forward(now, &media, to.peer, out) {
                 Forwarded::Sent | Forwarded::Skipped => {}
+                Forwarded::Started => started = true,
                 Forwarded::NeedsKeyframe => needs_keyframe = true,
                 Forwarded::CodecRefused => events.push_back(Event::TrackUnavailable {
                     participant: to.id,
@@ -265,8 +272,43 @@ impl Room {
                 }),
             }
         }
+        if started {
+            self.replay_overtakers(now, index, &media, out);
+        }
         if needs_keyframe {
             self.members[member.0 as usize].receiver.lines[line].preferred_mut().keyframes.request();
+        }
+    }
+
+    /// Sends what overtook `first`, the first packet of a keyframe, to the lines that waited for it: had it come in time,
+    /// they would have got it.
+    fn replay_overtakers(
+        &mut self,
+        now: Instant,
+        index: PublicationIndex,
+        first: &MediaPacket<'_>,
+        out: &mut impl Outbox,
+    ) {
+        let publication = &self.publications[index.0 as usize];
+        let publisher = publication.publisher.0 as usize;
+        for subscriber in &publication.subscribers {
+            // Nobody is in its own slots, so that these are two members.
+            let Some((publisher, to)) = self.members.get2_mut(publisher, subscriber.member.0 as usize) else {
+                continue;
+            };
+            let Some(from) = publisher.receiver.line_of(&publication.mid) else { return };
+            let Some(encoding) = from.encoding(first.encoding) else { return };
+            let highest = encoding.stats.highest().map_or(0, |highest| highest.0);
+            let line = &mut to.lines[usize::from(subscriber.line)];
+            if highest <= first.numbers.seq.0 || !line.has_just_started(first.encoding, first.numbers.seq) {
+                continue;
+            }
+            for seq in (first.numbers.seq.0 + 1..=highest).take(MAX_REPLAYED) {
+                let found = encoding.ring.lookup(SeqNo(seq));
+                let Some((at, stored)) = found.and_then(|at| Some((at, encoding.ring.get(at)?))) else { continue };
+                let packet = first.overtaken_by(at, &stored, &from.extensions);
+                line.forward(now, &packet, to.peer, out);
+            }
         }
     }
 

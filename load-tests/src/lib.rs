@@ -1,0 +1,27 @@
+//! `madang-load`: synthetic publishers and viewers that measure what a server can carry.
+//!
+//! Publishers and viewers are peers of the `webrtc` crate, so that the server is not tested against itself. They speak
+//! WHIP and WHEP, so that any server that does can be measured. A run goes through these stages ([`run`]):
+//!
+//! 1. publishers connect and send; 2. viewers join, one after another, and their joins are timed; 3. once all have seen a
+//! keyframe, the measuring window opens: packets sent in it say so in their [`stamp`]; 4. the window closes, stragglers
+//! arrive, everybody leaves; 5. what was sent and what was authenticated at the viewers becomes a [`report`].
+//!
+//! A figure is only worth something if it says when it is worth nothing: [`report`] declares a run void when packets
+//! were lost, or when this generator and not the server was the limit.
+
+pub mod cli;
+pub mod context;
+pub mod cpu;
+pub mod media;
+pub mod peer;
+pub mod publisher;
+pub mod report;
+pub mod run;
+pub mod stamp;
+pub mod stats;
+pub mod tally;
+pub mod tap;
+pub mod token;
+pub mod viewer;
+pub mod whip;

@@ -1,0 +1,72 @@
+//! The real server as a child process: `madang serve --dev` on loopback, on ports that were free.
+
+use std::io::{BufRead, BufReader};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+/// How long the server may take to say that it is ready.
+const START_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// A server that ends with this value.
+pub struct Madang {
+    child: Child,
+    /// Where it serves HTTP.
+    pub url: String,
+}
+
+impl Madang {
+    /// Starts it and waits until it is ready.
+    pub fn start() -> Self {
+        let flags = ["serve", "--dev", "--bind", "127.0.0.1", "--http-port", "0", "--udp-port", "0", "--tcp-port", "0"];
+        let mut child = Command::new(binary())
+            .args(flags)
+            .args(["--operator", "127.0.0.1:0", "--workers", "1", "--log-filter", "warn"])
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the madang binary can be started");
+        let stdout = child.stdout.take().expect("stdout is piped");
+        let mut madang = Self { child, url: String::new() };
+        // Read on another thread, which also keeps the pipe empty afterwards.
+        let (ready, url) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+                if let Some((_, url)) = line.split_once("Madang is ready: ") {
+                    let _ = ready.send(url.trim().replace("localhost", "127.0.0.1"));
+                }
+            }
+        });
+        madang.url = url.recv_timeout(START_TIMEOUT).expect("madang says that it is ready");
+        madang
+    }
+
+    /// Its process.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+}
+
+impl Drop for Madang {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// `MADANG_BIN`, or `madang` in the profile directory that this test was built into.
+fn binary() -> PathBuf {
+    if let Some(path) = std::env::var_os("MADANG_BIN") {
+        return path.into();
+    }
+    let test = std::env::current_exe().expect("a test knows its executable");
+    let profile = test.parent().and_then(|deps| deps.parent()).expect("tests are built into target/PROFILE/deps");
+    let path = profile.join(format!("madang{}", std::env::consts::EXE_SUFFIX));
+    assert!(
+        path.exists(),
+        "there is no {}: build the server first with `cargo build -p sfu-bin` (add --release for a release test), \
+         or name it in MADANG_BIN",
+        path.display()
+    );
+    path
+}

@@ -1,0 +1,175 @@
+//! The way of a packet allocates nothing: shown by an allocator that counts.
+//!
+//! A binary of its own, since the allocator serves all of it.
+#![allow(unsafe_code)] // GlobalAlloc is an unsafe trait
+
+mod support;
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::time::Duration;
+
+use sfu_core::control::Source;
+use sfu_core::id::Ssrc;
+use sfu_core::rtcp::{self, ReportBlock};
+use sfu_core::sdp::SendStream;
+
+use support::offer::{ABS_SEND_TIME, AUDIO_LEVEL, MID, OPUS, TRANSPORT_CC, VP8};
+use support::{CAMERA, MICROPHONE, Packet, VIEWER, World, vp8_payload};
+
+thread_local! {
+    static COUNTED: Cell<Option<u64>> = const { Cell::new(None) };
+}
+
+struct Counting;
+
+fn count() {
+    COUNTED.with(|counted| counted.set(counted.get().map(|count| count + 1)));
+}
+
+// SAFETY: every call goes to the system's allocator unchanged.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        count();
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        unsafe { System.dealloc(pointer, layout) }
+    }
+
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        count();
+        unsafe { System.realloc(pointer, layout, size) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// The allocations of this thread while `run` runs.
+fn allocations(run: impl FnOnce()) -> u64 {
+    COUNTED.set(Some(0));
+    run();
+    COUNTED.take().unwrap_or_default()
+}
+
+const VIEWERS: usize = 10;
+const FRAME: u64 = 9;
+
+/// One datagram of a client.
+type Datagram = (usize, Vec<u8>);
+
+/// A second of a call in datagrams, 33 ms at a time: nine video packets and, at most times, two audio packets, a report of
+/// each viewer, and NACKs of packets of the frame before.
+fn second(world: &mut World, publisher: usize, first_frame: u64) -> Vec<Vec<Datagram>> {
+    (first_frame..first_frame + 30).map(|frame| frame_of(world, publisher, frame)).collect()
+}
+
+fn frame_of(world: &mut World, publisher: usize, frame: u64) -> Vec<Datagram> {
+    let mut datagrams = Vec::new();
+    for part in 0..FRAME {
+        let seq = 0x1_0000 + frame * FRAME + part;
+        let number = (seq as u16).to_be_bytes();
+        let extensions = [(ABS_SEND_TIME, &[1, 2, 3][..]), (TRANSPORT_CC, &number[..]), (MID, CAMERA.as_bytes())];
+        let payload = vp8_payload(frame as u16, frame as u8, part == 0, frame.is_multiple_of(30), 1_170);
+        let packet = Packet {
+            payload_type: VP8,
+            ssrc: 1,
+            seq,
+            timestamp: frame as u32 * 3_000,
+            marker: part + 1 == FRAME,
+            extensions: &extensions,
+            payload: &payload,
+        };
+        datagrams.push((publisher, world.seal(publisher, &packet)));
+    }
+    for part in 0..2 {
+        let seq = 0x1_0000 + frame * 2 + part;
+        let extensions = [(AUDIO_LEVEL, &[0x40][..]), (MID, MICROPHONE.as_bytes())];
+        let packet = Packet {
+            payload_type: OPUS,
+            ssrc: 2,
+            seq,
+            timestamp: seq as u32 * 960,
+            marker: false,
+            extensions: &extensions,
+            payload: &[0x78; 80],
+        };
+        datagrams.push((publisher, world.seal(publisher, &packet)));
+    }
+    for viewer in 1..=VIEWERS {
+        let video = |stream: &&SendStream| stream.rtx.is_some();
+        let mut streams = world.clients[viewer].answer.media.iter().filter_map(|media| media.send.as_ref());
+        let media = streams.find(video).expect("video is sent").ssrc;
+        let block = ReportBlock {
+            ssrc: media,
+            fraction_lost: 3,
+            cumulative_lost: 7,
+            highest_sequence: 9,
+            jitter: 5,
+            last_sr: 1,
+            delay_since_last_sr: 1,
+        };
+        let mut compound = Vec::new();
+        rtcp::write_receiver_report(&mut compound, Ssrc(9), &[block], "viewer");
+        if let Some(first) = first_number(world, viewer, media) {
+            let number = first.wrapping_add((frame * FRAME) as u16);
+            rtcp::write_nack(&mut compound, Ssrc(9), media, &[number.wrapping_sub(2), number.wrapping_sub(5)]);
+        }
+        datagrams.push((viewer, world.clients[viewer].rtc.protect_rtcp(&compound)));
+    }
+    datagrams
+}
+
+/// The sequence number of the first packet that a viewer got of a stream.
+fn first_number(world: &World, viewer: usize, media: Ssrc) -> Option<u16> {
+    let ssrc = media.0.to_be_bytes();
+    let first = world.clients[viewer].rtp.iter().find(|packet| packet[8..12] == ssrc)?;
+    Some(u16::from_be_bytes([first[2], first[3]]))
+}
+
+fn play(world: &mut World, frames: Vec<Vec<Datagram>>) {
+    for frame in frames {
+        world.now += Duration::from_micros(33_333);
+        for (client, mut datagram) in frame {
+            world.core.handle_datagram(world.now, world.clients[client].path, &mut datagram);
+        }
+        for tick in 0..7 {
+            world.core.handle_timeout(world.now + Duration::from_millis(5 * tick));
+        }
+        world.core.clear_transmits();
+    }
+}
+
+#[test]
+fn a_packet_allocates_nothing() {
+    let mut world = World::new();
+    let room = world.open_room();
+    let publisher = world.connect(room, VIEWER, 0);
+    for _ in 0..VIEWERS {
+        world.connect(room, VIEWER, 1);
+    }
+    world.publish(publisher, CAMERA, Source::Camera);
+    world.publish(publisher, MICROPHONE, Source::Microphone);
+    for (client, datagram) in frame_of(&mut world, publisher, 0) {
+        world.hand_to_core(client, &datagram);
+    }
+    world.exchange();
+    for round in 1..6 {
+        let frames = second(&mut world, publisher, round * 30 - 29);
+        play(&mut world, frames);
+    }
+    let before = *world.core.counters();
+    let mut counted = 0;
+    for round in 6..9 {
+        let frames = second(&mut world, publisher, round * 30 - 29);
+        counted += allocations(|| play(&mut world, frames));
+    }
+    let after = *world.core.counters();
+    let sent = after.rtp_out - before.rtp_out - (after.retransmitted - before.retransmitted);
+    assert_eq!(sent, 3 * 30 * (FRAME + 2) * VIEWERS as u64, "all of it was forwarded");
+    assert!(after.rtcp_in - before.rtcp_in >= 3 * 30 * VIEWERS as u64, "reports were read");
+    assert!(after.retransmitted > before.retransmitted, "some was sent again");
+    assert_eq!(counted, 0, "allocations while {sent} packets were forwarded");
+}

@@ -1,0 +1,349 @@
+//! A core with clients that are handed their datagrams in virtual time, without sockets.
+//!
+//! Shared by the tests and the benchmark, none of which uses all of it.
+#![allow(dead_code, unreachable_pub)]
+
+pub mod offer;
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+use sfu_core::config::{CodecPolicy, CoreConfig};
+use sfu_core::control::{Command, Event, Negotiation, ParticipantSettings, RequestId, SlotLines, SlotRole, Source};
+use sfu_core::id::{Mid, ParticipantId, RoomId, TrackId};
+use sfu_core::rtp::{HeaderOut, MAX_HEADER, write_header};
+use sfu_core::sdp::{Answer, Candidate, IceCredentials};
+use sfu_core::transport::client::{Received, TestClient};
+use sfu_core::transport::{Certificate, Channel, Path, Protocol};
+use sfu_core::unit::SeqNo;
+use sfu_core::{ClockAnchor, Core};
+
+use offer::Line;
+
+/// The MIDs on which every client sends.
+pub const MICROPHONE: &str = "mic";
+pub const CAMERA: &str = "cam";
+
+/// Everything is shown, and the client confirms nothing.
+pub const VIEWER: ParticipantSettings =
+    ParticipantSettings { can_subscribe: true, can_publish_data: true, auto_subscribe: true, confirms_slots: false };
+
+/// A core and its clients.
+pub struct World {
+    pub core: Core,
+    pub now: Instant,
+    pub clients: Vec<Client>,
+    /// What the control plane was told and no test has taken yet.
+    pub events: Vec<Event>,
+    rng: StdRng,
+    certificate: Certificate,
+    requests: u64,
+}
+
+/// A client and what it received.
+pub struct Client {
+    pub id: ParticipantId,
+    pub room: RoomId,
+    pub rtc: TestClient,
+    pub path: Path,
+    pub answer: Answer,
+    pub ice: IceCredentials,
+    pub lines: Vec<Line>,
+    pub slots: Vec<SlotLines>,
+    pub rtp: Vec<Vec<u8>>,
+    pub rtcp: Vec<Vec<u8>>,
+    pub data: Vec<(Channel, bytes::Bytes)>,
+    pub checks: Vec<bool>,
+    pub is_gone: bool,
+}
+
+/// A packet that a client sends.
+pub struct Packet<'a> {
+    pub payload_type: u8,
+    pub ssrc: u32,
+    pub seq: u64,
+    pub timestamp: u32,
+    pub marker: bool,
+    pub extensions: &'a [(u8, &'a [u8])],
+    pub payload: &'a [u8],
+}
+
+impl World {
+    /// An empty core.
+    pub fn new() -> Self {
+        let now = Instant::now();
+        let certificate = Certificate::generate().expect("keys can be made");
+        let candidate = Candidate { protocol: Protocol::Udp, address: server_address() };
+        let config = CoreConfig {
+            certificate: certificate.clone(),
+            candidates: vec![candidate],
+            codecs: CodecPolicy::default(),
+            consent_timeout: Duration::from_secs(30),
+            handshake_timeout: Duration::from_secs(20),
+            interruption_timeout: Duration::from_secs(30),
+            retransmission_window: Duration::from_secs(1),
+            max_media: 64,
+        };
+        let clock = ClockAnchor { instant: now, unix: Duration::from_secs(1_700_000_000) };
+        Self {
+            core: Core::new(config, 0, clock, [7; 32]),
+            now,
+            clients: Vec::new(),
+            events: Vec::new(),
+            rng: StdRng::seed_from_u64(1),
+            certificate,
+            requests: 0,
+        }
+    }
+
+    /// A room.
+    pub fn open_room(&mut self) -> RoomId {
+        let room = RoomId::random(&mut self.rng);
+        self.core.handle_command(self.now, Command::OpenRoom { room });
+        room
+    }
+
+    /// The number for the next command that has an answer.
+    pub fn request(&mut self) -> RequestId {
+        self.requests += 1;
+        RequestId(self.requests)
+    }
+
+    /// A client that has joined, with so many pairs of slots, but has sent nothing yet.
+    pub fn join(&mut self, room: RoomId, settings: ParticipantSettings, pairs: usize) -> usize {
+        let id = ParticipantId::random(&mut self.rng);
+        let index = self.clients.len();
+        let ice = credentials(index, 0);
+        let (lines, slots) = lines(pairs);
+        let negotiation =
+            Negotiation { offer: offer::parsed(&ice, &self.certificate.fingerprint(), &lines), slots: slots.clone() };
+        let request = self.request();
+        self.core.handle_command(self.now, Command::Join { request, room, participant: id, settings, negotiation });
+        let answer = self.answer(request);
+        let rtc = TestClient::new(self.certificate.clone(), ice.clone(), answer.ice.clone(), self.now);
+        let remote = SocketAddr::from(([10, 0, (index >> 8) as u8, index as u8], 5000));
+        let path = Path { protocol: Protocol::Udp, local: server_address(), remote };
+        self.clients.push(Client {
+            id,
+            room,
+            rtc,
+            path,
+            answer,
+            ice,
+            lines,
+            slots,
+            rtp: Vec::new(),
+            rtcp: Vec::new(),
+            data: Vec::new(),
+            checks: Vec::new(),
+            is_gone: false,
+        });
+        index
+    }
+
+    /// The same, connected.
+    pub fn connect(&mut self, room: RoomId, settings: ParticipantSettings, pairs: usize) -> usize {
+        let client = self.join(room, settings, pairs);
+        self.check(client);
+        let now = self.now;
+        self.clients[client].rtc.start_dtls(now);
+        for _ in 0..200 {
+            if self.clients[client].rtc.is_connected() {
+                break;
+            }
+            self.advance(Duration::from_millis(10));
+        }
+        assert!(self.clients[client].rtc.is_connected(), "the handshake ended");
+        client
+    }
+
+    /// Lets a client nominate its path, as it does every few seconds.
+    pub fn check(&mut self, client: usize) {
+        let check = self.clients[client].rtc.check(true);
+        self.hand_to_core(client, &check);
+        self.exchange();
+    }
+
+    /// Publishes what arrives on `mid`.
+    pub fn publish(&mut self, client: usize, mid: &str, source: Source) -> TrackId {
+        let (track, request) = (TrackId::random(&mut self.rng), self.request());
+        let (participant, mid) = (self.clients[client].id, Mid::new(mid).unwrap());
+        let command = Command::Publish { request, participant, track, mid, source, muted: false };
+        self.core.handle_command(self.now, command);
+        self.exchange();
+        let published = self.take_events(|event| matches!(event, Event::Published { request: r, .. } if *r == request));
+        assert!(matches!(published[..], [Event::Published { result: Ok(()), .. }]), "{published:?}");
+        track
+    }
+
+    /// Carries out a command.
+    pub fn command(&mut self, command: Command) {
+        self.core.handle_command(self.now, command);
+        self.exchange();
+    }
+
+    /// The answer to a negotiation.
+    pub fn answer(&mut self, request: RequestId) -> Answer {
+        self.exchange();
+        let mut events =
+            self.take_events(|event| matches!(event, Event::Negotiated { request: r, .. } if *r == request));
+        match events.pop() {
+            Some(Event::Negotiated { result: Ok(answer), .. }) => *answer,
+            other => panic!("no answer: {other:?}"),
+        }
+    }
+
+    /// Takes the events that `wanted` picks.
+    pub fn take_events(&mut self, wanted: impl Fn(&Event) -> bool) -> Vec<Event> {
+        let (taken, left) = std::mem::take(&mut self.events).into_iter().partition(wanted);
+        self.events = left;
+        taken
+    }
+
+    /// Seals a packet as its client does.
+    pub fn seal(&mut self, client: usize, packet: &Packet<'_>) -> Vec<u8> {
+        let (plain, header_len) = packet.to_bytes();
+        self.clients[client].rtc.protect_rtp(&plain, header_len, SeqNo(packet.seq))
+    }
+
+    /// A client sends a packet.
+    pub fn send_rtp(&mut self, client: usize, packet: &Packet<'_>) {
+        let sealed = self.seal(client, packet);
+        self.hand_to_core(client, &sealed);
+        self.exchange();
+    }
+
+    /// A client sends RTCP.
+    pub fn send_rtcp(&mut self, client: usize, compound: &[u8]) {
+        let sealed = self.clients[client].rtc.protect_rtcp(compound);
+        self.hand_to_core(client, &sealed);
+        self.exchange();
+    }
+
+    /// Lets time pass.
+    pub fn advance(&mut self, time: Duration) {
+        let end = self.now + time;
+        self.exchange();
+        loop {
+            let clients = self.clients.iter().filter_map(|client| client.rtc.poll_timeout());
+            let next = clients.chain(self.core.poll_timeout()).min().filter(|next| *next <= end);
+            let Some(next) = next else { break };
+            self.now = self.now.max(next);
+            for client in &mut self.clients {
+                if client.rtc.poll_timeout().is_some_and(|due| due <= self.now) {
+                    client.rtc.handle_timeout(self.now);
+                }
+            }
+            if self.core.poll_timeout().is_some_and(|due| due <= self.now) {
+                self.core.handle_timeout(self.now);
+            }
+            self.exchange();
+            if self.now == end {
+                // Timers that are due again and again at the end are for the next call.
+                break;
+            }
+        }
+        self.now = end;
+    }
+
+    /// Hands a datagram of a client to the core.
+    pub fn hand_to_core(&mut self, client: usize, datagram: &[u8]) {
+        let mut data = datagram.to_vec();
+        self.core.handle_datagram(self.now, self.clients[client].path, &mut data);
+    }
+
+    /// Carries datagrams both ways until nobody has any.
+    pub fn exchange(&mut self) {
+        loop {
+            while let Some(event) = self.core.poll_event() {
+                self.events.push(event);
+            }
+            self.hand_to_clients();
+            let mut quiet = true;
+            for client in 0..self.clients.len() {
+                while let Some(datagram) = self.clients[client].rtc.poll_transmit() {
+                    self.hand_to_core(client, &datagram);
+                    quiet = false;
+                }
+            }
+            if quiet && self.core.transmits().next().is_none() {
+                return;
+            }
+        }
+    }
+
+    fn hand_to_clients(&mut self) {
+        for transmit in self.core.transmits() {
+            let by_path = |client: &&mut Client| client.path == transmit.path && !client.is_gone;
+            let Some(client) = self.clients.iter_mut().find(by_path) else { continue };
+            for datagram in transmit.data.chunks(transmit.segment) {
+                match client.rtc.handle(self.now, datagram) {
+                    Received::Rtp(packet) => client.rtp.push(packet),
+                    Received::Rtcp(packet) => client.rtcp.push(packet),
+                    Received::Checked { success } => client.checks.push(success),
+                    Received::Nothing => {}
+                    Received::Refused(error) => panic!("a packet from the server is refused: {error}"),
+                }
+                client.data.extend(std::iter::from_fn(|| client.rtc.poll_data()));
+            }
+        }
+        self.core.clear_transmits();
+    }
+}
+
+impl Packet<'_> {
+    /// The plaintext, and how much of it is header.
+    pub fn to_bytes(&self) -> (Vec<u8>, usize) {
+        let header = HeaderOut {
+            marker: self.marker,
+            payload_type: self.payload_type,
+            sequence_number: self.seq as u16,
+            timestamp: self.timestamp,
+            ssrc: self.ssrc,
+            csrc: None,
+        };
+        let mut bytes = vec![0; MAX_HEADER];
+        let len = write_header(&mut bytes, &header, self.extensions);
+        bytes.truncate(len);
+        bytes.extend_from_slice(self.payload);
+        (bytes, len)
+    }
+}
+
+/// A VP8 payload of `len` bytes: a descriptor with a 15-bit picture id and TL0PICIDX, then the frame.
+pub fn vp8_payload(picture: u16, tl0: u8, start: bool, keyframe: bool, len: usize) -> Vec<u8> {
+    let mut payload =
+        vec![0x80 | if start { 0x10 } else { 0 }, 0xe0, 0x80 | (picture >> 8) as u8, picture as u8, tl0, 0];
+    payload.push(u8::from(!keyframe));
+    payload.resize(len.max(payload.len()), 0xaa);
+    payload
+}
+
+/// Where the server is.
+pub fn server_address() -> SocketAddr {
+    SocketAddr::from(([192, 0, 2, 1], 7882))
+}
+
+/// A client's ICE credentials.
+pub fn credentials(client: usize, restart: usize) -> IceCredentials {
+    IceCredentials { ufrag: format!("c{client:04}r{restart}"), password: format!("{client:030}") }
+}
+
+/// What every client offers: a microphone, a camera, data, and pairs of slots.
+pub fn lines(pairs: usize) -> (Vec<Line>, Vec<SlotLines>) {
+    let mut lines = vec![
+        Line::Audio { mid: MICROPHONE.into(), direction: "sendonly" },
+        Line::Video { mid: CAMERA.into(), direction: "sendonly", rids: &[] },
+        Line::Data { mid: "data".into() },
+    ];
+    let mut slots = Vec::new();
+    for pair in 0..pairs {
+        let (audio, video) = (format!("a{pair}"), format!("v{pair}"));
+        slots.push(SlotLines { role: SlotRole::Pair, audio: Mid::new(&audio), video: Mid::new(&video) });
+        lines.push(Line::Audio { mid: audio, direction: "recvonly" });
+        lines.push(Line::Video { mid: video, direction: "recvonly", rids: &[] });
+    }
+    (lines, slots)
+}
