@@ -175,11 +175,9 @@ pub fn opus() -> RTCRtpCodec {
 fn media_engine() -> anyhow::Result<MediaEngine> {
     let mut media = MediaEngine::default();
     let rtx = codec(MIME_TYPE_RTX, crate::media::VIDEO_CLOCK, 0, &format!("apt={VP8}"));
-    for (rtp_codec, payload_type, kind) in [
-        (opus(), OPUS, RtpCodecKind::Audio),
-        (vp8(), VP8, RtpCodecKind::Video),
-        (rtx, VP8_RTX, RtpCodecKind::Video),
-    ] {
+    for (rtp_codec, payload_type, kind) in
+        [(opus(), OPUS, RtpCodecKind::Audio), (vp8(), VP8, RtpCodecKind::Video), (rtx, VP8_RTX, RtpCodecKind::Video)]
+    {
         media.register_codec(RTCRtpCodecParameters { rtp_codec, payload_type }, kind)?;
     }
     Ok(media)

@@ -108,13 +108,8 @@ impl Publisher {
 
         let sent = Arc::new(Sent::default());
         let start = Instant::now() + phase;
-        let sender = |stream| Sender {
-            context: Arc::clone(context),
-            stream,
-            sent: Arc::clone(&sent),
-            publisher: index,
-            start,
-        };
+        let sender =
+            |stream| Sender { context: Arc::clone(context), stream, sent: Arc::clone(&sent), publisher: index, start };
         let mut tasks = Vec::new();
         if let Some((stream, bitrate)) = audio {
             tasks.push(tokio::spawn(sender(stream).send_audio(AudioSource::new(bitrate))));
@@ -162,12 +157,7 @@ fn media_track(identity: &str, kind: RtpCodecKind, ssrc: u32, codec: RTCRtpCodec
 }
 
 impl Sender {
-    async fn send_video(
-        mut self,
-        shape: VideoShape,
-        pacing: Pacing,
-        wanted: Arc<AtomicBool>,
-    ) -> anyhow::Result<()> {
+    async fn send_video(mut self, shape: VideoShape, pacing: Pacing, wanted: Arc<AtomicBool>) -> anyhow::Result<()> {
         let mut source = VideoSource::new(shape, rand::random());
         let interval = Duration::from_secs(1) / shape.fps;
         let mut ticks = interval_at(self.start.into(), interval);

@@ -67,8 +67,7 @@ fn context(args: &RunArgs) -> anyhow::Result<Context> {
     let client = reqwest::Client::new();
     let whip = Endpoint::new(client.clone(), &args.url, "whip", &args.room)?;
     let whep = Endpoint::new(client, &args.url, "whep", &args.room)?;
-    let mint =
-        TokenMint { key: args.token_key.clone(), secret: args.token_secret.clone(), room: args.room.clone() };
+    let mint = TokenMint { key: args.token_key.clone(), secret: args.token_secret.clone(), room: args.room.clone() };
     Ok(Context::new(local_address_for(&args.url)?, whip, whep, mint))
 }
 
@@ -236,9 +235,8 @@ fn sent_share(args: &RunArgs, media: Media, publishers: &[Publisher], seconds: f
 
 fn joins(viewers: &[Viewer]) -> Joins {
     let times: Vec<JoinTimes> = viewers.iter().map(Viewer::join_times).collect();
-    let of = |pick: fn(&JoinTimes) -> Option<Duration>| {
-        Percentiles::of(&times.iter().filter_map(pick).collect::<Vec<_>>())
-    };
+    let of =
+        |pick: fn(&JoinTimes) -> Option<Duration>| Percentiles::of(&times.iter().filter_map(pick).collect::<Vec<_>>());
     Joins {
         connected: of(|times| Some(times.connected)),
         first_packet: of(|times| times.first_packet),

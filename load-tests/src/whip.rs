@@ -90,7 +90,8 @@ mod tests {
     #[tokio::test]
     async fn a_created_session_has_its_resource() {
         let (request, session) =
-            post_against("HTTP/1.1 201 Created\r\nLocation: /whip/a%20room/SE_1\r\nContent-Length: 6\r\n\r\nanswer").await;
+            post_against("HTTP/1.1 201 Created\r\nLocation: /whip/a%20room/SE_1\r\nContent-Length: 6\r\n\r\nanswer")
+                .await;
         let session = session.unwrap();
         assert!(request.starts_with("POST /whip/a%20room HTTP/1.1\r\n"), "{request}");
         assert!(request.to_ascii_lowercase().contains("authorization: bearer secret"), "{request}");

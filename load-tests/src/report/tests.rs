@@ -70,8 +70,7 @@ fn a_void_run_says_why() {
 
 #[test]
 fn the_limits_themselves_are_allowed() {
-    let run =
-        Measured { loss_percent: 0.1, generator: Generator { cpu_share: 0.85, sent_share: 0.98 }, ..measured() };
+    let run = Measured { loss_percent: 0.1, generator: Generator { cpu_share: 0.85, sent_share: 0.98 }, ..measured() };
     let report = report(run, Thresholds { max_loss_percent: Some(0.1), max_cpu_us: Some(1.0) });
     assert_eq!((report.verdict.clone(), report.exit_code()), (Verdict::default(), 0));
 }
