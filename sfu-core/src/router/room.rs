@@ -120,14 +120,6 @@ impl Room {
         self.fill_all_slots(events);
     }
 
-    /// Replaces what a member may do.
-    pub fn configure(&mut self, member: MemberIndex, settings: ParticipantSettings, events: &mut VecDeque<Event>) {
-        if let Some(found) = self.member_mut(member) {
-            found.settings = settings;
-            self.fill_slots(member, events);
-        }
-    }
-
     /// Lets what arrives on `mid` be `track`.
     pub fn publish(
         &mut self,
