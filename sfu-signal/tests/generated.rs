@@ -56,7 +56,7 @@ fn export_types() {
         ErrorCode,
     ];
     let mut file = String::from(
-        "// Generated from sfu-signal/src/protocol.rs by `make types`. Do not edit.\n\n\
+        "// Generated from sfu-signal/src/protocol/ by `make types`. Do not edit.\n\n\
          /** The protocol version that these types describe. */\n",
     );
     file += &format!("export const PROTOCOL_VERSION = {PROTOCOL_VERSION};\n");

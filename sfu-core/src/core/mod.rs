@@ -93,6 +93,17 @@ pub struct Counters {
     pub failures: u64,
 }
 
+/// What a worker holds now: nothing of it may be left behind when everybody has gone.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Gauges {
+    /// Open rooms.
+    pub rooms: u64,
+    /// Participants in them.
+    pub participants: u64,
+    /// Tracks that they publish.
+    pub publications: u64,
+}
+
 /// One worker's rooms.
 #[derive(Debug)]
 pub struct Core {
@@ -136,6 +147,15 @@ impl Core {
     /// What was counted.
     pub fn counters(&self) -> &Counters {
         &self.counters
+    }
+
+    /// What there is.
+    pub fn gauges(&self) -> Gauges {
+        Gauges {
+            rooms: self.rooms.len() as u64,
+            participants: self.peers.len() as u64,
+            publications: self.rooms.iter().map(|(_, room)| room.publications().count() as u64).sum(),
+        }
     }
 
     /// Digests one datagram, or one frame of a TCP connection. `data` is decrypted in place.

@@ -18,6 +18,7 @@ pub mod publication;
 pub mod receiver;
 pub mod resend;
 pub mod room;
+mod slots;
 
 pub use layout::{LayoutError, PlannedLine};
 pub use packet::{MediaPacket, OutPacket, Outbox};

@@ -1,4 +1,4 @@
-// Generated from sfu-signal/src/protocol.rs by `make types`. Do not edit.
+// Generated from sfu-signal/src/protocol/ by `make types`. Do not edit.
 
 /** The protocol version that these types describe. */
 export const PROTOCOL_VERSION = 1;

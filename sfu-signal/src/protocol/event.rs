@@ -1,0 +1,115 @@
+//! What happens in a room.
+
+use serde::{Deserialize, Serialize};
+use ts_rs::TS;
+
+use super::{Participant, Slot, Track};
+
+/// What happens in a room.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, TS)]
+#[serde(tag = "type", rename_all = "snake_case", rename_all_fields = "camelCase")]
+pub enum RoomEvent {
+    /// Somebody came.
+    ParticipantJoined {
+        /// Who.
+        participant: Participant,
+    },
+    /// Somebody left.
+    ParticipantLeft {
+        /// The participant's id.
+        participant: String,
+        /// Why.
+        reason: LeaveReason,
+    },
+    /// Name, metadata, attributes or permissions changed; the tracks are as they were.
+    ParticipantUpdated {
+        /// The new state.
+        participant: Participant,
+    },
+    /// Somebody published.
+    TrackPublished {
+        /// The publisher's id.
+        participant: String,
+        /// What.
+        track: Track,
+    },
+    /// Mute state or codec changed.
+    TrackUpdated {
+        /// The publisher's id.
+        participant: String,
+        /// The new state.
+        track: Track,
+    },
+    /// A publication ended.
+    TrackUnpublished {
+        /// The publisher's id.
+        participant: String,
+        /// The track's id.
+        track: String,
+    },
+    /// This client cannot be sent a track.
+    TrackUnavailable {
+        /// The publisher's id.
+        participant: String,
+        /// The track's id.
+        track: String,
+        /// `codec`: the offer has no codec that fits.
+        reason: String,
+    },
+    /// Slots changed. Confirm by `slots_ack` once elements of replaced tracks are detached.
+    Slots {
+        /// Rises by one.
+        revision: u64,
+        /// The slots that changed, whole.
+        slots: Vec<Slot>,
+    },
+    /// The state of the media path, as the server sees it.
+    Connection {
+        /// The new state.
+        state: ConnectionState,
+    },
+    /// A fresh token for further connections of this participant.
+    Token {
+        /// The JWT.
+        token: String,
+    },
+    /// The server ends the session; it is gone when the WebSocket closes.
+    Disconnected {
+        /// Why.
+        reason: LeaveReason,
+        /// For people.
+        message: String,
+    },
+}
+
+/// The state of a media path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[serde(rename_all = "snake_case")]
+pub enum ConnectionState {
+    /// Media flows.
+    Connected,
+    /// The client's checks stopped; an ICE restart may help.
+    Interrupted,
+}
+
+/// Why a participant is gone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[serde(rename_all = "snake_case")]
+pub enum LeaveReason {
+    /// It said so.
+    Left,
+    /// The same identity joined again.
+    DuplicateIdentity,
+    /// Its WebSocket was lost and not resumed in time.
+    SignalLost,
+    /// Its media path failed.
+    MediaFailed,
+    /// The room closed.
+    RoomClosed,
+    /// It was removed.
+    Removed,
+    /// The server stops.
+    ServerShutdown,
+    /// It broke the protocol or a limit.
+    ProtocolError,
+}
