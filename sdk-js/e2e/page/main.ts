@@ -4,7 +4,7 @@ import { Room, RoomEvent, type Participant, type RemoteTrack, type RoomOptions, 
 
 import { connections, factories, rawStats, sockets, transport } from './connections';
 import { pseudoRandomBytes, sha256, solidColour } from './sources';
-import { Watch } from './watch';
+import { colourOf, nameColour, Watch } from './watch';
 
 interface ConnectOptions {
   room?: Partial<RoomOptions>;
@@ -223,6 +223,18 @@ const e2e = {
   /** Every colour that was ever seen under an identity; elements that are gone count. */
   coloursByIdentity() {
     return coloursSeen();
+  },
+
+  /** The colour of an element that shows `colour`, and then of one that has a size and no picture. */
+  async sampleBeforePicture(colour: string) {
+    const full = Object.assign(document.createElement('video'), { muted: true, srcObject: new MediaStream([solidColour(colour, 320, 180, 10)]) });
+    await full.play();
+    await new Promise<void>((done) => full.requestVideoFrameCallback(() => done()));
+    const empty = Object.defineProperties(document.createElement('video'), { videoWidth: { value: 320 }, videoHeight: { value: 180 } });
+    return [full, empty].map((element) => {
+      const seen = colourOf(element);
+      return seen ? nameColour(seen) : 'nothing';
+    });
   },
 
   events: () => events,

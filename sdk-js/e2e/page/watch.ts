@@ -3,12 +3,18 @@
 const sampler = Object.assign(document.createElement('canvas'), { width: 8, height: 8 });
 const pen = sampler.getContext('2d', { willReadFrequently: true });
 
-/** The middle of what an element shows. */
-function colourOf(video: HTMLVideoElement): [number, number, number] | undefined {
+/**
+ * The middle of what an element shows; undefined: it shows nothing yet.
+ *
+ * An element may know its size before it has a picture, and `drawImage` of such an element silently draws nothing. The canvas
+ * is emptied first: else the colour of whatever element was sampled before would be read as this one's.
+ */
+export function colourOf(video: HTMLVideoElement): [number, number, number] | undefined {
   if (!pen || !video.videoWidth) return undefined;
+  pen.clearRect(0, 0, sampler.width, sampler.height);
   pen.drawImage(video, video.videoWidth / 2 - 4, video.videoHeight / 2 - 4, 8, 8, 0, 0, 8, 8);
-  const [r = 0, g = 0, b = 0] = pen.getImageData(4, 4, 1, 1).data;
-  return [r, g, b];
+  const [r = 0, g = 0, b = 0, alpha = 0] = pen.getImageData(4, 4, 1, 1).data;
+  return alpha > 0 ? [r, g, b] : undefined;
 }
 
 /** The hue's name; undefined where it is none of the three that publishers send. */

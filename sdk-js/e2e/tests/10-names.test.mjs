@@ -22,6 +22,14 @@ after(async () => {
   await proxy?.close();
 });
 
+for (const browser of ['chromium', 'firefox']) {
+  test(`${browser}: an element without a picture is not taken for the one that was sampled before it`, async () => {
+    const page = await cast.page(browser);
+    assert.deepEqual(await page.call('sampleBeforePicture', 'blue'), ['blue', 'nothing']);
+    await page.close();
+  });
+}
+
 for (const [browser, changes] of [['chromium', CHANGES], ['firefox', CHANGES / 4]]) {
   test(`${changes} slot changes in ${browser} show nobody under another's name`, { timeout: 240_000 }, async (t) => {
     const room = freshRoom();
