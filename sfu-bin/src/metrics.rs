@@ -52,6 +52,11 @@ const CORE_COUNTERS: &[Metric<Counters>] = &[
     ("data_sent_messages_total", "Messages on data channels that were sent", |c| c.data_out),
     ("data_dropped_messages_total", "Messages that a full channel or a missing permission stopped", |c| c.data_dropped),
     ("dtls_handshakes_total", "DTLS handshakes that finished", |c| c.handshakes),
+    ("srtp_aead_aes_256_gcm_sessions_total", "Handshakes that agreed on AES-256-GCM for SRTP", |c| c.srtp_gcm_256),
+    ("srtp_aead_aes_128_gcm_sessions_total", "Handshakes that agreed on AES-128-GCM for SRTP", |c| c.srtp_gcm_128),
+    ("srtp_aes128_cm_sha1_80_sessions_total", "Handshakes that agreed on AES-128-CM with HMAC-SHA1", |c| {
+        c.srtp_cm_sha1
+    }),
     ("transport_failures_total", "Transports that failed", |c| c.failures),
 ];
 

@@ -33,6 +33,9 @@ const FRAME: u64 = 9;
 /// The first sequence number: a keyframe begins there.
 const FIRST: u64 = 0x1_0000_u64.next_multiple_of(FRAME * 30);
 
+/// Members of a quiet room.
+const IDLE: usize = 200;
+
 /// Packets that are sealed by the publisher before the clock runs.
 const BATCH: u64 = 180;
 
@@ -168,6 +171,36 @@ fn time_seals(seals: &[Seal], buffers: &mut [Vec<u8>], len: usize, count: u64, n
     (cpu_time() - start).mul_f64(count as f64 / (rounds * SUBSCRIBERS as u64) as f64)
 }
 
+/// Periodic work for members who send and receive nothing, per member and tick; there are 200 ticks a second.
+fn time_idle(world: &mut World, count: u64) -> Duration {
+    let members = world.clients.len() as u64;
+    let ticks = count.div_ceil(members);
+    let mut took = Duration::ZERO;
+    let mut left = ticks;
+    while left > 0 {
+        (0..world.clients.len()).for_each(|client| world.check(client));
+        let ticks = left.min(1_000);
+        let start = cpu_time();
+        for _ in 0..ticks {
+            world.now += Duration::from_millis(5);
+            world.core.handle_timeout(world.now);
+        }
+        took += cpu_time() - start;
+        world.core.clear_transmits();
+        left -= ticks;
+    }
+    took.mul_f64(count as f64 / (ticks * members) as f64)
+}
+
+fn idle() -> World {
+    let mut world = World::new();
+    let room = world.open_room();
+    (0..IDLE).for_each(|_| {
+        world.connect(room, VIEWER, 4);
+    });
+    world
+}
+
 fn forward(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("forward");
     let mut video = Room::new(false);
@@ -182,6 +215,8 @@ fn forward(criterion: &mut Criterion) {
     group.bench_function("one_to_50_by_frame", |bencher| bencher.iter_custom(|count| video.time(count, FRAME)));
     let mut audio = Room::new(true);
     group.bench_function("audio_one_to_50", |bencher| bencher.iter_custom(|count| audio.time(count, 1)));
+    let mut idle = idle();
+    group.bench_function("idle_member_tick", |bencher| bencher.iter_custom(|count| time_idle(&mut idle, count)));
     group.finish();
 }
 

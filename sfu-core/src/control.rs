@@ -109,8 +109,6 @@ pub enum Command {
     Negotiate { request: RequestId, participant: ParticipantId, negotiation: Negotiation },
     /// Removes a participant and all that it published.
     Leave { participant: ParticipantId },
-    /// Replaces what a participant may do (token refresh).
-    Configure { participant: ParticipantId, settings: ParticipantSettings },
     /// Lets the media that arrives on `mid` be `track`, answered by [`Event::Published`].
     Publish { request: RequestId, participant: ParticipantId, track: TrackId, mid: Mid, source: Source, muted: bool },
     /// Ends a publication at once; its m-line may be published again.

@@ -72,7 +72,7 @@ fn frame_of(world: &mut World, publisher: usize, frame: u64) -> Vec<Datagram> {
         let seq = 0x1_0000 + frame * FRAME + part;
         let number = (seq as u16).to_be_bytes();
         let extensions = [(ABS_SEND_TIME, &[1, 2, 3][..]), (TRANSPORT_CC, &number[..]), (MID, CAMERA.as_bytes())];
-        let payload = vp8_payload(frame as u16, frame as u8, part == 0, frame % 30 == 0, 1_170);
+        let payload = vp8_payload(frame as u16, frame as u8, part == 0, frame.is_multiple_of(30), 1_170);
         let packet = Packet {
             payload_type: VP8,
             ssrc: 1,
@@ -153,7 +153,7 @@ fn a_packet_allocates_nothing() {
     world.publish(publisher, CAMERA, Source::Camera);
     world.publish(publisher, MICROPHONE, Source::Microphone);
     for (client, datagram) in frame_of(&mut world, publisher, 0) {
-        world.to_core(client, &datagram);
+        world.hand_to_core(client, &datagram);
     }
     world.exchange();
     for round in 1..6 {

@@ -80,6 +80,8 @@ pub(crate) struct Member {
     /// What it was told before that.
     pub(crate) early: Vec<Arc<str>>,
     pub(crate) claims: Claims,
+    /// Seconds for which its token was good when it joined; a refreshed one is good for as long.
+    pub(crate) token_life: u64,
     /// The ICE user fragment of a WHIP or WHEP offer.
     pub(crate) remote_ufrag: String,
 }
@@ -104,6 +106,7 @@ impl Member {
             session,
             listening: false,
             early: Vec::new(),
+            token_life: claims.exp.saturating_sub((joined_at / 1000.0) as u64),
             claims,
             remote_ufrag: String::new(),
         }

@@ -11,6 +11,7 @@ use sfu_core::id::{ParticipantId, TrackId};
 use crate::error::{ErrorCode, SignalError};
 use crate::join::{negotiated, published_ok};
 use crate::negotiation::negotiation;
+use crate::participant::OwnTrack;
 use crate::protocol::{LeaveReason, PublishTrack, Reply, Request, RoomEvent, SlotLayout, SlotPin, Track};
 use crate::room::Room;
 use crate::server::Server;
@@ -68,7 +69,12 @@ impl Server {
         Ok(Reply::Answer { answer })
     }
 
+    /// Publishes. Saying it twice is no error: a client whose WebSocket was lost cannot know whether it was heard.
     async fn publish(&self, caller: &Caller, publish: &PublishTrack) -> Result<Track, SignalError> {
+        let same = |own: &&OwnTrack| own.public && own.mid.as_str() == publish.mid && own.source == publish.source;
+        if let Some(own) = caller.room.state.lock().member(caller.id)?.tracks.iter().find(same) {
+            return Ok(own.view());
+        }
         let (track, answer) = self.begin_publish(&caller.room, caller.id, publish)?;
         if let Err(error) = answer.wait().await.and_then(published_ok) {
             self.abandon_publish(&caller.room, caller.id, track);

@@ -21,6 +21,9 @@ use crate::room::{Room, RoomState};
 use crate::session::{CLOSE_GOING_AWAY, CLOSE_NORMAL, CLOSE_POLICY};
 use crate::tokens::{Claims, Keyring, unix_now};
 
+/// A token with so many seconds left is refreshed; one that lives long, earlier: in the last fifth of its life.
+const TOKEN_MARGIN: u64 = 30;
+
 /// How often sessions and rooms are looked over, and refused commands sent again.
 const TICK: Duration = Duration::from_millis(100);
 
@@ -218,15 +221,17 @@ impl Server {
         state.members.values().filter(overdue).map(|member| member.id).collect()
     }
 
-    /// Sends a fresh token to whoever's has less than a fifth of its life left, so that a client that must join anew can.
+    /// Sends a fresh token to whoever's is about to expire, so that a client that must join anew can.
     fn refresh_tokens(&self, state: &mut RoomState, now: Instant) {
         let unix = unix_now().as_secs();
         let mut fresh = Vec::new();
         for member in state.members.values_mut().filter(|member| member.listening && member.door == Door::WebSocket) {
-            let life = member.claims.exp.saturating_sub(member.joined_at as u64 / 1000);
-            if member.claims.exp > unix && member.claims.exp - unix <= life / 5 {
-                let renewed = Claims { nbf: Some(unix), exp: unix + life.max(60), ..member.claims.clone() };
-                member.claims.exp = renewed.exp;
+            let life = member.token_life;
+            let left = member.claims.exp.saturating_sub(unix);
+            if left > 0 && left <= (life / 5).max(TOKEN_MARGIN) {
+                let exp = unix + life.max(2 * TOKEN_MARGIN);
+                let renewed = Claims { nbf: Some(unix), exp, ..member.claims.clone() };
+                member.claims.exp = exp;
                 fresh.extend(self.keyring.mint(&renewed).ok().map(|token| (member.id, token)));
             }
         }

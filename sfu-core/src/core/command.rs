@@ -36,13 +36,6 @@ impl Core {
                 self.events.insert(place, Event::Negotiated { request, participant, result });
             }
             Command::Leave { participant } => self.leave(participant),
-            Command::Configure { participant, settings } => {
-                if let Some(peer) = self.by_participant.get(&participant) {
-                    let peer = &mut self.peers[peer.0 as usize];
-                    peer.can_publish_data = settings.can_publish_data;
-                    self.rooms[peer.room].configure(peer.member, settings, &mut self.events);
-                }
-            }
             Command::Publish { request, participant, track, mid, source, muted } => {
                 let result = match self.by_participant.get(&participant) {
                     Some(peer) => {

@@ -23,7 +23,7 @@ use crate::control::{ConnectionState, Event, WorkerIndex};
 use crate::id::{ParticipantId, RoomId};
 use crate::router::{PeerIndex, Room};
 use crate::rtp::RtpPacket;
-use crate::transport::{self, Class, Path, Protocol, TransportEvent};
+use crate::transport::{self, Class, Path, Protocol, SrtpProfile, TransportEvent};
 
 use egress::Egress;
 use peer::Peer;
@@ -52,7 +52,7 @@ pub struct Transmit<'a> {
     pub segment: usize,
 }
 
-/// What a worker counts. All values only rise, but those of [`Core::gauges`].
+/// What a worker counts. All values only rise.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Counters {
     /// Datagrams that arrived.
@@ -83,19 +83,14 @@ pub struct Counters {
     pub data_dropped: u64,
     /// DTLS handshakes that finished.
     pub handshakes: u64,
+    /// Those of them that agreed on AES-256-GCM for SRTP.
+    pub srtp_gcm_256: u64,
+    /// On AES-128-GCM.
+    pub srtp_gcm_128: u64,
+    /// On AES-128 in counter mode with HMAC-SHA1.
+    pub srtp_cm_sha1: u64,
     /// Transports that failed.
     pub failures: u64,
-}
-
-/// What a worker holds now.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Gauges {
-    /// Open rooms.
-    pub rooms: u64,
-    /// Participants in them.
-    pub participants: u64,
-    /// Tracks that they publish.
-    pub publications: u64,
 }
 
 /// One worker's rooms.
@@ -141,15 +136,6 @@ impl Core {
     /// What was counted.
     pub fn counters(&self) -> &Counters {
         &self.counters
-    }
-
-    /// What there is.
-    pub fn gauges(&self) -> Gauges {
-        Gauges {
-            rooms: self.rooms.len() as u64,
-            participants: self.peers.len() as u64,
-            publications: self.rooms.iter().map(|(_, room)| room.publications().count() as u64).sum(),
-        }
     }
 
     /// Digests one datagram, or one frame of a TCP connection. `data` is decrypted in place.
@@ -292,6 +278,12 @@ impl Core {
             let connection = match event {
                 TransportEvent::Connected => {
                     self.counters.handshakes += 1;
+                    match state.transport.srtp_profile() {
+                        Some(SrtpProfile::AeadAes256Gcm) => self.counters.srtp_gcm_256 += 1,
+                        Some(SrtpProfile::AeadAes128Gcm) => self.counters.srtp_gcm_128 += 1,
+                        Some(SrtpProfile::Aes128CmHmacSha1_80) => self.counters.srtp_cm_sha1 += 1,
+                        None => {}
+                    }
                     ConnectionState::Connected
                 }
                 TransportEvent::Interrupted => ConnectionState::Interrupted,

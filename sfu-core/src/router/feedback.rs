@@ -134,16 +134,15 @@ impl Room {
             return;
         };
         let line = &self.members[member.0 as usize].lines[place];
-        let Some((publication, key)) = line.publication().zip(line.flowing()) else { return };
+        let Some(publication) = line.publication() else { return };
         let publication = &self.publications[publication.0 as usize];
         let (subscriber, publisher) = (member.0 as usize, publication.publisher.0 as usize);
         // Nobody is in its own slots, so that these are two members.
         let Some((member, publisher)) = self.members.get2_mut(subscriber, publisher) else { return };
         let Some(from) = publisher.receiver.line_of(&publication.mid) else { return };
-        let Some(encoding) = from.encoding(key) else { return };
         let rtt = member.rtt();
         for number in numbers.take(MAX_RETRANSMITTED) {
-            member.lines[place].retransmit(now, number, rtt, &encoding.ring, &from.extensions, member.peer, out);
+            member.lines[place].retransmit(now, number, rtt, from, member.peer, out);
         }
     }
 

@@ -14,13 +14,13 @@ use crate::control::{SlotIndex, SlotTrack, TrackKind};
 use crate::id::{Mid, Ssrc, TrackId};
 use crate::rtp::{ExtensionMap, HeaderOut};
 use crate::sdp::{AnswerMedia, Codec, NegotiatedCodec, SendStream};
-use crate::stream::{Descriptor, Epoch, PacketRing, SendHistory, SendStats};
+use crate::stream::{Descriptor, Epoch, SendHistory, SendStats};
 use crate::unit::SeqNo;
 
 use super::layout::PlannedLine;
 use super::munger::{Incoming, Munger};
 use super::packet::{ForwardedExtensions, MediaPacket, OutPacket, Outbox};
-use super::receiver::EncodingKey;
+use super::receiver::{EncodingKey, ReceivingLine};
 use super::resend::Resends;
 use super::{PeerIndex, PublicationIndex};
 
@@ -294,15 +294,14 @@ impl Line {
         self.subscription.and_then(|subscription| subscription.flowing)
     }
 
-    /// Answers a NACK for `wire` from the ring of the flowing encoding, of a receiver as far as `rtt`. Returns whether it
-    /// was sent.
+    /// Answers a NACK for `wire`, of a receiver as far as `rtt`, from the ring of the flowing encoding. `from` is the
+    /// m-line that the track comes on. Returns whether it was sent.
     pub fn retransmit(
         &mut self,
         now: Instant,
         wire: u16,
         rtt: Duration,
-        ring: &PacketRing,
-        map_in: &ExtensionMap,
+        from: &ReceivingLine,
         peer: PeerIndex,
         out: &mut impl Outbox,
     ) -> bool {
@@ -310,7 +309,8 @@ impl Line {
         let rtx = subscription.codec.and_then(|(_, codec)| codec.rtx).zip(self.rtx_ssrc);
         let Some((payload_type, ssrc)) = rtx else { return false };
         let Some((seq, descriptor)) = self.history.lookup(wire) else { return false };
-        let stored = ring.get(descriptor.packet).filter(|_| descriptor.epoch == self.epoch);
+        let encoding = subscription.flowing.and_then(|key| from.encoding(key));
+        let stored = encoding.filter(|_| descriptor.epoch == self.epoch).and_then(|e| e.ring.get(descriptor.packet));
         let Some(stored) = stored.filter(|_| self.resends.admit(now, wire, rtt)) else { return false };
         let vp8 = subscription.codec.is_some_and(|(codec, _)| codec == Codec::Vp8);
         let numbers = Incoming::read(stored.meta.seq, stored.meta.timestamp, vp8, stored.payload);
@@ -331,7 +331,7 @@ impl Line {
                 },
                 seq: rtx_seq,
                 map: &self.extensions,
-                extensions: ForwardedExtensions::pick(stored.extensions, map_in),
+                extensions: ForwardedExtensions::pick(stored.extensions, &from.extensions),
                 osn: Some(seq.wire()),
                 payload: stored.payload,
                 vp8: vp8.then(|| self.munger.vp8(&numbers)),

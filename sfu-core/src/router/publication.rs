@@ -1,5 +1,7 @@
 //! A track that comes in, and the m-lines that it goes out on.
 
+use std::time::{Duration, Instant};
+
 use crate::control::Source;
 use crate::id::{Mid, TrackId};
 use crate::sdp::Codec;
@@ -14,6 +16,21 @@ pub struct Subscriber {
     pub line: u16,
 }
 
+/// A codec is kept for so long. Packets of another one are late ones from before a change, or of a publisher who changes
+/// it with every packet; neither shall make events.
+const CODEC_KEPT: Duration = Duration::from_secs(1);
+
+/// What a packet's codec is to a publication.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CodecUse {
+    /// The one that is forwarded.
+    Known,
+    /// The one that is forwarded from now on.
+    New,
+    /// Not to be forwarded so soon after a change.
+    TooSoon,
+}
+
 /// A track that comes in.
 #[derive(Debug)]
 pub struct Publication {
@@ -23,8 +40,8 @@ pub struct Publication {
     pub source: Source,
     /// Nothing of it is forwarded.
     pub muted: bool,
-    /// The codec of its last packet; `None` before the first.
-    pub codec: Option<Codec>,
+    /// The codec that is forwarded, and since when; `None` before the first packet.
+    codec: Option<(Codec, Instant)>,
     /// Where it goes: a flat list, walked once per packet.
     pub subscribers: Vec<Subscriber>,
 }
@@ -33,6 +50,19 @@ impl Publication {
     /// A track that nobody receives yet.
     pub const fn new(track: TrackId, publisher: MemberIndex, mid: Mid, source: Source, muted: bool) -> Self {
         Self { track, publisher, mid, source, muted, codec: None, subscribers: Vec::new() }
+    }
+
+    /// Notes the codec of a packet.
+    #[inline]
+    pub fn on_codec(&mut self, now: Instant, codec: Codec) -> CodecUse {
+        match self.codec {
+            Some((known, _)) if known == codec => CodecUse::Known,
+            Some((_, since)) if now.saturating_duration_since(since) < CODEC_KEPT => CodecUse::TooSoon,
+            _ => {
+                self.codec = Some((codec, now));
+                CodecUse::New
+            }
+        }
     }
 
     /// Adds a subscriber, which is not there yet.
@@ -44,5 +74,24 @@ impl Publication {
     /// Removes a subscriber if it is there.
     pub fn unsubscribe(&mut self, subscriber: Subscriber) {
         self.subscribers.retain(|other| *other != subscriber);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_codec_changes_at_most_once_a_second() {
+        let start = Instant::now();
+        let mid = Mid::new("0").unwrap();
+        let mut publication =
+            Publication::new(TrackId::from_bytes([1; 12]), MemberIndex(0), mid, Source::Camera, false);
+        let mut at = |millis, codec| publication.on_codec(start + Duration::from_millis(millis), codec);
+        assert_eq!(at(0, Codec::Vp8), CodecUse::New);
+        assert_eq!(at(1, Codec::Vp9), CodecUse::TooSoon);
+        assert_eq!(at(999, Codec::Vp8), CodecUse::Known);
+        assert_eq!(at(1_000, Codec::Vp9), CodecUse::New);
+        assert_eq!(at(1_050, Codec::Vp8), CodecUse::TooSoon, "a late packet of the old one");
     }
 }

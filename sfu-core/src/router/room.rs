@@ -23,7 +23,7 @@ use super::assignment::{self, Candidate, Occupant, Part};
 use super::line::Forwarded;
 use super::member::Member;
 use super::packet::{MediaPacket, Outbox};
-use super::publication::{Publication, Subscriber};
+use super::publication::{CodecUse, Publication, Subscriber};
 use super::receiver::{Content, Received};
 use super::{MemberIndex, PeerIndex, PublicationIndex};
 
@@ -118,14 +118,6 @@ impl Room {
             self.end(publication);
         }
         self.fill_all_slots(events);
-    }
-
-    /// Replaces what a member may do.
-    pub fn configure(&mut self, member: MemberIndex, settings: ParticipantSettings, events: &mut VecDeque<Event>) {
-        if let Some(found) = self.member_mut(member) {
-            found.settings = settings;
-            self.fill_slots(member, events);
-        }
     }
 
     /// Lets what arrives on `mid` be `track`.
@@ -239,9 +231,10 @@ impl Room {
             }
         }
         let Content::Media { codec, keyframe, numbers, extensions, payload, stored } = content else { return };
-        if publication.codec != Some(codec) {
-            publication.codec = Some(codec);
-            events.push_back(Event::TrackStarted { participant, track: publication.track, codec });
+        match publication.on_codec(now, codec) {
+            CodecUse::Known => {}
+            CodecUse::New => events.push_back(Event::TrackStarted { participant, track: publication.track, codec }),
+            CodecUse::TooSoon => return,
         }
         if publication.muted {
             return;

@@ -21,7 +21,7 @@ use super::source::{Outgoing, Paddings, Tag};
 use super::support::offer::{self, Line};
 
 const PARTICIPANTS: usize = 20;
-const CHURN: Duration = Duration::from_secs(5);
+const CHURN: Duration = Duration::from_secs(8);
 const CALM: Duration = Duration::from_secs(3);
 const RIDS: &[&str] = &["q", "h", "f"];
 
@@ -166,7 +166,7 @@ impl Simulation {
             Step::Churn => {
                 self.churn();
                 self.check_subscribers();
-                self.at(Duration::from_millis(40), Step::Churn);
+                self.at(Duration::from_millis(25), Step::Churn);
             }
             Step::Up(from, bytes) => self.on_rtp(from, &bytes),
             Step::UpRtcp(from, bytes) if self.clients[from].alive => {

@@ -37,8 +37,6 @@ pub struct World {
     pub clients: Vec<Client>,
     /// What the control plane was told and no test has taken yet.
     pub events: Vec<Event>,
-    /// Datagrams to clients are dropped where this says so.
-    pub lose: Box<dyn FnMut(&[u8]) -> bool>,
     rng: StdRng,
     certificate: Certificate,
     requests: u64,
@@ -94,7 +92,6 @@ impl World {
             now,
             clients: Vec::new(),
             events: Vec::new(),
-            lose: Box::new(|_| false),
             rng: StdRng::seed_from_u64(1),
             certificate,
             requests: 0,
@@ -165,7 +162,7 @@ impl World {
     /// Lets a client nominate its path, as it does every few seconds.
     pub fn check(&mut self, client: usize) {
         let check = self.clients[client].rtc.check(true);
-        self.to_core(client, &check);
+        self.hand_to_core(client, &check);
         self.exchange();
     }
 
@@ -214,14 +211,14 @@ impl World {
     /// A client sends a packet.
     pub fn send_rtp(&mut self, client: usize, packet: &Packet<'_>) {
         let sealed = self.seal(client, packet);
-        self.to_core(client, &sealed);
+        self.hand_to_core(client, &sealed);
         self.exchange();
     }
 
     /// A client sends RTCP.
     pub fn send_rtcp(&mut self, client: usize, compound: &[u8]) {
         let sealed = self.clients[client].rtc.protect_rtcp(compound);
-        self.to_core(client, &sealed);
+        self.hand_to_core(client, &sealed);
         self.exchange();
     }
 
@@ -252,7 +249,7 @@ impl World {
     }
 
     /// Hands a datagram of a client to the core.
-    pub fn to_core(&mut self, client: usize, datagram: &[u8]) {
+    pub fn hand_to_core(&mut self, client: usize, datagram: &[u8]) {
         let mut data = datagram.to_vec();
         self.core.handle_datagram(self.now, self.clients[client].path, &mut data);
     }
@@ -263,11 +260,11 @@ impl World {
             while let Some(event) = self.core.poll_event() {
                 self.events.push(event);
             }
-            self.to_clients();
+            self.hand_to_clients();
             let mut quiet = true;
             for client in 0..self.clients.len() {
                 while let Some(datagram) = self.clients[client].rtc.poll_transmit() {
-                    self.to_core(client, &datagram);
+                    self.hand_to_core(client, &datagram);
                     quiet = false;
                 }
             }
@@ -277,14 +274,11 @@ impl World {
         }
     }
 
-    fn to_clients(&mut self) {
+    fn hand_to_clients(&mut self) {
         for transmit in self.core.transmits() {
             let by_path = |client: &&mut Client| client.path == transmit.path && !client.is_gone;
             let Some(client) = self.clients.iter_mut().find(by_path) else { continue };
             for datagram in transmit.data.chunks(transmit.segment) {
-                if (self.lose)(datagram) {
-                    continue;
-                }
                 match client.rtc.handle(self.now, datagram) {
                     Received::Rtp(packet) => client.rtp.push(packet),
                     Received::Rtcp(packet) => client.rtcp.push(packet),

@@ -26,6 +26,18 @@ async fn a_resume_replays_exactly_what_was_missed() {
 }
 
 #[tokio::test]
+async fn a_publish_that_is_said_twice_is_one_track() {
+    let harness = Harness::start().await;
+    let (mut ann, joined) = harness.join("r", "ann").await;
+    let first = ann.publish("0", "microphone").await;
+    drop(ann);
+    let (mut ann, _) = harness.resume(&joined, 0).await;
+    assert_eq!(ann.publish("0", "microphone").await, first);
+    let other = ann.request(json!({"type": "publish", "mid": "0", "source": "screen_share_audio"})).await;
+    assert_eq!(other["code"], "mid_unusable");
+}
+
+#[tokio::test]
 async fn who_missed_too_much_gets_a_snapshot() {
     let harness = Harness::with(|config| config.sessions.replay_events = 2).await;
     let (ann, joined) = harness.join("demo", "ann").await;

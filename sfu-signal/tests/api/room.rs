@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde_json::json;
-use sfu_signal::tokens::VideoGrant;
+use sfu_signal::tokens::{Claims, VideoGrant, unix_now};
 
 use crate::harness::{Client, Harness, join_request, offer};
 
@@ -138,6 +138,21 @@ async fn a_failed_media_path_ends_its_participant() {
     assert_eq!((&event["reason"], &event["message"]), (&json!("media_failed"), &json!("the handshake timed out")));
     bob.closed().await;
     assert_eq!(ann.event("participant_left").await["reason"], "media_failed");
+}
+
+#[tokio::test]
+async fn a_token_that_is_about_to_expire_is_refreshed_once() {
+    let harness = Harness::start().await;
+    let exp = unix_now().as_secs() + 5;
+    let short = Claims { exp, ..harness.claims("demo", "ann") };
+    let (mut ann, _) = harness.join_as(&short).await;
+    let token = ann.event("token").await["token"].as_str().unwrap().to_owned();
+    let renewed = harness.server.keyring().verify(&token).unwrap();
+    assert_eq!((&renewed.sub, &renewed.video), (&short.sub, &short.video), "the same rights");
+    assert!(renewed.exp >= exp + 50);
+    let (_bob, _) = harness.join("demo", "bob").await;
+    assert_eq!(ann.event("participant_joined").await["seq"], ann.last_seq, "no second token came before");
+    assert_eq!(ann.last_seq, 2);
 }
 
 #[tokio::test]

@@ -1,0 +1,9 @@
+//! The whole core in virtual time: clients that check, shake hands, seal and open, without sockets.
+
+#[path = "core/hostile.rs"]
+mod hostile;
+#[path = "core/media.rs"]
+mod media;
+#[path = "core/session.rs"]
+mod session;
+mod support;
