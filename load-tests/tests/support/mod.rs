@@ -9,15 +9,15 @@ use std::time::Duration;
 const START_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// A server that ends with this value.
-pub struct Madang {
+pub(crate) struct Madang {
     child: Child,
     /// Where it serves HTTP.
-    pub url: String,
+    pub(crate) url: String,
 }
 
 impl Madang {
     /// Starts it and waits until it is ready.
-    pub fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let flags = ["serve", "--dev", "--bind", "127.0.0.1", "--http-port", "0", "--udp-port", "0", "--tcp-port", "0"];
         let mut child = Command::new(binary())
             .args(flags)
@@ -43,7 +43,7 @@ impl Madang {
 
     /// Its process.
     #[allow(dead_code, reason = "every test file that includes this module compiles it anew")]
-    pub fn pid(&self) -> u32 {
+    pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }
 }
