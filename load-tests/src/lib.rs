@@ -3,9 +3,11 @@
 //! Publishers and viewers are peers of the `webrtc` crate, so that the server is not tested against itself. They speak
 //! WHIP and WHEP, so that any server that does can be measured. A run goes through these stages ([`run`]):
 //!
-//! 1. publishers connect and send; 2. viewers join, one after another, and their joins are timed; 3. once all have seen a
-//! keyframe, the measuring window opens: packets sent in it say so in their [`stamp`]; 4. the window closes, stragglers
-//! arrive, everybody leaves; 5. what was sent and what was authenticated at the viewers becomes a [`report`].
+//! 1. Publishers connect and send.
+//! 2. Viewers join, one after another, and their joins are timed.
+//! 3. Once all have seen a keyframe, the measuring window opens: packets sent in it say so in their [`stamp`].
+//! 4. The window closes, stragglers arrive, everybody leaves.
+//! 5. What was sent and what was authenticated at the viewers becomes a [`report`].
 //!
 //! A figure is only worth something if it says when it is worth nothing: [`report`] declares a run void when packets
 //! were lost, or when this generator and not the server was the limit.

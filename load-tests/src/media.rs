@@ -135,7 +135,7 @@ impl VideoSource {
         let mut payload = filled(len.max(MIN_VIDEO_PAYLOAD));
         let [high, low] = self.picture_id.to_be_bytes();
         // X and S, then I, L and T: a 15-bit picture id, TL0PICIDX, and layer 0.
-        let descriptor = [0x80 | u8::from(first) << 4, 0xe0, 0x80 | high, low, self.tl0picidx, 0];
+        let descriptor = [0x80 | (u8::from(first) << 4), 0xe0, 0x80 | high, low, self.tl0picidx, 0];
         payload[..DESCRIPTOR_LEN].copy_from_slice(&descriptor);
         if first {
             write_frame_header(&mut payload[DESCRIPTOR_LEN..], keyframe);
@@ -152,7 +152,7 @@ fn filled(len: usize) -> BytesMut {
 
 /// The frame tag: not-keyframe bit, version 0, shown, first partition of 64 bytes; keyframes add start code and size.
 fn write_frame_header(buf: &mut [u8], keyframe: bool) {
-    let tag: u32 = u32::from(!keyframe) | 1 << 4 | 64 << 5;
+    let tag: u32 = u32::from(!keyframe) | (1 << 4) | (64 << 5);
     buf[..INTERFRAME_HEADER_LEN].copy_from_slice(&tag.to_le_bytes()[..INTERFRAME_HEADER_LEN]);
     if keyframe {
         let [width_low, width_high] = 1280u16.to_le_bytes();

@@ -45,9 +45,8 @@ impl Stamp {
     /// Writes the stamp over the last [`STAMP_LEN`] bytes of `payload`, which the caller has made long enough.
     pub fn write(&self, payload: &mut [u8]) {
         let at = payload.len() - STAMP_LEN;
-        let flags = u8::from(self.kind == Kind::Video) * VIDEO
-            | u8::from(self.keyframe) * KEYFRAME
-            | u8::from(self.measured) * MEASURED;
+        let set = |holds: bool, flag: u8| if holds { flag } else { 0 };
+        let flags = set(self.kind == Kind::Video, VIDEO) | set(self.keyframe, KEYFRAME) | set(self.measured, MEASURED);
         let bytes = &mut payload[at..];
         bytes[..4].copy_from_slice(&MAGIC.to_be_bytes());
         bytes[4..6].copy_from_slice(&self.publisher.to_be_bytes());
@@ -64,7 +63,7 @@ impl Stamp {
         if bytes[..4] != MAGIC.to_be_bytes() {
             return None;
         }
-        let sent_us = bytes[12..20].iter().fold(0, |value, byte| value << 8 | u64::from(*byte));
+        let sent_us = bytes[12..20].iter().fold(0, |value, byte| (value << 8) | u64::from(*byte));
         Some(Self {
             publisher: u16::from_be_bytes([bytes[4], bytes[5]]),
             kind: if bytes[20] & VIDEO != 0 { Kind::Video } else { Kind::Audio },

@@ -31,7 +31,7 @@ impl Arrivals {
         if word >= self.0.len() {
             self.0.resize(word + 1, 0);
         }
-        let is_new = self.0[word] >> bit & 1 == 0;
+        let is_new = (self.0[word] >> bit) & 1 == 0;
         self.0[word] |= 1 << bit;
         is_new
     }

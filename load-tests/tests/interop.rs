@@ -34,6 +34,12 @@ fn context(madang: &Madang, room: &str) -> Arc<Context> {
     Arc::new(Context::new(local_address_for(&server).unwrap(), whip, whep, mint(room)))
 }
 
+/// Measured packets that `viewer` has received, of video and of audio.
+fn received(viewer: &Viewer) -> (u64, u64) {
+    let tally = viewer.tally();
+    (tally.video.packets, tally.audio.packets)
+}
+
 /// Waits until `viewer` has seen what `wanted` says, and returns whether it did.
 async fn sees(viewer: &Viewer, wanted: impl Fn(&load_tests::tally::Tally) -> bool) -> bool {
     let deadline = Instant::now() + PATIENCE;
@@ -95,8 +101,7 @@ async fn a_late_viewer_asks_for_a_keyframe_and_loses_nothing_after_it() {
     context.set_measuring(false);
     tokio::time::sleep(Duration::from_secs(1)).await;
     let sent = (publisher.sent.video.load(Ordering::Relaxed), publisher.sent.audio.load(Ordering::Relaxed));
-    let received = (viewer.tally().video.packets, viewer.tally().audio.packets);
-    assert_eq!(received, sent, "(video, audio)");
+    assert_eq!(received(&viewer), sent, "(video, audio)");
     viewer.leave().await.unwrap();
     publisher.stop().await.unwrap();
 }

@@ -12,7 +12,7 @@ const START_TIMEOUT: Duration = Duration::from_secs(20);
 pub(crate) struct Madang {
     child: Child,
     /// Where it serves HTTP.
-    pub url: String,
+    pub(crate) url: String,
 }
 
 impl Madang {
