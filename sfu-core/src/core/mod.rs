@@ -304,10 +304,14 @@ impl Core {
                         Some(SrtpProfile::Aes128CmHmacSha1_80) => self.counters.srtp_cm_sha1 += 1,
                         None => {}
                     }
+                    self.rooms[state.room].connected(state.member);
                     ConnectionState::Connected
                 }
                 TransportEvent::Interrupted => ConnectionState::Interrupted,
-                TransportEvent::Resumed => ConnectionState::Resumed,
+                TransportEvent::Resumed => {
+                    self.rooms[state.room].connected(state.member);
+                    ConnectionState::Resumed
+                }
                 TransportEvent::Failed(reason) => {
                     self.counters.failures += 1;
                     ConnectionState::Failed(reason)

@@ -167,6 +167,14 @@ impl Room {
         }
     }
 
+    /// A member's transport is up, or up again: what was sent to it before went nowhere, so that its video starts anew.
+    pub fn connected(&mut self, member: MemberIndex) {
+        let Some(state) = self.members.get_mut(member.0 as usize) else { return };
+        state.lines.iter_mut().for_each(|line| line.pause());
+        let shown: Vec<_> = state.lines.iter().filter_map(|line| line.publication()).collect();
+        shown.into_iter().for_each(|publication| self.request_keyframe(publication));
+    }
+
     /// Notes that a member wants, or no longer wants, tracks.
     pub fn subscribe(&mut self, member: MemberIndex, tracks: &[TrackId], wanted: bool, events: &mut VecDeque<Event>) {
         let known: Vec<TrackId> = tracks.iter().filter(|track| self.by_track.contains_key(*track)).copied().collect();
