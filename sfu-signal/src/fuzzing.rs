@@ -10,8 +10,8 @@ use crate::wire::{decode, message_id};
 
 /// Every target of this crate.
 pub const TARGETS: [Target; 2] = [
-    Target { name: "signalling", run: signalling, mutations: 300 },
-    Target { name: "token", run: token, mutations: 1_000 },
+    Target { name: "signalling", run: signalling, mutations: 1_500 },
+    Target { name: "token", run: token, mutations: 5_000 },
 ];
 
 /// A message of a WebSocket, and the offer, slots and MIDs in it.

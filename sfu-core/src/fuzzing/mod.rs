@@ -40,17 +40,17 @@ pub struct Target {
 
 /// Every target of this crate.
 pub const TARGETS: [Target; 11] = [
-    Target { name: "dtls", run: dtls, mutations: 8 },
-    Target { name: "envelope", run: envelope, mutations: 2_000 },
-    Target { name: "extensions", run: extensions, mutations: 1_000 },
-    Target { name: "framing", run: framing, mutations: 500 },
-    Target { name: "payload", run: payload, mutations: 1_000 },
-    Target { name: "room", run: room, mutations: 40 },
-    Target { name: "rtcp", run: rtcp, mutations: 1_000 },
-    Target { name: "rtp", run: rtp, mutations: 1_000 },
-    Target { name: "sctp", run: sctp, mutations: 100 },
-    Target { name: "sdp", run: sdp, mutations: 12 },
-    Target { name: "stun", run: stun, mutations: 500 },
+    Target { name: "dtls", run: dtls, mutations: 40 },
+    Target { name: "envelope", run: envelope, mutations: 10_000 },
+    Target { name: "extensions", run: extensions, mutations: 5_000 },
+    Target { name: "framing", run: framing, mutations: 2_500 },
+    Target { name: "payload", run: payload, mutations: 5_000 },
+    Target { name: "room", run: room, mutations: 200 },
+    Target { name: "rtcp", run: rtcp, mutations: 5_000 },
+    Target { name: "rtp", run: rtp, mutations: 5_000 },
+    Target { name: "sctp", run: sctp, mutations: 500 },
+    Target { name: "sdp", run: sdp, mutations: 60 },
+    Target { name: "stun", run: stun, mutations: 2_500 },
 ];
 
 /// When every run begins. What happens is a matter of the time since.
