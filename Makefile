@@ -27,8 +27,8 @@ e2e: ## browser tests only; ONE=08-resume runs one scenario
 bench: ## benchmarks of the forwarding path (criterion)
 	cargo bench -p sfu-core --features test-support $(ARGS)
 
-fuzz: ## parsers against random input; SECONDS_EACH=60 per target
-	@scripts/fuzz
+fuzz: ## parsers against random input; SECONDS_EACH=60 per target, ONE=sdp for one
+	@scripts/fuzz $(ONE)
 
 types: ## regenerate what is generated from the Rust types: wire types of the SDK, docs/errors.md, golden files
 	UPDATE_GOLDEN=1 cargo test -p sfu-signal

@@ -30,6 +30,8 @@ pub mod config;
 pub mod control;
 mod core;
 pub mod data;
+#[cfg(any(test, feature = "test-support"))]
+pub mod fuzzing;
 pub mod id;
 #[allow(
     clippy::disallowed_methods,

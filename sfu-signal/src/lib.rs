@@ -18,6 +18,8 @@ mod counters;
 mod dispatch;
 pub mod duration;
 pub mod error;
+#[cfg(feature = "test-support")]
+pub mod fuzzing;
 mod http;
 mod join;
 mod limiter;

@@ -98,6 +98,32 @@ impl FrameQueue {
     }
 }
 
+/// The fuzz target of `crate::fuzzing`: the first two bytes cut the rest, a peer's stream, into reads.
+#[cfg(any(test, feature = "test-support"))]
+pub fn fuzz(data: &[u8]) {
+    let (cut, mut stream) = data.split_at(data.len().min(2));
+    let chunk = cut.iter().fold(0, |chunk, byte| chunk << 8 | u64::from(*byte)) + 1;
+    let (mut deframer, mut frames, mut bytes) = (Deframer::default(), FrameQueue::default(), stream);
+    loop {
+        let read = deframer.read(&mut stream.by_ref().take(chunk)).expect("memory can be read");
+        while let Some(whole) = deframer.peek().map(<[u8]>::to_vec) {
+            assert_eq!(deframer.next().map(|frame| &*frame), Some(&whole[..]));
+            frames.push(&whole);
+            let (sent, rest) = bytes.split_at(PREFIX + whole.len());
+            assert_eq!((&sent[PREFIX..], frames.len()), (&whole[..], sent.len()));
+            let mut written = Vec::new();
+            frames.write(&mut written).expect("a vector takes all");
+            assert_eq!(written, sent, "a frame goes as it came");
+            bytes = rest;
+        }
+        if read == 0 {
+            break;
+        }
+    }
+    assert!(deframer.buffer.len() <= usize::from(u16::MAX) + PREFIX + 2 * READ, "memory is bounded by a frame");
+    assert!(bytes.len() < PREFIX + deframer.frame_len().unwrap_or(0).max(1), "nothing whole is left");
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -26,15 +26,20 @@ pub trait Outbox {
 const FORWARDED: [Extension; 4] =
     [Extension::AudioLevel, Extension::VideoOrientation, Extension::PlayoutDelay, Extension::AbsCaptureTime];
 
+/// The longest value that is forwarded, in bytes: of the abs-capture-time, and what the one-byte form can carry. A sender
+/// may write up to 255 bytes, for which an outgoing header has no room.
+const MAX_VALUE: usize = 16;
+
 /// Values of [`FORWARDED`] extensions, in that order.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct ForwardedExtensions<'a>([Option<&'a [u8]>; FORWARDED.len()]);
 
 impl<'a> ForwardedExtensions<'a> {
-    /// Picks them from a packet's extensions, whose ids are those of the m-line that it came on.
+    /// Picks them from a packet's extensions, whose ids are those of the m-line that it came on. What is too long to be
+    /// what it says is left out.
     pub fn pick(extensions: impl Iterator<Item = (u8, &'a [u8])>, map: &ExtensionMap) -> Self {
         let mut values = Self::default();
-        for (id, value) in extensions {
+        for (id, value) in extensions.filter(|(_, value)| value.len() <= MAX_VALUE) {
             let known = map.ext(id).and_then(|extension| FORWARDED.iter().position(|f| *f == extension));
             if let Some(place) = known {
                 values.0[place] = Some(value);
@@ -102,4 +107,23 @@ pub struct OutPacket<'a> {
     pub payload: &'a [u8],
     /// What to write into the payload's VP8 descriptor.
     pub vp8: Option<Vp8Numbers>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Red if a member can make others' headers longer than the buffer that they are written to.
+    #[test]
+    fn what_is_forwarded_fits_a_header() {
+        let mut map = ExtensionMap::default();
+        for (place, extension) in Extension::ALL.into_iter().enumerate() {
+            map.set(extension, place as u8 + 1);
+        }
+        let sent = |value| map.iter().map(move |(_, id)| (id, value));
+        let picked = |value| ForwardedExtensions::pick(sent(value), &map).iter(&map).count();
+        assert_eq!(picked(&[1; MAX_VALUE][..]), FORWARDED.len());
+        assert_eq!(picked(&[1; MAX_VALUE + 1][..]), 0);
+        assert!(12 + 4 + 4 + FORWARDED.len() * (2 + MAX_VALUE) + 2 * 5 <= crate::rtp::MAX_HEADER);
+    }
 }

@@ -19,6 +19,8 @@ mod credentials;
 mod dcep;
 mod demux;
 mod dtls;
+#[cfg(any(test, feature = "test-support"))]
+mod fuzzing;
 mod ice;
 mod sctp;
 pub mod srtp;
@@ -27,6 +29,10 @@ pub mod stun;
 pub use certificate::{Certificate, CertificateError};
 pub use credentials::{stun_username, worker_of_ufrag};
 pub use demux::{Class, classify};
+#[cfg(any(test, feature = "test-support"))]
+pub use fuzzing::stun as fuzz_stun;
+#[cfg(any(test, feature = "test-support"))]
+pub use sctp::fuzz as fuzz_sctp;
 pub use sctp::{Channel, DataError, MAX_MESSAGE};
 pub use srtp::{MAX_OVERHEAD, SrtpError, SrtpProfile};
 

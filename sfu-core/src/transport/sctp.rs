@@ -6,6 +6,8 @@
 //! each: a repeated INIT of a pending association gets the same INIT ACK again); what waits to be sent is bounded; a
 //! peer that opens streams beyond [`MAX_STREAMS`] loses its association.
 
+#[cfg(any(test, feature = "test-support"))]
+mod fuzzing;
 mod guard;
 
 use std::collections::VecDeque;
@@ -22,6 +24,8 @@ use rtc::sctp::{
 use rtc::shared::TransportProtocol;
 
 use super::dcep;
+#[cfg(any(test, feature = "test-support"))]
+pub use fuzzing::fuzz;
 use guard::{Guard, Verdict};
 
 /// The largest message, which our answers state as `a=max-message-size`.

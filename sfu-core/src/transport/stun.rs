@@ -314,6 +314,14 @@ impl Writer {
         }
         self
     }
+
+    /// Attributes as bytes, right or wrong; those that the length field cannot count are left out.
+    pub fn raw(mut self, attributes: &[u8]) -> Self {
+        self.bytes.extend_from_slice(&attributes[..attributes.len().min(60_000)]);
+        self.bytes.resize(self.bytes.len().next_multiple_of(4), 0);
+        self.set_length(0);
+        self
+    }
 }
 
 /// Applies or removes the mask of XOR-MAPPED-ADDRESS: the cookie and transaction of the message.

@@ -39,16 +39,9 @@ impl Damage {
             Self::Cut(at) => bytes.truncate(*at),
             Self::Append(more) => bytes.extend(more),
         }
-        bytes[8..12].fill(0);
-        let sum = crc32c(&bytes);
-        bytes[8..12].copy_from_slice(&sum.to_le_bytes());
+        fuzzing::checksum(&mut bytes);
         vec![Bytes::from(bytes)]
     }
-}
-
-fn crc32c(bytes: &[u8]) -> u32 {
-    let bit = |sum: u32| if sum & 1 == 1 { sum >> 1 ^ 0x82f6_3b78 } else { sum >> 1 };
-    !bytes.iter().fold(!0, |sum, byte| (0..8).fold(sum ^ u32::from(*byte), |sum, _| bit(sum)))
 }
 
 /// Runs a client that opens a channel, sends and closes, against our end, with its packets damaged.
