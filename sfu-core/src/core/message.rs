@@ -9,6 +9,7 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use smallvec::SmallVec;
 
 use crate::data::Envelope;
 use crate::id::ParticipantId;
@@ -16,6 +17,7 @@ use crate::router::PeerIndex;
 use crate::transport::Channel;
 
 use super::Core;
+use super::peer::Peer;
 
 /// How long a sender waits for a receiver that takes nothing.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -43,7 +45,8 @@ impl Core {
             return;
         }
         if channel == Channel::Lossy {
-            return self.deliver(now, from, channel, &message);
+            let to = self.destinations(from, &message);
+            return self.deliver(now, from, channel, &message, &to);
         }
         sender.messages.held.push_back(message);
         self.deliver_held(now, from);
@@ -54,8 +57,8 @@ impl Core {
         while let Some(message) = self.peers[from.0 as usize].messages.held.front().cloned() {
             let since = *self.peers[from.0 as usize].messages.since.get_or_insert(now);
             let is_patient = now.saturating_duration_since(since) < PATIENCE;
-            let full = self.destinations(from, &message).into_iter().filter(|to| !self.has_room(*to, message.len()));
-            let full: Vec<PeerIndex> = full.collect();
+            let to = self.destinations(from, &message);
+            let full: Vec<PeerIndex> = to.iter().copied().filter(|to| !self.has_room(*to, message.len())).collect();
             if !full.is_empty() && is_patient {
                 return self.peers[from.0 as usize].transport.pause_data(now, true);
             }
@@ -65,15 +68,15 @@ impl Core {
             let messages = &mut self.peers[from.0 as usize].messages;
             messages.held.pop_front();
             messages.since = None;
-            self.deliver(now, from, Channel::Reliable, &message);
+            self.deliver(now, from, Channel::Reliable, &message, &to);
         }
     }
 
     /// Looks again for room for all that waits.
     pub(super) fn deliver_all_held(&mut self, now: Instant) {
         let waiting =
-            |(index, peer): (usize, &super::Peer)| (!peer.messages.held.is_empty()).then_some(PeerIndex(index as u32));
-        let waiting: smallvec::SmallVec<[PeerIndex; 8]> = self.peers.iter().filter_map(waiting).collect();
+            |(index, peer): (usize, &Peer)| (!peer.messages.held.is_empty()).then_some(PeerIndex(index as u32));
+        let waiting: SmallVec<[PeerIndex; 8]> = self.peers.iter().filter_map(waiting).collect();
         for peer in waiting {
             self.deliver_held(now, peer);
             if self.peers[peer.0 as usize].messages.held.is_empty() {
@@ -101,10 +104,10 @@ impl Core {
         to.messages.stuck || room.unwrap_or(!to.messages.expected)
     }
 
-    fn deliver(&mut self, now: Instant, from: PeerIndex, channel: Channel, message: &[u8]) {
+    fn deliver(&mut self, now: Instant, from: PeerIndex, channel: Channel, message: &[u8], to: &[PeerIndex]) {
         let Ok(envelope) = Envelope::parse(message) else { return };
         let delivered = envelope.deliver(self.peers[from.0 as usize].id);
-        for to in self.destinations(from, message) {
+        for &to in to {
             match self.peers[to.0 as usize].transport.send_data(now, channel, &delivered) {
                 Ok(()) => self.counters.data_out += 1,
                 Err(_) => self.counters.data_dropped += 1,
