@@ -38,6 +38,7 @@ pub mod id;
     clippy::disallowed_types,
     reason = "the one place with clocks, sockets and threads"
 )]
+pub mod layers;
 pub mod net;
 pub mod router;
 pub mod rtcp;

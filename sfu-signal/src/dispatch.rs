@@ -15,13 +15,18 @@ use crate::server::Server;
 
 impl Server {
     pub(crate) fn on_event(&self, event: Event) {
-        let room = self.participants.get(&event.participant()).map(|entry| entry.value().clone());
-        // Without a room, the participant left and its events are history; whoever waits is still answered.
-        if let Some(room) = room {
-            self.apply(&room, &event);
+        if let Some(id) = event.participant() {
+            let room = self.participants.get(&id).map(|entry| entry.value().clone());
+            // Without a room, the participant left and its events are history; whoever waits is still answered.
+            if let Some(room) = room {
+                self.apply(&room, id, &event);
+            }
         }
         match &event {
-            Event::Negotiated { request, .. } | Event::Published { request, .. } | Event::Stats { request, .. } => {
+            Event::Negotiated { request, .. }
+            | Event::Published { request, .. }
+            | Event::Stats { request, .. }
+            | Event::Explained { request, .. } => {
                 let request = *request;
                 self.media.complete(request, event);
             }
@@ -29,9 +34,8 @@ impl Server {
         }
     }
 
-    fn apply(&self, room: &Arc<Room>, event: &Event) {
+    fn apply(&self, room: &Arc<Room>, id: ParticipantId, event: &Event) {
         let now = Instant::now();
-        let id = event.participant();
         match event {
             Event::Negotiated { result: Ok(_), .. } => self.on_joined(room, id, now),
             Event::Published { track, result: Ok(()), .. } => {
@@ -57,6 +61,11 @@ impl Server {
                     state.tell_surely(id, &event, now);
                 }
             }
+            Event::Streams { .. }
+            | Event::Demand { .. }
+            | Event::Speakers { .. }
+            | Event::Qualities { .. }
+            | Event::Explained { .. } => {}
         }
     }
 

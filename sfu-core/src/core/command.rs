@@ -51,7 +51,9 @@ impl Core {
                 let stats = self.stats(participant).map(Box::new);
                 self.events.push_back(Event::Stats { request, participant, stats });
             }
+            Command::Explain { request, .. } => self.events.push_back(Event::Explained { request, explanation: None }),
             Command::Unpublish { participant, .. }
+            | Command::Configure { participant, .. }
             | Command::Mute { participant, .. }
             | Command::Subscribe { participant, .. }
             | Command::PinSlots { participant, .. }
@@ -206,7 +208,7 @@ impl Core {
             }
         }
         self.rooms[peer.room].leave(peer.member, &mut self.events);
-        self.events.retain(|event| event.participant() != participant || event.is_reply());
+        self.events.retain(|event| event.participant() != Some(participant) || event.is_reply());
     }
 
     fn stats(&self, participant: ParticipantId) -> Option<ParticipantStats> {

@@ -5,7 +5,14 @@
 //! with the same number, in order for one participant. A command for a room or participant that is gone is dropped, or
 //! answered by [`ControlError::Gone`] where it has a request id: the two sides race, and that is no fault.
 
+mod adaptation;
+
 use std::fmt;
+
+pub use adaptation::{
+    ConnectionQuality, EncodingDemand, Limit, ParticipantExplanation, Priority, Quality, RoomExplanation, SentLayer,
+    Size, Speaker, StreamState, SubscriptionExplanation, SubscriptionSettings,
+};
 
 use crate::id::{Mid, ParticipantId, RoomId, TrackId};
 use crate::sdp::{Answer, Codec, NegotiationError, Offer};
@@ -121,6 +128,10 @@ pub enum Command {
     PinSlots { participant: ParticipantId, pins: Vec<(SlotIndex, ParticipantId)> },
     /// The participant has applied all slot changes up to this revision.
     AckSlots { participant: ParticipantId, revision: u64 },
+    /// How the participant wants these tracks from now on. Unknown tracks are left out.
+    Configure { participant: ParticipantId, tracks: Vec<(TrackId, SubscriptionSettings)> },
+    /// Asks for [`Event::Explained`].
+    Explain { request: RequestId, room: RoomId },
     /// Asks for [`Event::Stats`].
     Stats { request: RequestId, participant: ParticipantId },
 }
@@ -140,13 +151,23 @@ pub enum Event {
     TrackStarted { participant: ParticipantId, track: TrackId, codec: Codec },
     /// `participant` cannot be sent `track`.
     TrackUnavailable { participant: ParticipantId, track: TrackId, reason: UnavailableReason },
+    /// What the participant is sent of these tracks changed.
+    Streams { participant: ParticipantId, streams: Vec<StreamState> },
+    /// What anybody takes of a publisher's track changed: what nobody takes may be paused. All its encodings, always.
+    Demand { participant: ParticipantId, track: TrackId, encodings: Vec<EncodingDemand> },
+    /// Who speaks in a room, the loudest first; whoever is not named is silent.
+    Speakers { room: RoomId, speakers: Vec<Speaker> },
+    /// The connection qualities in a room that changed.
+    Qualities { room: RoomId, qualities: Vec<(ParticipantId, ConnectionQuality)> },
+    /// Answers [`Command::Explain`]; `None` if the room is gone.
+    Explained { request: RequestId, explanation: Option<Box<RoomExplanation>> },
     /// Answers [`Command::Stats`]; `None` if the participant is gone.
     Stats { request: RequestId, participant: ParticipantId, stats: Option<Box<ParticipantStats>> },
 }
 
 impl Event {
-    /// The participant that the event is for.
-    pub const fn participant(&self) -> ParticipantId {
+    /// The participant that the event is for; `None`: a whole room, or whoever asked.
+    pub const fn participant(&self) -> Option<ParticipantId> {
         match self {
             Self::Negotiated { participant, .. }
             | Self::Published { participant, .. }
@@ -154,13 +175,16 @@ impl Event {
             | Self::Slots { participant, .. }
             | Self::TrackStarted { participant, .. }
             | Self::TrackUnavailable { participant, .. }
-            | Self::Stats { participant, .. } => *participant,
+            | Self::Streams { participant, .. }
+            | Self::Demand { participant, .. }
+            | Self::Stats { participant, .. } => Some(*participant),
+            Self::Speakers { .. } | Self::Qualities { .. } | Self::Explained { .. } => None,
         }
     }
 
     /// Whether a command waits for it.
     pub const fn is_reply(&self) -> bool {
-        matches!(self, Self::Negotiated { .. } | Self::Published { .. } | Self::Stats { .. })
+        matches!(self, Self::Negotiated { .. } | Self::Published { .. } | Self::Stats { .. } | Self::Explained { .. })
     }
 }
 
