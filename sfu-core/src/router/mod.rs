@@ -19,6 +19,7 @@ pub mod receiver;
 pub mod resend;
 pub mod room;
 mod slots;
+mod speakers;
 
 pub use layout::{LayoutError, PlannedLine};
 pub use packet::{MediaPacket, OutPacket, Outbox};
