@@ -40,6 +40,7 @@ pub mod id;
 )]
 pub mod layers;
 pub mod net;
+pub mod pacer;
 pub mod router;
 pub mod rtcp;
 pub mod rtp;
