@@ -41,6 +41,7 @@ pub mod layers;
     reason = "the one place with clocks, sockets and threads"
 )]
 pub mod net;
+pub mod pacer;
 pub mod router;
 pub mod rtcp;
 pub mod rtp;

@@ -11,6 +11,7 @@ use arrayvec::ArrayVec;
 
 use crate::control::{Event, InboundStats, OutboundStats, TrackKind};
 use crate::id::Ssrc;
+use crate::pacer::Resend;
 use crate::rtcp::{self, Packet, ReportBlock};
 use crate::stream::{MAX_NACKS, Ntp};
 
@@ -135,17 +136,16 @@ impl Room {
         else {
             return;
         };
-        let line = &self.members[member.0 as usize].lines[place];
-        let Some(publication) = line.publication() else { return };
-        let publication = &self.publications[publication.0 as usize];
-        let (subscriber, publisher) = (member.0 as usize, publication.publisher.0 as usize);
-        // Nobody is in its own slots, so that these are two members.
-        let Some((member, publisher)) = self.members.get2_mut(subscriber, publisher) else { return };
-        let Some(from) = publisher.receiver.line_of(&publication.mid) else { return };
-        let rtt = member.rtt();
-        for number in numbers.take(MAX_RETRANSMITTED) {
-            member.lines[place].retransmit(now, number, rtt, from, member.peer, out);
+        for wire in numbers.take(MAX_RETRANSMITTED) {
+            let resend = Resend { line: place as u16, wire };
+            let pacer = &mut self.members[member.0 as usize].downlink.pacer;
+            if pacer.passes_resend(now) {
+                self.resend(now, member, resend, out);
+            } else {
+                pacer.queue_resend(now, resend);
+            }
         }
+        self.wait_for(member);
     }
 
     fn send_sender_reports(&self, index: usize, now: Instant, ours: Ntp, buffer: &mut Vec<u8>, out: &mut impl Outbox) {
