@@ -22,6 +22,7 @@ pub mod resend;
 pub mod room;
 mod slots;
 mod speakers;
+pub mod stage;
 
 pub use downlink::Class;
 pub use layout::{LayoutError, PlannedLine};
