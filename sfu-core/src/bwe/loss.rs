@@ -30,19 +30,40 @@ const INCREASE: f64 = 1.08;
 const RELEASE: f64 = 1.2;
 /// An observation takes so long and so many packets at least.
 const OBSERVATION_US: i64 = 250_000;
-const OBSERVATION_PACKETS: u32 = 20;
+const OBSERVATION_PACKETS: f64 = 20.0;
 /// Of an older observation, per newer one.
 const WEIGHT: f64 = 0.75;
 /// So many packets, weighed, are needed to act on.
-const ENOUGH_PACKETS: f64 = 50.0;
+const ENOUGH_PACKETS: f64 = 60.0;
 
-/// Packets whose fate was told; times in µs.
+/// Packets whose fate was told, of some time.
 #[derive(Debug, Clone, Copy, Default)]
 struct Counts {
-    packets: u32,
-    lost: u32,
-    bytes: u64,
-    duration: i64,
+    packets: f64,
+    lost: f64,
+    bytes: f64,
+    seconds: f64,
+}
+
+impl Counts {
+    const NONE: Self = Self { packets: 0.0, lost: 0.0, bytes: 0.0, seconds: 0.0 };
+
+    /// These and those, less a part of those.
+    fn plus(self, other: Self, weight: f64) -> Self {
+        Self {
+            packets: self.packets + weight * other.packets,
+            lost: self.lost + weight * other.lost,
+            bytes: self.bytes + weight * other.bytes,
+            seconds: self.seconds + weight * other.seconds,
+        }
+    }
+
+    fn level(&self) -> Level {
+        Level {
+            loss: (self.lost / self.packets.max(1.0)).clamp(0.0, 1.0),
+            sent: if self.seconds > 0.0 { self.bytes * 8.0 / self.seconds } else { 0.0 },
+        }
+    }
 }
 
 /// What is being done about loss; rates in bits per second.
@@ -72,8 +93,8 @@ struct Level {
 pub(super) struct LossController {
     current: Counts,
     began: i64,
-    /// Packets and lost ones of the past, fading.
-    faded: (f64, f64),
+    /// The past, fading.
+    faded: Counts,
     state: State,
     /// All that was told since a test settled.
     test: Counts,
@@ -84,11 +105,11 @@ pub(super) struct LossController {
 impl LossController {
     pub(super) const fn new(now: i64) -> Self {
         Self {
-            current: Counts { packets: 0, lost: 0, bytes: 0, duration: 0 },
+            current: Counts::NONE,
             began: now,
-            faded: (0.0, 0.0),
+            faded: Counts::NONE,
             state: State::Free,
-            test: Counts { packets: 0, lost: 0, bytes: 0, duration: 0 },
+            test: Counts::NONE,
             inherent: 0.0,
             retest: (i64::MIN, RETEST_US),
         }
@@ -96,8 +117,7 @@ impl LossController {
 
     /// 0 to 1, over the last second or so.
     pub(super) fn loss(&self) -> f64 {
-        let (packets, lost) = self.totals();
-        if packets > 0.0 { (lost / packets).clamp(0.0, 1.0) } else { 0.0 }
+        self.current.plus(self.faded, 1.0).level().loss
     }
 
     /// The highest rate that loss allows, if it says anything.
@@ -110,14 +130,14 @@ impl LossController {
     }
 
     pub(super) fn on_packet(&mut self, bytes: u16, lost: bool) {
-        self.current.packets += 1;
-        self.current.lost += u32::from(lost);
-        self.current.bytes += u64::from(bytes);
+        self.current.packets += 1.0;
+        self.current.lost += f64::from(u8::from(lost));
+        self.current.bytes += f64::from(bytes);
     }
 
     /// A packet that was counted as lost arrived after all.
-    pub(super) const fn on_late_arrival(&mut self) {
-        self.current.lost = self.current.lost.saturating_sub(1);
+    pub(super) fn on_late_arrival(&mut self) {
+        self.current.lost -= 1.0;
     }
 
     /// To be called after each feedback; `rate` is the delay's.
@@ -126,51 +146,42 @@ impl LossController {
         if duration < OBSERVATION_US || self.current.packets < OBSERVATION_PACKETS {
             return;
         }
-        let (packets, lost) = self.totals();
-        self.faded = (packets * WEIGHT, lost * WEIGHT);
-        let observed = std::mem::take(&mut self.current);
-        self.began = now;
         let seconds = duration as f64 / 1e6;
-        let sent = observed.bytes as f64 * 8.0 / seconds;
+        let observed = Counts { seconds, ..std::mem::take(&mut self.current) };
+        self.began = now;
+        self.faded = observed.plus(self.faded, WEIGHT);
         self.state = match self.state {
-            State::Free => self.watch(now, packets, Level { loss: lost / packets, sent }, rate),
+            State::Free => self.watch(now, rate),
             State::Testing { since, before, .. } if now - since >= SETTLE_US => {
-                self.test.packets += observed.packets;
-                self.test.lost += observed.lost;
-                self.test.bytes += observed.bytes;
-                self.test.duration += duration;
+                self.test = self.test.plus(observed, 1.0);
                 if now - since >= SETTLE_US + TEST_US { self.judge(now, before) } else { self.state }
             }
             State::Testing { .. } => self.state,
-            State::Limited { rate: limit } => self.follow(limit, lost / packets, seconds, rate),
+            State::Limited { rate: limit } => self.follow(limit, seconds, rate),
         };
     }
 
-    fn totals(&self) -> (f64, f64) {
-        (self.faded.0 + f64::from(self.current.packets), self.faded.1 + f64::from(self.current.lost))
-    }
-
-    fn watch(&mut self, now: i64, packets: f64, level: Level, rate: f64) -> State {
+    fn watch(&mut self, now: i64, rate: f64) -> State {
+        let level = self.faded.level();
         self.inherent = self.inherent.min(level.loss.max(self.inherent * 0.98));
         let known = self.inherent > 0.0 && level.loss < self.inherent + ABOVE_INHERENT;
-        let tell = packets >= ENOUGH_PACKETS && level.loss > HIGH;
+        let tell = self.faded.packets >= ENOUGH_PACKETS && level.loss > HIGH;
         if !tell || (known && now < self.retest.0) {
             return State::Free;
         }
-        self.test = Counts::default();
+        self.test = Counts::NONE;
         State::Testing { since: now, before: level, limit: rate.min(level.sent * TEST_RATE) }
     }
 
     /// Did less help?
     fn judge(&mut self, now: i64, before: Level) -> State {
-        let loss = f64::from(self.test.lost) / f64::from(self.test.packets.max(1));
-        let sent = self.test.bytes as f64 * 8e6 / self.test.duration.max(1) as f64;
+        let Level { loss, sent } = self.test.level();
         let delivered = before.sent * (1.0 - before.loss);
         let if_congested = (1.0 - delivered / sent.max(1.0)).clamp(0.0, before.loss);
         if loss < (before.loss + if_congested) / 2.0 && sent < before.sent * 0.95 {
             self.inherent = self.inherent.min(loss);
             self.retest = (i64::MIN, RETEST_US);
-            self.faded = (0.0, 0.0);
+            self.faded = Counts::NONE;
             return State::Limited { rate: delivered };
         }
         self.inherent = ((loss + before.loss) / 2.0).min(MAX_INHERENT);
@@ -178,8 +189,8 @@ impl LossController {
         State::Free
     }
 
-    fn follow(&self, limit: f64, loss: f64, seconds: f64, rate: f64) -> State {
-        let excess = loss - self.inherent;
+    fn follow(&self, limit: f64, seconds: f64, rate: f64) -> State {
+        let excess = self.faded.level().loss - self.inherent;
         let limit = if excess > HIGH {
             limit * (1.0 - 0.5 * excess)
         } else if excess < LOW {
@@ -199,7 +210,7 @@ mod tests {
     fn run(seconds: i64, loses: impl Fn(f64) -> f64) -> (LossController, Vec<Option<f64>>) {
         let mut controller = LossController::new(0);
         let (mut due, mut lost, mut limits) = (0.0, 0.0, Vec::new());
-        for ms in (0..seconds * 1_000).step_by(50) {
+        for ms in (50..seconds * 1_000).step_by(50) {
             let rate = controller.limit().map_or(4e6, |limit| limit.min(4e6));
             due += rate * 0.05 / 8_000.0;
             while due >= 1.0 {
