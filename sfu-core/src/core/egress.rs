@@ -6,7 +6,7 @@ use arrayvec::ArrayVec;
 use slab::Slab;
 
 use crate::ClockAnchor;
-use crate::router::{OutPacket, Outbox, PeerIndex};
+use crate::router::{Class, OutPacket, Outbox, PeerIndex};
 use crate::rtp::values::{AbsSendTime, TransportCc};
 use crate::rtp::{self, Extension};
 use crate::stream::Ntp;
@@ -42,7 +42,7 @@ impl<'a> Egress<'a> {
 }
 
 impl Outbox for Egress<'_> {
-    fn send_rtp(&mut self, _now: Instant, peer: PeerIndex, packet: &OutPacket<'_>) {
+    fn send_rtp(&mut self, _now: Instant, peer: PeerIndex, class: Class, packet: &OutPacket<'_>) {
         let Some(peer) = self.peers.get_mut(peer.0 as usize) else { return };
         let Some(path) = peer.sending_path() else {
             self.counters.unsent += 1;
@@ -77,6 +77,9 @@ impl Outbox for Egress<'_> {
             rtp::vp8::rewrite(&mut buffer[header_len + osn_len..padding_at], vp8.picture_id, vp8.tl0);
         }
         peer.transport.seal_rtp(buffer, len, header_len, packet.seq, packet.header.ssrc);
+        if class == Class::Video {
+            self.trains.set_unfinished(!packet.header.marker);
+        }
         self.counters.rtp_out += 1;
         self.counters.rtp_bytes_out += len as u64;
     }

@@ -240,6 +240,11 @@ impl Core {
         self.trains.iter()
     }
 
+    /// The last packet that was forwarded is video and not the last of its frame: more of it may be on its way.
+    pub const fn expects_more(&self) -> bool {
+        self.trains.is_unfinished()
+    }
+
     /// Forgets the trains, after they were sent.
     pub fn clear_transmits(&mut self) {
         self.trains.clear();

@@ -91,7 +91,7 @@ impl<O: Outbox> Delivery<'_, O> {
         }
         let bytes = packet.payload.len() + usize::from(packet.padding) + OVERHEAD;
         self.downlink.on_sent(self.now, class, bytes, packet.number);
-        self.out.send_rtp(self.now, self.peer, &packet);
+        self.out.send_rtp(self.now, self.peer, class, &packet);
     }
 }
 

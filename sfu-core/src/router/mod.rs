@@ -22,6 +22,7 @@ pub mod resend;
 pub mod room;
 mod slots;
 
+pub use downlink::Class;
 pub use layout::{LayoutError, PlannedLine};
 pub use packet::{MediaPacket, OutPacket, Outbox};
 pub use room::Room;

@@ -8,13 +8,14 @@ use crate::stream::{PacketMeta, RingIndex, Stored};
 use crate::unit::SeqNo;
 
 use super::PeerIndex;
+use super::downlink::Class;
 use super::munger::{Incoming, Vp8Numbers};
 use super::receiver::EncodingKey;
 
 /// Takes what the router sends.
 pub trait Outbox {
     /// A media or RTX packet for `peer`. The outbox adds the transport's own extensions and seals it.
-    fn send_rtp(&mut self, now: Instant, peer: PeerIndex, packet: &OutPacket<'_>);
+    fn send_rtp(&mut self, now: Instant, peer: PeerIndex, class: Class, packet: &OutPacket<'_>);
 
     /// A compound RTCP packet for `peer`.
     fn send_rtcp(&mut self, now: Instant, peer: PeerIndex, packet: &[u8]);
