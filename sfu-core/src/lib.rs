@@ -34,12 +34,12 @@ pub mod data;
 #[cfg(any(test, feature = "test-support"))]
 pub mod fuzzing;
 pub mod id;
+pub mod layers;
 #[allow(
     clippy::disallowed_methods,
     clippy::disallowed_types,
     reason = "the one place with clocks, sockets and threads"
 )]
-pub mod layers;
 pub mod net;
 pub mod pacer;
 pub mod router;
