@@ -2,6 +2,7 @@
 
 import { Room, RoomEvent, type Participant, type RemoteTrack, type RoomOptions, type TrackPublishOptions } from '@madang/client';
 
+import { receivedVideo, sentVideo, styleVideo } from './adaptation';
 import { connections, factories, rawStats, sockets, transport } from './connections';
 import { pseudoRandomBytes, sha256, solidColour } from './sources';
 import { colourOf, nameColour, Watch } from './watch';
@@ -57,6 +58,7 @@ function listen(made: Room, colours: boolean): void {
     .on(RoomEvent.ParticipantDisconnected, (participant) => note('ParticipantDisconnected', participant.identity))
     .on(RoomEvent.TrackMuted, (publication, participant) => note('TrackMuted', { identity: participant.identity, source: publication.source }))
     .on(RoomEvent.TrackUnmuted, (publication, participant) => note('TrackUnmuted', { identity: participant.identity, source: publication.source }))
+    .on(RoomEvent.ActiveSpeakersChanged, (speakers) => note('ActiveSpeakersChanged', speakers.map(({ identity }) => identity)))
     .on(RoomEvent.ConnectionStateChanged, (state) => note('ConnectionStateChanged', state))
     .on(RoomEvent.Disconnected, (reason) => note('Disconnected', reason));
   made.registerTextStreamHandler('chat', async (reader, from) => {
@@ -109,11 +111,11 @@ const e2e = {
     elements.replaceChildren();
   },
 
-  async publish(options: { width?: number; height?: number; video?: boolean; audio?: boolean } & TrackPublishOptions = {}) {
-    const { width = 640, height = 360, video = true, audio = true, ...publish } = options;
+  async publish(options: { width?: number; height?: number; frameRate?: number; video?: boolean; audio?: boolean } & TrackPublishOptions = {}) {
+    const { width = 640, height = 360, frameRate = 15, video = true, audio = true, ...publish } = options;
     const me = theRoom().localParticipant;
     if (audio) await me.setMicrophoneEnabled(true);
-    if (video) await me.setCameraEnabled(true, { resolution: { width, height, frameRate: 15 } }, publish);
+    if (video) await me.setCameraEnabled(true, { resolution: { width, height, frameRate } }, publish);
   },
 
   async publishColour(name: string, width = 320, height = 180) {
@@ -237,6 +239,9 @@ const e2e = {
     });
   },
 
+  sentVideo,
+  receivedVideo: (identity: string) => receivedVideo(theRoom(), identity),
+  styleVideo,
   events: () => events,
   texts: () => texts,
   files: () => files,
