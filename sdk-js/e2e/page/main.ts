@@ -4,7 +4,7 @@ import { Room, RoomEvent, type Participant, type RemoteTrack, type RoomOptions, 
 
 import { receivedVideo, sentVideo, styleVideo } from './adaptation';
 import { connections, factories, rawStats, sockets, transport } from './connections';
-import { pseudoRandomBytes, sha256, solidColour } from './sources';
+import { pseudoRandomBytes, sha256, solidColour, tone } from './sources';
 import { colourOf, nameColour, Watch } from './watch';
 
 interface ConnectOptions {
@@ -22,6 +22,7 @@ const files: { from: string; name: string; size: number; sha256: string }[] = []
 let room: Room | undefined;
 let connectedAfter: number | undefined;
 let startedAt = 0;
+let voice: ReturnType<typeof tone> | undefined;
 
 function theRoom(): Room {
   if (!room) throw new Error('not connected');
@@ -121,6 +122,20 @@ const e2e = {
   async publishColour(name: string, width = 320, height = 180) {
     await theRoom().localParticipant.publishTrack(solidColour(name, width, height, 15), { source: 'camera', simulcast: false });
   },
+
+  /** A microphone whose loudness the test decides. */
+  async publishTone(hertz: number) {
+    voice = tone(hertz);
+    await theRoom().localParticipant.publishTrack(voice.track, { source: 'microphone' });
+  },
+
+  setLoudness(level: number) {
+    if (!voice) throw new Error('no tone is published');
+    voice.setLoudness(level);
+  },
+
+  /** Who speaks, as the room says now. */
+  activeSpeakers: () => theRoom().activeSpeakers.map(({ identity }) => identity),
 
   async setMicrophone(enabled: boolean) {
     await theRoom().localParticipant.setMicrophoneEnabled(enabled);
