@@ -55,6 +55,7 @@ export class Cast {
     const person = page ?? (await this.page(browser, scripts));
     person.identity = identity;
     person.room = room;
+    person.server = this.server;
     await person.call('connect', url, token ?? (await mint(room, identity)), options);
     if (colour) await person.call('publishColour', colour);
     else if (publish) await person.call('publish', publish);

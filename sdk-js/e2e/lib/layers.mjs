@@ -2,6 +2,7 @@
 
 import assert from 'node:assert/strict';
 
+import { explain } from './explain.mjs';
 import { throughout, until } from './until.mjs';
 
 /** 720p: what the three layers of a camera measure. */
@@ -26,7 +27,9 @@ export async function showAt(person, identity, width) {
 async function story(person, identity, publisher) {
   const received = await person.call('receivedVideo', identity);
   const sent = publisher ? await publisher.call('sentVideo') : 'not asked';
-  return `${person.identity} receives ${JSON.stringify(received)}; sent is ${JSON.stringify(sent)}; ${person.problems.join('\n')}`;
+  const why = await explain(person, identity).catch(String);
+  const parts = { received, sent, why, problems: person.problems };
+  return Object.entries(parts).map(([name, value]) => `\n  ${name}: ${JSON.stringify(value)}`).join('');
 }
 
 /** Waits until `person` decodes `identity` at `width`; gives the milliseconds that it took. */
@@ -83,6 +86,18 @@ export async function encodes(publisher, rids, { within = 2_000 } = {}) {
     what: async () => `${publisher.identity} to encode ${wanted || 'nothing'}; it encodes ${found}: ${JSON.stringify(await publisher.call('sentVideo'))}`,
   });
   return Date.now() - startedAt;
+}
+
+/** Waits until the server gives `limit` as what keeps the picture from being better; gives what it says of it. */
+export async function isLimitedBy(person, identity, limit, { within = 3_000 } = {}) {
+  let said;
+  await until(async () => (said = await explain(person, identity)).subscription?.limit === limit, {
+    within,
+    every: 200,
+    what: () => `${person.identity} to be limited by ${limit}; it is said ${JSON.stringify(said)}`,
+  });
+  assert.match(said.subscription.reason, /\w+ \w+/, 'there is a sentence');
+  return said;
 }
 
 /** Gaps between frames count from now on. */

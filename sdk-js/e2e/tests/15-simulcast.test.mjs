@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 
 import { Cast } from '../lib/cast.mjs';
-import { ADAPTIVE, assertSmooth, CAMERA, getsWidth, HIGH, keepsWidth, LOW, showAt, startWatching } from '../lib/layers.mjs';
+import { ADAPTIVE, assertSmooth, CAMERA, getsWidth, HIGH, isLimitedBy, keepsWidth, LOW, showAt, startWatching } from '../lib/layers.mjs';
 import { freshRoom } from '../lib/tokens.mjs';
 
 /** What the narrow path carries, in kbps, and what its queue holds. */
@@ -30,6 +30,11 @@ for (const codec of ['vp8', 'vp9', 'av1']) {
     await startWatching([bob, cat]);
     await Promise.all([keepsWidth(cat, 'ann', LOW, 6_000, { publisher: ann }), keepsWidth(bob, 'ann', HIGH, 6_000, { publisher: ann })]);
     await assertSmooth([bob, cat], 'ann');
+    const { participant, subscription } = await isLimitedBy(cat, 'ann', 'bandwidth');
+    assert.equal(participant.estimateSource, 'twcc');
+    assert.ok(participant.estimate <= 1.2 * NARROW.kbps * 1_000, `the estimate is that of the path: ${JSON.stringify(participant)}`);
+    assert.match(subscription.reason, /Mbps|kbps/);
+    await isLimitedBy(bob, 'ann', 'none');
 
     network.setDown({ kbps: Infinity });
     t.diagnostic(`it climbed within ${await getsWidth(cat, 'ann', HIGH, { within: 10_000, publisher: ann })} ms`);

@@ -4,7 +4,7 @@
 import { after, before, test } from 'node:test';
 
 import { Cast } from '../lib/cast.mjs';
-import { ADAPTIVE, assertSmooth, CAMERA, encodes, getsNothing, getsWidth, HIGH, LOW, MIDDLE, showAt, startWatching } from '../lib/layers.mjs';
+import { ADAPTIVE, assertSmooth, CAMERA, encodes, getsNothing, getsWidth, HIGH, isLimitedBy, LOW, MIDDLE, showAt, startWatching } from '../lib/layers.mjs';
 import { freshRoom } from '../lib/tokens.mjs';
 
 let cast;
@@ -32,6 +32,7 @@ test('a smaller element gets a smaller picture, a larger one a larger', { timeou
 
 test('the publisher encodes what is taken', { timeout: 60_000 }, async (t) => {
   await showAt(bob, 'ann', LOW);
+  await isLimitedBy(bob, 'ann', 'size');
   t.diagnostic(`the large ones stopped within ${await encodes(ann, ['q'], { within: 4_000 })} ms`);
   await showAt(bob, 'ann', HIGH);
   t.diagnostic(`the largest came back within ${await encodes(ann, ['f'], { within: 3_000 })} ms`);
@@ -47,6 +48,7 @@ for (const [how, style] of Object.entries(HIDDEN)) {
   test(`what is ${how} is not sent, and not encoded`, { timeout: 60_000 }, async (t) => {
     await bob.call('styleVideo', 'ann', style);
     t.diagnostic(`silent within ${await getsNothing(bob, 'ann')} ms`);
+    await isLimitedBy(bob, 'ann', 'hidden');
     await encodes(ann, [], { within: 3_000 });
     await showAt(bob, 'ann', HIGH);
     t.diagnostic(`back within ${await getsWidth(bob, 'ann', HIGH, { within: 5_000, publisher: ann })} ms`);

@@ -5,15 +5,15 @@ import { after, before, test } from 'node:test';
 
 import { Cast } from '../lib/cast.mjs';
 import { withoutTransportCc } from '../lib/init-scripts.mjs';
-import { ADAPTIVE, assertSmooth, CAMERA, getsWidth, HIGH, keepsWidth, LOW, showAt, startWatching } from '../lib/layers.mjs';
+import { ADAPTIVE, assertSmooth, CAMERA, getsWidth, HIGH, isLimitedBy, keepsWidth, LOW, showAt, startWatching } from '../lib/layers.mjs';
 import { freshRoom } from '../lib/tokens.mjs';
 
 const NARROW = { kbps: 300, queueMs: 400, delayMs: 20 };
 
 /** REMB only rises by its own rate; nobody can probe it faster. */
 const FEEDBACK = {
-  'transport-wide feedback': { before: [], climbs: 10_000 },
-  'REMB alone': { before: [withoutTransportCc()], climbs: 30_000 },
+  'transport-wide feedback': { source: 'twcc', before: [], climbs: 10_000 },
+  'REMB alone': { source: 'remb', before: [withoutTransportCc()], climbs: 30_000 },
 };
 
 let cast;
@@ -30,7 +30,7 @@ before(async () => {
 });
 after(() => cast?.end());
 
-for (const [what, { before: scripts, climbs }] of Object.entries(FEEDBACK)) {
+for (const [what, { source, before: scripts, climbs }] of Object.entries(FEEDBACK)) {
   test(`Firefox with ${what}`, { timeout: 120_000 }, async (t) => {
     const network = await cast.network({ seed: 18, down: NARROW });
     const fox = await cast.join(room, 'fox', { browser: 'firefox', options: ADAPTIVE, publish: false, network, before: scripts });
@@ -39,6 +39,7 @@ for (const [what, { before: scripts, climbs }] of Object.entries(FEEDBACK)) {
     await startWatching([fox]);
     await keepsWidth(fox, 'ann', LOW, 5_000, { publisher: ann });
     await assertSmooth([fox], 'ann');
+    assert.equal((await isLimitedBy(fox, 'ann', 'bandwidth')).participant.estimateSource, source);
     assert.equal((await bob.call('receivedVideo', 'ann')).frameWidth, HIGH, 'the other did not notice');
 
     network.setDown({ kbps: Infinity });
