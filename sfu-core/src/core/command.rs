@@ -141,7 +141,6 @@ impl Core {
             ufrags: [ice.ufrag.clone()].into_iter().collect(),
             remotes: Default::default(),
             open_train: OpenTrain::default(),
-            transport_seq: 0,
             can_publish_data: settings.can_publish_data,
             messages: Messages::default(),
             remote_ice,

@@ -16,7 +16,7 @@ use crate::ClockAnchor;
 use crate::config::CodecPolicy;
 use crate::control::{Event, ParticipantSettings, SlotLines, SlotRole, Source};
 use crate::id::{Mid, ParticipantId, RoomId, Ssrc, TrackId};
-use crate::router::{MemberIndex, OutPacket, Outbox, PeerIndex, Room, layout};
+use crate::router::{Class, MemberIndex, OutPacket, Outbox, PeerIndex, Room, layout};
 use crate::rtp::{self, Extension, RtpPacket};
 use crate::sdp::{Direction, Fingerprint, IceCredentials, MediaKind, Negotiator, Offer, OfferLimits};
 
@@ -275,7 +275,7 @@ struct Checked {
 }
 
 impl Outbox for Checked {
-    fn send_rtp(&mut self, _now: Instant, peer: PeerIndex, packet: &OutPacket<'_>) {
+    fn send_rtp(&mut self, _now: Instant, peer: PeerIndex, _class: Class, packet: &OutPacket<'_>) {
         let mut extensions: ArrayVec<(u8, &[u8]), 8> = packet.extensions.iter(packet.map).collect();
         extensions.extend(packet.map.id(Extension::AbsSendTime).map(|id| (id, &[0; 3][..])));
         extensions.extend(packet.map.id(Extension::TransportCc).map(|id| (id, &[0; 2][..])));

@@ -17,12 +17,13 @@ use crate::sdp::{AnswerMedia, Codec, NegotiatedCodec, SendStream};
 use crate::stream::{Descriptor, Epoch, SendHistory, SendStats};
 use crate::unit::SeqNo;
 
+use super::PublicationIndex;
+use super::downlink::{Class, Delivery};
 use super::layout::PlannedLine;
 use super::munger::{Incoming, Munger};
 use super::packet::{ForwardedExtensions, MediaPacket, OutPacket, Outbox};
 use super::receiver::{EncodingKey, ReceivingLine};
 use super::resend::Resends;
-use super::{PeerIndex, PublicationIndex};
 
 /// A codec that the receiver knows.
 #[derive(Debug, Clone, Copy)]
@@ -86,6 +87,8 @@ pub struct Line {
     epoch: Epoch,
     rtx_seq: SeqNo,
     resends: Resends,
+    /// How many subscriptions there were.
+    subscriptions: u32,
     assigned: Option<Assigned>,
     subscription: Option<Subscription>,
     /// The slot revision that must be confirmed before media flows again.
@@ -116,6 +119,7 @@ impl Line {
             epoch: Epoch::FIRST,
             rtx_seq: SeqNo::first(first.1 & 0x7fff),
             resends: Resends::new(now),
+            subscriptions: 0,
             assigned: None,
             subscription: None,
             requires: 0,
@@ -157,6 +161,11 @@ impl Line {
         self.subscription.map(|subscription| subscription.publication)
     }
 
+    /// Tells one subscription from the next on the same m-line, modulo 2^32.
+    pub fn subscription_id(&self) -> Option<u32> {
+        self.subscription.map(|_| self.subscriptions)
+    }
+
     /// The track that the m-line was given, flowing or not.
     pub fn assigned(&self) -> Option<Assigned> {
         self.assigned
@@ -196,6 +205,7 @@ impl Line {
     /// that has a new subscriber.
     pub fn start(&mut self, confirmed: u64) -> Option<PublicationIndex> {
         let assigned = self.assigned.filter(|_| self.subscription.is_none() && self.requires <= confirmed)?;
+        self.subscriptions = self.subscriptions.wrapping_add(1);
         self.subscription = Some(Subscription {
             publication: assigned.publication,
             csrc: assigned.track.csrc(),
@@ -218,14 +228,13 @@ impl Line {
         self.flowing() == Some(encoding) && self.munger.has_only_sent(first)
     }
 
+    /// Whether a packet is of an encoding that flows here, or could.
+    pub fn may_take(&self, packet: &MediaPacket<'_>) -> bool {
+        packet.preferred || self.flowing() == Some(packet.encoding)
+    }
+
     /// Sends a packet of the publication that the line is subscribed to.
-    pub fn forward(
-        &mut self,
-        now: Instant,
-        packet: &MediaPacket<'_>,
-        peer: PeerIndex,
-        out: &mut impl Outbox,
-    ) -> Forwarded {
+    pub fn forward(&mut self, now: Instant, packet: &MediaPacket<'_>, to: &mut Delivery<'_, impl Outbox>) -> Forwarded {
         let Some(subscription) = &mut self.subscription else { return Forwarded::Skipped };
         let codec = match subscription.codec {
             Some((of, codec)) if of == packet.codec => codec,
@@ -259,10 +268,10 @@ impl Line {
             self.resends.on_sent();
         }
         self.stats.on_packet(now, numbers.timestamp, packet.payload.len());
-        out.send_rtp(
-            now,
-            peer,
-            &OutPacket {
+        let class = if self.kind == TrackKind::Audio { Class::Audio } else { Class::Video };
+        to.send(
+            class,
+            OutPacket {
                 header: HeaderOut {
                     marker: packet.marker || (starts && self.kind == TrackKind::Audio),
                     payload_type: codec.payload_type,
@@ -277,6 +286,8 @@ impl Line {
                 osn: None,
                 payload: packet.payload,
                 vp8: (packet.codec == Codec::Vp8).then(|| self.munger.vp8(&packet.numbers)),
+                padding: 0,
+                number: None,
             },
         );
         if starts { Forwarded::Started } else { Forwarded::Sent }
@@ -302,8 +313,7 @@ impl Line {
         wire: u16,
         rtt: Duration,
         from: &ReceivingLine,
-        peer: PeerIndex,
-        out: &mut impl Outbox,
+        to: &mut Delivery<'_, impl Outbox>,
     ) -> bool {
         let Some(subscription) = self.subscription else { return false };
         let rtx = subscription.codec.and_then(|(_, codec)| codec.rtx).zip(self.rtx_ssrc);
@@ -317,10 +327,9 @@ impl Line {
         let rtx_seq = self.rtx_seq;
         self.rtx_seq = SeqNo(rtx_seq.0 + 1);
         self.stats.on_retransmission();
-        out.send_rtp(
-            now,
-            peer,
-            &OutPacket {
+        to.send(
+            Class::Resend,
+            OutPacket {
                 header: HeaderOut {
                     marker: stored.meta.marker,
                     payload_type,
@@ -335,6 +344,38 @@ impl Line {
                 osn: Some(seq.wire()),
                 payload: stored.payload,
                 vp8: vp8.then(|| self.munger.vp8(&numbers)),
+                padding: 0,
+                number: None,
+            },
+        );
+        true
+    }
+
+    /// Sends a packet of nothing but padding on the RTX stream, which may carry it at any time; false if it cannot.
+    pub fn pad(&mut self, to: &mut Delivery<'_, impl Outbox>) -> bool {
+        let rtx = self.subscription.and_then(|subscription| subscription.codec?.1.rtx).zip(self.rtx_ssrc);
+        let Some(((payload_type, ssrc), timestamp)) = rtx.zip(self.munger.last_timestamp()) else { return false };
+        let seq = self.rtx_seq;
+        self.rtx_seq = SeqNo(seq.0 + 1);
+        to.send(
+            Class::Filler,
+            OutPacket {
+                header: HeaderOut {
+                    marker: false,
+                    payload_type,
+                    sequence_number: seq.wire(),
+                    timestamp,
+                    ssrc,
+                    csrc: None,
+                },
+                seq,
+                map: &self.extensions,
+                extensions: ForwardedExtensions::default(),
+                osn: None,
+                payload: &[],
+                vp8: None,
+                padding: u8::MAX,
+                number: None,
             },
         );
         true

@@ -6,13 +6,16 @@ use hashbrown::HashSet;
 
 use crate::control::{ParticipantSettings, SlotContent, SlotIndex, SlotLines, TrackKind};
 use crate::id::{ParticipantId, TrackId};
+use crate::pacer::Queued;
 use crate::sdp::Answer;
 use crate::stream::PublisherOffset;
 
 use super::assignment::Occupant;
+use super::downlink::Downlink;
 use super::layout::PlannedLine;
 use super::line::Line;
-use super::receiver::Receiver;
+use super::packet::MediaPacket;
+use super::receiver::{EncodingKey, Receiver};
 use super::{PeerIndex, PublicationIndex};
 
 /// The round-trip time that is assumed until one was measured.
@@ -34,6 +37,7 @@ pub struct Member {
     pub peer: PeerIndex,
     pub settings: ParticipantSettings,
     pub receiver: Receiver,
+    pub downlink: Downlink,
     pub lines: Vec<Line>,
     pub slots: Vec<Slot>,
     pub publications: Vec<PublicationIndex>,
@@ -68,6 +72,7 @@ impl Member {
             peer,
             settings,
             receiver: Receiver::new(window, now),
+            downlink: Downlink::new(now),
             lines: Vec::new(),
             slots: Vec::new(),
             publications: Vec::new(),
@@ -139,6 +144,16 @@ impl Member {
     /// Forgets wishes about a track that ended.
     pub fn forget(&mut self, track: &TrackId) {
         self.exceptions.remove(track);
+    }
+
+    /// Lets a packet for one of the m-lines wait for the pacer; false if the m-line has no use for it.
+    pub fn queue(&mut self, now: Instant, line: u16, packet: &MediaPacket<'_>) -> bool {
+        let to = &self.lines[usize::from(line)];
+        let Some(subscription) = to.subscription_id().filter(|_| to.may_take(packet)) else { return false };
+        let EncodingKey { index, .. } = packet.encoding;
+        let queued = Queued::new(line, subscription, index, packet.encoding.generation(), packet.stored);
+        self.downlink.pacer.queue(now, queued);
+        true
     }
 
     /// The round-trip time to reckon with.

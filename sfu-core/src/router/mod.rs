@@ -7,6 +7,7 @@
 //! without a handshake. It owns no clock and draws numbers only from the RNG that it is given.
 
 pub mod assignment;
+pub mod downlink;
 pub mod feedback;
 pub mod keyframe;
 pub mod layout;
@@ -16,10 +17,12 @@ pub mod munger;
 pub mod packet;
 pub mod publication;
 pub mod receiver;
+mod release;
 pub mod resend;
 pub mod room;
 mod slots;
 
+pub use downlink::Class;
 pub use layout::{LayoutError, PlannedLine};
 pub use packet::{MediaPacket, OutPacket, Outbox};
 pub use room::Room;

@@ -2,19 +2,20 @@
 
 use std::time::Instant;
 
-use crate::rtp::{Extension, ExtensionMap, HeaderOut};
+use crate::rtp::{self, Extension, ExtensionMap, HeaderOut};
 use crate::sdp::Codec;
 use crate::stream::{PacketMeta, RingIndex, Stored};
 use crate::unit::SeqNo;
 
 use super::PeerIndex;
+use super::downlink::Class;
 use super::munger::{Incoming, Vp8Numbers};
 use super::receiver::EncodingKey;
 
 /// Takes what the router sends.
 pub trait Outbox {
     /// A media or RTX packet for `peer`. The outbox adds the transport's own extensions and seals it.
-    fn send_rtp(&mut self, now: Instant, peer: PeerIndex, packet: &OutPacket<'_>);
+    fn send_rtp(&mut self, now: Instant, peer: PeerIndex, class: Class, packet: &OutPacket<'_>);
 
     /// A compound RTCP packet for `peer`.
     fn send_rtcp(&mut self, now: Instant, peer: PeerIndex, packet: &[u8]);
@@ -73,19 +74,26 @@ pub struct MediaPacket<'a> {
     pub stored: RingIndex,
 }
 
-impl MediaPacket<'_> {
-    /// A later packet of the same stream, which came earlier and is at `at` in its ring. `map` are the ids of the m-line
-    /// that it came on.
-    pub fn overtaken_by<'a>(&self, at: RingIndex, stored: &Stored<'a>, map: &ExtensionMap) -> MediaPacket<'a> {
+impl<'a> MediaPacket<'a> {
+    /// A packet that came earlier and is at `at` in its ring. `map` are the ids of the m-line that it came on.
+    pub fn stored(
+        csrc: u32,
+        codec: Codec,
+        encoding: EncodingKey,
+        preferred: bool,
+        at: RingIndex,
+        stored: &Stored<'a>,
+        map: &ExtensionMap,
+    ) -> Self {
         let PacketMeta { seq, timestamp, marker, .. } = stored.meta;
-        MediaPacket {
-            csrc: self.csrc,
-            codec: self.codec,
-            encoding: self.encoding,
-            preferred: self.preferred,
-            keyframe: false,
+        Self {
+            csrc,
+            codec,
+            encoding,
+            preferred,
+            keyframe: rtp::is_keyframe(codec, stored.payload),
             marker,
-            numbers: Incoming::read(seq, timestamp, self.codec == Codec::Vp8, stored.payload),
+            numbers: Incoming::read(seq, timestamp, codec == Codec::Vp8, stored.payload),
             extensions: ForwardedExtensions::pick(stored.extensions, map),
             payload: stored.payload,
             stored: at,
@@ -107,6 +115,10 @@ pub struct OutPacket<'a> {
     pub payload: &'a [u8],
     /// What to write into the payload's VP8 descriptor.
     pub vp8: Option<Vp8Numbers>,
+    /// Bytes of padding after the payload, the last of which says how many (RFC 3550 section 5.1).
+    pub padding: u8,
+    /// The transport-wide number, set on its way out.
+    pub number: Option<u16>,
 }
 
 #[cfg(test)]

@@ -38,6 +38,13 @@ pub struct EncodingKey {
     generation: u32,
 }
 
+impl EncodingKey {
+    /// Rises whenever the numbers begin anew.
+    pub const fn generation(&self) -> u32 {
+        self.generation
+    }
+}
+
 /// One simulcast encoding, or the only one.
 #[derive(Debug)]
 pub struct Encoding {
@@ -315,6 +322,17 @@ impl ReceivingLine {
     /// The encoding with this key, if it is still the same stream.
     pub fn encoding(&self, key: EncodingKey) -> Option<&Encoding> {
         self.encodings.get(usize::from(key.index)).filter(|encoding| encoding.generation == key.generation)
+    }
+
+    /// The encoding at this place.
+    pub fn encoding_at(&self, index: u8) -> Option<(EncodingKey, &Encoding)> {
+        let encoding = self.encodings.get(usize::from(index))?;
+        Some((EncodingKey { index, generation: encoding.generation }, encoding))
+    }
+
+    /// Whether subscriptions shall take this encoding.
+    pub const fn is_preferred(&self, key: EncodingKey) -> bool {
+        key.index == self.preferred
     }
 
     /// Chooses the best encoding that flows anew; true if it is another than before.

@@ -23,7 +23,7 @@ use super::line::Forwarded;
 use super::member::Member;
 use super::packet::{MediaPacket, Outbox};
 use super::publication::{CodecUse, Publication, Subscriber};
-use super::receiver::{Content, Received};
+use super::receiver::{Content, EncodingKey, Received};
 use super::{MemberIndex, PeerIndex, PublicationIndex};
 
 /// The most packets that are sent again after the first packet of a keyframe that they overtook.
@@ -42,6 +42,9 @@ pub struct Room {
     by_track: HashMap<TrackId, PublicationIndex>,
     /// In order of their joining.
     pub(super) arrivals: Vec<MemberIndex>,
+    /// Those for whose pacer something waits, and when the next of it leaves.
+    pub(super) pacing: Vec<MemberIndex>,
+    pub(super) release_at: Option<Instant>,
     window: Duration,
 }
 
@@ -57,6 +60,8 @@ impl Room {
             by_id: HashMap::new(),
             by_track: HashMap::new(),
             arrivals: Vec::new(),
+            pacing: Vec::new(),
+            release_at: None,
             window,
         }
     }
@@ -107,6 +112,7 @@ impl Room {
         let Some(mut gone) = self.members.try_remove(member.0 as usize) else { return };
         self.by_id.remove(&gone.id);
         self.arrivals.retain(|other| *other != member);
+        self.pacing.retain(|other| *other != member);
         for (place, line) in gone.lines.iter().enumerate() {
             if let Some(publication) = line.publication() {
                 let subscriber = Subscriber { member, line: place as u16 };
@@ -258,10 +264,16 @@ impl Room {
             payload,
             stored,
         };
-        let (mut needs_keyframe, mut started) = (false, false);
+        let video = publication.source.kind() == TrackKind::Video;
+        let (mut needs_keyframe, mut started, mut waits) = (false, false, false);
         for subscriber in &publication.subscribers {
             let to = &mut self.members[subscriber.member.0 as usize];
-            match to.lines[usize::from(subscriber.line)].forward(now, &media, to.peer, out) {
+            if video && !to.downlink.pacer.passes(now) {
+                waits |= to.queue(now, subscriber.line, &media);
+                continue;
+            }
+            let mut delivery = to.downlink.delivery(now, to.peer, out);
+            match to.lines[usize::from(subscriber.line)].forward(now, &media, &mut delivery) {
                 Forwarded::Sent | Forwarded::Skipped => {}
                 Forwarded::Started => started = true,
                 Forwarded::NeedsKeyframe => needs_keyframe = true,
@@ -273,7 +285,10 @@ impl Room {
             }
         }
         if started {
-            self.replay_overtakers(now, index, &media, out);
+            self.replay_overtakers(now, index, key, numbers.seq, out);
+        }
+        if waits {
+            self.wait_for_subscribers(index);
         }
         if needs_keyframe {
             self.members[member.0 as usize].receiver.lines[line].preferred_mut().keyframes.request();
@@ -282,32 +297,36 @@ impl Room {
 
     /// Sends what overtook `first`, the first packet of a keyframe, to the lines that waited for it: had it come in time,
     /// they would have got it.
-    fn replay_overtakers(
+    pub(super) fn replay_overtakers(
         &mut self,
         now: Instant,
         index: PublicationIndex,
-        first: &MediaPacket<'_>,
+        key: EncodingKey,
+        first: SeqNo,
         out: &mut impl Outbox,
     ) {
         let publication = &self.publications[index.0 as usize];
-        let publisher = publication.publisher.0 as usize;
+        let (publisher, csrc) = (publication.publisher.0 as usize, publication.track.csrc());
         for subscriber in &publication.subscribers {
             // Nobody is in its own slots, so that these are two members.
             let Some((publisher, to)) = self.members.get2_mut(publisher, subscriber.member.0 as usize) else {
                 continue;
             };
             let Some(from) = publisher.receiver.line_of(&publication.mid) else { return };
-            let Some(encoding) = from.encoding(first.encoding) else { return };
+            let preferred = from.is_preferred(key);
+            let Some((encoding, codec)) = from.encoding(key).and_then(|found| Some((found, found.codec?))) else {
+                return;
+            };
             let highest = encoding.stats.highest().map_or(0, |highest| highest.0);
             let line = &mut to.lines[usize::from(subscriber.line)];
-            if highest <= first.numbers.seq.0 || !line.has_just_started(first.encoding, first.numbers.seq) {
+            if highest <= first.0 || !line.has_just_started(key, first) {
                 continue;
             }
-            for seq in (first.numbers.seq.0 + 1..=highest).take(MAX_REPLAYED) {
+            for seq in (first.0 + 1..=highest).take(MAX_REPLAYED) {
                 let found = encoding.ring.lookup(SeqNo(seq));
                 let Some((at, stored)) = found.and_then(|at| Some((at, encoding.ring.get(at)?))) else { continue };
-                let packet = first.overtaken_by(at, &stored, &from.extensions);
-                line.forward(now, &packet, to.peer, out);
+                let packet = MediaPacket::stored(csrc, codec, key, preferred, at, &stored, &from.extensions);
+                line.forward(now, &packet, &mut to.downlink.delivery(now, to.peer, out));
             }
         }
     }

@@ -10,7 +10,7 @@ use sfu_core::ClockAnchor;
 use sfu_core::config::CodecPolicy;
 use sfu_core::control::{Event, ParticipantSettings, SlotContent, SlotLines, SlotRole, Source, TrackKind};
 use sfu_core::id::{Mid, ParticipantId, RoomId, Ssrc, TrackId};
-use sfu_core::router::{OutPacket, Outbox, PeerIndex, Room, layout};
+use sfu_core::router::{Class, OutPacket, Outbox, PeerIndex, Room, layout};
 use sfu_core::rtcp::{self, Packet};
 use sfu_core::rtp::RtpPacket;
 use sfu_core::sdp::{Fingerprint, IceCredentials, Negotiator};
@@ -51,7 +51,7 @@ struct Sending {
 }
 
 impl Outbox for Sending {
-    fn send_rtp(&mut self, _now: Instant, peer: PeerIndex, packet: &OutPacket<'_>) {
+    fn send_rtp(&mut self, _now: Instant, peer: PeerIndex, _class: Class, packet: &OutPacket<'_>) {
         let sent = Sent {
             ssrc: packet.header.ssrc,
             seq: packet.seq.0,
