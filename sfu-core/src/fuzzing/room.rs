@@ -109,7 +109,7 @@ impl Session {
             13 => drop(self.room.stats(index)),
             14 => {
                 self.now += Duration::from_millis(u64::from(input.byte()).pow(2) / 16);
-                self.room.tick(self.now, &mut self.out);
+                self.room.tick(self.now, &mut self.out, &mut self.events);
             }
             _ => {
                 let packet = packet(input);

@@ -4,11 +4,12 @@
 //! subscriber gets sender reports in our NTP time (the publisher's clock plus one offset for all its streams, so that lip
 //! sync holds) and retransmissions.
 
+use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use arrayvec::ArrayVec;
 
-use crate::control::{InboundStats, OutboundStats, TrackKind};
+use crate::control::{Event, InboundStats, OutboundStats, TrackKind};
 use crate::id::Ssrc;
 use crate::pacer::Resend;
 use crate::rtcp::{self, Packet, ReportBlock};
@@ -55,7 +56,8 @@ impl Room {
     }
 
     /// Does what is due for all members.
-    pub fn tick(&mut self, now: Instant, out: &mut impl Outbox) {
+    pub fn tick(&mut self, now: Instant, out: &mut impl Outbox, events: &mut VecDeque<Event>) {
+        self.hear(now, events);
         let ours = Ntp::at(&self.clock, now);
         let mut buffer = std::mem::take(&mut self.scratch);
         for index in 0..self.members.capacity() {

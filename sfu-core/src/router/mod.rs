@@ -21,6 +21,7 @@ mod release;
 pub mod resend;
 pub mod room;
 mod slots;
+mod speakers;
 
 pub use downlink::Class;
 pub use layout::{LayoutError, PlannedLine};

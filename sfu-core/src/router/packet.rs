@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use crate::rtp::values::AudioLevel;
 use crate::rtp::{self, Extension, ExtensionMap, HeaderOut};
 use crate::sdp::Codec;
 use crate::stream::{PacketMeta, RingIndex, Stored};
@@ -47,6 +48,12 @@ impl<'a> ForwardedExtensions<'a> {
             }
         }
         values
+    }
+
+    /// How loud the packet is.
+    pub fn audio_level(&self) -> Option<AudioLevel> {
+        let place = FORWARDED.iter().position(|extension| *extension == Extension::AudioLevel)?;
+        self.0[place].and_then(AudioLevel::parse)
     }
 
     /// The values that an m-line with these ids can carry.

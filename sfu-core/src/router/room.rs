@@ -24,6 +24,7 @@ use super::member::Member;
 use super::packet::{MediaPacket, Outbox};
 use super::publication::{CodecUse, Publication, Subscriber};
 use super::receiver::{Content, EncodingKey, Received};
+use super::speakers::Speakers;
 use super::{MemberIndex, PeerIndex, PublicationIndex};
 
 /// The most packets that are sent again after the first packet of a keyframe that they overtook.
@@ -45,6 +46,7 @@ pub struct Room {
     /// Those for whose pacer something waits, and when the next of it leaves.
     pub(super) pacing: Vec<MemberIndex>,
     pub(super) release_at: Option<Instant>,
+    pub(super) speakers: Speakers,
     window: Duration,
 }
 
@@ -62,8 +64,15 @@ impl Room {
             arrivals: Vec::new(),
             pacing: Vec::new(),
             release_at: None,
+            speakers: Speakers::default(),
             window,
         }
+    }
+
+    /// The same with at most so many microphones forwarded at a time, the loudest; `None`: all.
+    pub fn with_loudest(mut self, limit: Option<usize>) -> Self {
+        self.speakers = Speakers::new(limit);
+        self
     }
 
     /// The member with this id.
@@ -146,6 +155,7 @@ impl Room {
         line.publication = Some(index);
         publisher.publications.push(index);
         self.by_track.insert(track, index);
+        self.seat(index);
         self.fill_all_slots(events);
         Ok(())
     }
@@ -165,9 +175,8 @@ impl Room {
         if std::mem::replace(&mut publication.muted, muted) == muted {
             return;
         }
-        for subscriber in &publication.subscribers {
-            self.members[subscriber.member.0 as usize].lines[usize::from(subscriber.line)].pause();
-        }
+        self.pause_lines(index);
+        self.seat(index);
         if !muted {
             self.request_keyframe(index);
         }
@@ -249,7 +258,7 @@ impl Room {
             CodecUse::New => events.push_back(Event::TrackStarted { participant, track: publication.track, codec }),
             CodecUse::TooSoon => return,
         }
-        if publication.muted {
+        if !publication.admits(now, extensions.audio_level(), payload.len()) {
             return;
         }
         let media = MediaPacket {
@@ -346,6 +355,13 @@ impl Room {
     fn publication_of(&self, member: MemberIndex, track: &TrackId) -> Option<PublicationIndex> {
         let index = self.by_track.get(track).copied()?;
         (self.publications[index.0 as usize].publisher == member).then_some(index)
+    }
+
+    /// The lines of a publication wait for its media anew.
+    pub(super) fn pause_lines(&mut self, index: PublicationIndex) {
+        for subscriber in &self.publications[index.0 as usize].subscribers {
+            self.members[subscriber.member.0 as usize].lines[usize::from(subscriber.line)].pause();
+        }
     }
 
     /// Takes a publication away from its publisher, who stays.
