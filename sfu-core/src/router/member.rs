@@ -125,7 +125,7 @@ impl Member {
             self.lines.push(Line::new(line, self.window, now, first));
         }
         for line in &mut self.lines {
-            line.negotiate(answer.media.iter().find(|media| media.mid == line.mid));
+            line.negotiate(answer.media.iter().find(|media| media.mid == line.mid), answer.allow_mixed);
         }
         self.receiver.negotiate(&answer.media, now)
     }

@@ -177,17 +177,12 @@ impl Room {
         }
         self.pause_lines(index);
         self.seat(index);
-        if !muted {
-            self.request_keyframe(index);
-        }
     }
 
     /// A member's transport is up, or up again: what was sent to it before went nowhere, so that its video starts anew.
     pub fn connected(&mut self, member: MemberIndex) {
         let Some(state) = self.members.get_mut(member.0 as usize) else { return };
         state.lines.iter_mut().for_each(|line| line.pause());
-        let shown: Vec<_> = state.lines.iter().filter_map(|line| line.publication()).collect();
-        shown.into_iter().for_each(|publication| self.request_keyframe(publication));
     }
 
     /// Notes that a member wants, or no longer wants, tracks.
@@ -245,14 +240,14 @@ impl Room {
         let line = &publisher.receiver.lines[received.line];
         let Some(index) = line.publication else { return };
         let publication = &mut self.publications[index.0 as usize];
-        let Received { key, preferred, content, line } = received;
+        let Received { key, content, .. } = received;
         if let Content::Padding(seq) = content {
             for subscriber in &publication.subscribers {
                 let lines = &mut self.members[subscriber.member.0 as usize].lines;
                 lines[usize::from(subscriber.line)].leave_out(key, seq);
             }
         }
-        let Content::Media { codec, keyframe, numbers, extensions, payload, stored } = content else { return };
+        let Content::Media { codec, numbers, extensions, payload, stored } = content else { return };
         match publication.on_codec(now, codec) {
             CodecUse::Known => {}
             CodecUse::New => events.push_back(Event::TrackStarted { participant, track: publication.track, codec }),
@@ -265,8 +260,6 @@ impl Room {
             csrc: publication.track.csrc(),
             codec,
             encoding: key,
-            preferred,
-            keyframe,
             marker: packet.marker(),
             numbers,
             extensions,
@@ -274,7 +267,7 @@ impl Room {
             stored,
         };
         let video = publication.source.kind() == TrackKind::Video;
-        let (mut needs_keyframe, mut started, mut waits) = (false, false, false);
+        let (mut started, mut waits) = (false, false);
         for subscriber in &publication.subscribers {
             let to = &mut self.members[subscriber.member.0 as usize];
             if video && !to.downlink.pacer.passes(now) {
@@ -283,9 +276,8 @@ impl Room {
             }
             let mut delivery = to.downlink.delivery(now, to.peer, out);
             match to.lines[usize::from(subscriber.line)].forward(now, &media, &mut delivery) {
-                Forwarded::Sent | Forwarded::Skipped => {}
+                Forwarded::Sent | Forwarded::Skipped | Forwarded::NeedsKeyframe => {}
                 Forwarded::Started => started = true,
-                Forwarded::NeedsKeyframe => needs_keyframe = true,
                 Forwarded::CodecRefused => events.push_back(Event::TrackUnavailable {
                     participant: to.id,
                     track: publication.track,
@@ -298,9 +290,6 @@ impl Room {
         }
         if waits {
             self.wait_for_subscribers(index);
-        }
-        if needs_keyframe {
-            self.members[member.0 as usize].receiver.lines[line].preferred_mut().keyframes.request();
         }
     }
 
@@ -322,7 +311,6 @@ impl Room {
                 continue;
             };
             let Some(from) = publisher.receiver.line_of(&publication.mid) else { return };
-            let preferred = from.is_preferred(key);
             let Some((encoding, codec)) = from.encoding(key).and_then(|found| Some((found, found.codec?))) else {
                 return;
             };
@@ -334,21 +322,9 @@ impl Room {
             for seq in (first.0 + 1..=highest).take(MAX_REPLAYED) {
                 let found = encoding.ring.lookup(SeqNo(seq));
                 let Some((at, stored)) = found.and_then(|at| Some((at, encoding.ring.get(at)?))) else { continue };
-                let packet = MediaPacket::stored(csrc, codec, key, preferred, at, &stored, &from.extensions);
+                let packet = MediaPacket::stored(csrc, codec, key, at, &stored, &from.extensions);
                 line.forward(now, &packet, &mut to.downlink.delivery(now, to.peer, out));
             }
-        }
-    }
-
-    /// Asks for a keyframe of a publication, if it is video.
-    pub(super) fn request_keyframe(&mut self, index: PublicationIndex) {
-        let Some(publication) = self.publications.get(index.0 as usize) else { return };
-        if publication.source.kind() == TrackKind::Audio || publication.muted {
-            return;
-        }
-        let publisher = &mut self.members[publication.publisher.0 as usize];
-        if let Some(line) = publisher.receiver.line_of(&publication.mid) {
-            line.preferred_mut().keyframes.request();
         }
     }
 

@@ -196,7 +196,6 @@ impl Room {
             let member = &mut self.members[index.0 as usize];
             let Some(publication) = member.lines[place].start(confirmed) else { continue };
             self.publications[publication.0 as usize].subscribe(Subscriber { member: index, line: place as u16 });
-            self.request_keyframe(publication);
         }
     }
 }

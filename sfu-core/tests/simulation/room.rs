@@ -15,7 +15,7 @@ use sfu_core::id::{Mid, ParticipantId, RoomId, Ssrc, TrackId};
 use sfu_core::router::{Class, OutPacket, Outbox, PeerIndex, Room, layout};
 use sfu_core::rtcp::{self, Packet};
 use sfu_core::rtp::RtpPacket;
-use sfu_core::sdp::{Fingerprint, IceCredentials, Negotiator};
+use sfu_core::sdp::{Codec, Fingerprint, IceCredentials, Negotiator};
 
 use super::client::{Client, ReceivedLine, View};
 use super::outgoing::Sent;
@@ -54,6 +54,7 @@ pub(super) struct Sending {
 
 impl Outbox for Sending {
     fn send_rtp(&mut self, _now: Instant, peer: PeerIndex, _class: Class, packet: &OutPacket<'_>) {
+        let is_vp8 = packet.rewrite.is_some_and(|(codec, _)| codec == Codec::Vp8);
         let sent = Sent {
             ssrc: packet.header.ssrc,
             seq: packet.seq.0,
@@ -61,8 +62,8 @@ impl Outbox for Sending {
             marker: packet.header.marker,
             csrc: packet.header.csrc.expect("the track is always named"),
             osn: packet.osn,
-            vp8: packet.vp8.map(|vp8| (vp8.picture_id, vp8.tl0)),
-            tag: Tag::parse(packet.payload, packet.vp8.is_some()),
+            vp8: packet.rewrite.filter(|_| is_vp8).map(|(_, vp8)| (vp8.picture_id, vp8.tl0)),
+            tag: Tag::parse(packet.payload, is_vp8),
         };
         self.media.push((peer, sent));
     }
