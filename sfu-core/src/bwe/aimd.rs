@@ -2,13 +2,16 @@
 //!
 //! Follows libwebrtc `modules/remote_bitrate_estimator/aimd_rate_control.cc` and
 //! `modules/congestion_controller/goog_cc/link_capacity_estimator.cc` (M128). Two things are our own: the decrease starts
-//! from what arrived in the last 300 ms if that is less than the acknowledged bitrate; and a sender that is
+//! from what arrived in the last 300 ms if that is much less than the acknowledged bitrate; and a sender that is
 //! application-limited is not taken down to what it sends, but by a step.
 
 use super::trendline::Usage;
 
-/// Rates in bits per second.
-const BETA: f64 = 0.85;
+/// What is kept of what arrives. libwebrtc takes 0.85 and drains the queue with what is left; here `path` sees to that, and only
+/// while there is a queue.
+const BETA: f64 = 0.9;
+/// What arrived lately counts if it is below this share of the acknowledged bitrate.
+const FELL: f64 = 0.85;
 /// Multiplicative increase per second, and the least of it.
 const INCREASE: f64 = 1.08;
 const MIN_INCREASE: f64 = 1_000.0;
@@ -162,7 +165,7 @@ impl Aimd {
 
     fn decrease(&mut self, now: i64, throughput: Throughput, rtt: i64) {
         let steady = throughput.steady.unwrap_or(self.rate / 2.0);
-        let arrives = throughput.recent.map_or(steady, |recent| recent.min(steady));
+        let arrives = throughput.recent.filter(|recent| *recent < FELL * steady).unwrap_or(steady);
         let interval = rtt.clamp(DECREASE_INTERVAL_US.0, DECREASE_INTERVAL_US.1);
         let due = self.decreased.is_none_or(|decreased| now - decreased >= interval);
         if !due && arrives >= self.rate / 2.0 {
@@ -226,7 +229,7 @@ mod tests {
     fn falls_below_what_arrives_and_then_rises_slowly() {
         let mut aimd = aimd(3e6);
         aimd.update(0, Usage::Over, sending(1e6), 50_000);
-        assert_eq!(aimd.rate(), 0.85e6);
+        assert_eq!(aimd.rate(), 0.9e6);
         for step in 1..=100 {
             aimd.update(step * SECOND / 10, Usage::Normal, sending(0.9e6), 50_000);
         }
@@ -238,9 +241,9 @@ mod tests {
         let mut aimd = aimd(1e6);
         aimd.update(0, Usage::Over, sending(1e6), 100_000);
         aimd.update(50_000, Usage::Over, sending(0.8e6), 100_000);
-        assert_eq!(aimd.rate(), 0.85e6);
+        assert_eq!(aimd.rate(), 0.9e6);
         aimd.update(100_000, Usage::Over, sending(0.8e6), 100_000);
-        assert_eq!(aimd.rate(), 0.68e6);
+        assert_eq!(aimd.rate(), 0.72e6);
     }
 
     #[test]

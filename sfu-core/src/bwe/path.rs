@@ -5,7 +5,7 @@ const SMOOTHING: f64 = 0.8;
 /// The lowest round trip counts for this long, in two halves, µs: a route that got longer is believed after that.
 const HALF_WINDOW_US: i64 = 15_000_000;
 /// A queue of so many µs drains by itself.
-const SMALL_QUEUE_US: i64 = 30_000;
+const SMALL_QUEUE_US: i64 = 50_000;
 /// A larger one is to drain within this time after the rate was taken down, µs.
 const DRAIN_US: f64 = 1_000_000.0;
 /// The least of the rate that is kept meanwhile.
@@ -64,7 +64,7 @@ mod tests {
         path.on_round_trip(0, 50_000);
         path.on_round_trip(1, 250_000);
         assert_eq!((path.rtt().map(|rtt| (rtt + 5) / 10), path.queue()), (Some(9_000), 200_000));
-        assert_eq!(path.draining_share(), 0.83);
+        assert_eq!(path.draining_share(), 0.85);
         path.on_round_trip(2, 3_000_000);
         assert_eq!(path.draining_share(), LEAST_SHARE);
     }
