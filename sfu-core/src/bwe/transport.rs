@@ -96,7 +96,7 @@ impl Transport {
     /// The rate that delay and loss allow, less what a queue needs to drain.
     pub(super) fn estimate(&self) -> f64 {
         let rate = self.loss.limit().map_or(self.aimd.rate(), |limit| limit.min(self.aimd.rate()));
-        if self.trendline.usage() == Usage::Normal { rate } else { rate * self.path.draining_share() }
+        rate * self.path.draining_share()
     }
 
     pub(super) fn loss(&self) -> f64 {
@@ -231,7 +231,11 @@ impl Transport {
     }
 
     fn update(&mut self, now: i64, measured: &mut Measured) {
-        let usage = self.trendline.usage();
+        let usage = match self.trendline.usage() {
+            Usage::Normal if self.path.complains(now) => Usage::Over,
+            Usage::Normal if self.path.is_queued() => Usage::Under,
+            usage => usage,
+        };
         let application_limited = self.alr.is_limited();
         let throughput =
             Throughput { steady: self.acknowledged.bitrate(), recent: self.acknowledged.recent(), application_limited };
