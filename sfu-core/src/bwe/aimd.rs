@@ -1,10 +1,12 @@
 //! The rate that the delay allows: additive or multiplicative increase, multiplicative decrease.
 //!
 //! Follows libwebrtc `modules/remote_bitrate_estimator/aimd_rate_control.cc` and
-//! `modules/congestion_controller/goog_cc/link_capacity_estimator.cc` (M128). Two things are our own: the decrease starts
+//! `modules/congestion_controller/goog_cc/link_capacity_estimator.cc` (M128). Some things are our own: the decrease starts
 //! from what arrived in the last 300 ms if that is much less than the acknowledged bitrate; and a sender that is
-//! application-limited is not taken down to what it sends, but by a step.
+//! application-limited is not taken down to what it sends, but by a step; and only a probe that met the link's end tells
+//! where that is.
 
+use super::probe_result::Measured;
 use super::trendline::Usage;
 
 /// What is kept of what arrives. libwebrtc takes 0.85 and drains the queue with what is left; here `path` sees to that, and only
@@ -24,6 +26,8 @@ const FRAMES_PER_SECOND: f64 = 30.0;
 const PACKET_BITS: f64 = 1_200.0 * 8.0;
 /// The time that the detector takes, added to the round trip.
 const DETECTOR_S: f64 = 0.1;
+/// What arrives is of another link than the one that is known if it is off by three deviations, and by this much.
+const MARGIN: f64 = 0.1;
 /// A decrease may follow another after a round trip within these bounds, µs.
 const DECREASE_INTERVAL_US: (i64, i64) = (10_000, 200_000);
 
@@ -53,7 +57,7 @@ impl LinkCapacity {
     /// Whether a rate is too far off to be of this link.
     fn is_beyond(&self, bps: f64) -> (bool, bool) {
         let Some(estimate) = self.estimate else { return (false, false) };
-        let margin = 3.0 * (self.deviation * estimate).sqrt();
+        let margin = (3.0 * (self.deviation * estimate).sqrt()).max(MARGIN * estimate);
         (bps / 1_000.0 < estimate - margin, bps / 1_000.0 > estimate + margin)
     }
 }
@@ -110,9 +114,12 @@ impl Aimd {
     }
 
     /// A probe measured this.
-    pub(super) fn on_probe(&mut self, now: i64, rate: f64) {
-        self.capacity.update(rate, 0.5);
-        self.set(now, rate);
+    pub(super) fn on_probe(&mut self, now: i64, measured: Measured) {
+        match measured.capacity {
+            Some(capacity) => self.capacity.update(capacity, 0.5),
+            None => self.capacity = LinkCapacity::default(),
+        }
+        self.set(now, measured.rate);
     }
 
     /// From elsewhere: feedback that stays away.
@@ -259,7 +266,7 @@ mod tests {
         let mut aimd = aimd(1e6);
         aimd.update(0, Usage::Over, sending(1.0), 100_000);
         assert_eq!(aimd.rate(), 30e3);
-        aimd.on_probe(1, f64::MAX);
+        aimd.on_probe(1, Measured { rate: f64::MAX, capacity: None });
         assert_eq!(aimd.rate(), 10e6);
     }
 }

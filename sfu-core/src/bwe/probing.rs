@@ -16,9 +16,10 @@ use crate::unit::Bitrate;
 const FIRST: [f64; 2] = [3.0, 6.0];
 const NEXT: f64 = 2.0;
 /// The factor of a periodic probe: what it adds to a full link is to stay a small queue.
-const PERIODIC: f64 = 1.5;
-/// A result above this share of a probe's rate has not met the link's end.
+const PERIODIC: f64 = 1.35;
+/// A result above this share of a probe's rate, and this much above the estimate, has not met the link's end.
 const SUCCESS: f64 = 0.7;
+const GAIN: f64 = 1.1;
 /// Results come within this time, or not at all.
 const PATIENCE_US: i64 = 1_000_000;
 /// Between probes where there is demand.
@@ -141,7 +142,7 @@ impl ProbeController {
         }
         self.started = Some(situation.now);
         self.demand = situation.demand;
-        self.success = self.pending.last().map(|rate| rate * SUCCESS);
+        self.success = self.pending.last().map(|rate| (rate * SUCCESS).max(situation.estimate * GAIN));
     }
 
     fn note_drop(&mut self, situation: &Situation) {
@@ -216,7 +217,7 @@ mod tests {
         controller.poll(at(1_500, grown));
         assert_eq!(controller.take(), None);
         controller.poll(at(1_600, Situation { demand: 3e6, ..grown }));
-        assert_eq!(taken(&mut controller), [720]);
+        assert_eq!(taken(&mut controller), [648]);
     }
 
     #[test]
