@@ -27,6 +27,7 @@
 #![cfg_attr(not(test), warn(clippy::disallowed_methods, clippy::disallowed_types))]
 
 pub mod alloc;
+pub mod audio;
 pub mod bwe;
 pub mod config;
 pub mod control;

@@ -4,11 +4,12 @@
 //! subscriber gets sender reports in our NTP time (the publisher's clock plus one offset for all its streams, so that lip
 //! sync holds) and retransmissions.
 
+use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use arrayvec::ArrayVec;
 
-use crate::control::{InboundStats, OutboundStats, TrackKind};
+use crate::control::{Event, InboundStats, OutboundStats, TrackKind};
 use crate::id::Ssrc;
 use crate::pacer::Resend;
 use crate::rtcp::{self, Packet, ReportBlock};
@@ -55,8 +56,10 @@ impl Room {
     }
 
     /// Does what is due for all members.
-    pub fn tick(&mut self, now: Instant, out: &mut impl Outbox) {
+    pub fn tick(&mut self, now: Instant, out: &mut impl Outbox, events: &mut VecDeque<Event>) {
+        self.hear(now, events);
         let ours = Ntp::at(&self.clock, now);
+        self.follow_flows(now);
         let mut buffer = std::mem::take(&mut self.scratch);
         for index in 0..self.members.capacity() {
             let Some(member) = self.members.get_mut(index) else { continue };
@@ -140,13 +143,6 @@ impl Room {
         }
     }
 
-    fn on_keyframe_request(&mut self, member: MemberIndex, media: Ssrc) {
-        let line = self.member(member).and_then(|member| member.lines.iter().find(|line| line.ssrc() == media.0));
-        if let Some(publication) = line.and_then(|line| line.publication()) {
-            self.request_keyframe(publication);
-        }
-    }
-
     fn retransmit(
         &mut self,
         now: Instant,
@@ -203,7 +199,6 @@ fn write_feedback(member: &mut Member, now: Instant, buffer: &mut Vec<u8>, out: 
     let (sender, rtt, peer) = (Ssrc(member.rtcp_ssrc), member.rtt(), member.peer);
     let mut any = None;
     for line in &mut member.receiver.lines {
-        line.choose_preferred(now);
         let (nacks, fir) = (line.nacks(), line.only_fir());
         for encoding in &mut line.encodings {
             let Some(media) = encoding.ssrc else { continue };

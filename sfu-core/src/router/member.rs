@@ -42,6 +42,8 @@ pub struct Member {
     pub slots: Vec<Slot>,
     pub publications: Vec<PublicationIndex>,
     pub pins: Vec<(SlotIndex, ParticipantId)>,
+    /// When a speaker took a pair from somebody.
+    pub shown_at: Option<Instant>,
     /// The revision of the last slot event.
     pub revision: u64,
     /// The revision up to which the client has applied slot events.
@@ -77,6 +79,7 @@ impl Member {
             slots: Vec::new(),
             publications: Vec::new(),
             pins: Vec::new(),
+            shown_at: None,
             revision: 0,
             confirmed: 0,
             rtcp_ssrc,
@@ -122,7 +125,7 @@ impl Member {
             self.lines.push(Line::new(line, self.window, now, first));
         }
         for line in &mut self.lines {
-            line.negotiate(answer.media.iter().find(|media| media.mid == line.mid));
+            line.negotiate(answer.media.iter().find(|media| media.mid == line.mid), answer.allow_mixed);
         }
         self.receiver.negotiate(&answer.media, now)
     }

@@ -13,16 +13,16 @@ use sfu_core::id::{Mid, ParticipantId, RoomId, Ssrc, TrackId};
 use sfu_core::router::{Class, OutPacket, Outbox, PeerIndex, Room, layout};
 use sfu_core::rtcp::{self, Packet};
 use sfu_core::rtp::RtpPacket;
-use sfu_core::sdp::{Fingerprint, IceCredentials, Negotiator};
+use sfu_core::sdp::{Codec, Fingerprint, IceCredentials, Negotiator};
 
-use super::client::{Client, ReceivedLine, View};
+use super::client::{Client, ReceivedLine, TrackKindKey, View};
 use super::outgoing::Sent;
 use super::source::{Outgoing, Paddings, Tag};
 use super::support::offer::{self, Line};
 
 const PARTICIPANTS: usize = 20;
 const CHURN: Duration = Duration::from_secs(8);
-const CALM: Duration = Duration::from_secs(3);
+const CALM: Duration = Duration::from_secs(4);
 const RIDS: &[&str] = &["q", "h", "f"];
 
 /// What happens at a time.
@@ -52,14 +52,15 @@ struct Sending {
 
 impl Outbox for Sending {
     fn send_rtp(&mut self, _now: Instant, peer: PeerIndex, _class: Class, packet: &OutPacket<'_>) {
+        let is_vp8 = packet.rewrite.is_some_and(|(codec, _)| codec == Codec::Vp8);
         let sent = Sent {
             ssrc: packet.header.ssrc,
             seq: packet.seq.0,
             timestamp: packet.header.timestamp,
             csrc: packet.header.csrc.expect("the track is always named"),
             osn: packet.osn,
-            vp8: packet.vp8.map(|vp8| (vp8.picture_id, vp8.tl0)),
-            tag: Tag::parse(packet.payload, packet.vp8.is_some()),
+            vp8: packet.rewrite.filter(|_| is_vp8).map(|(_, vp8)| (vp8.picture_id, vp8.tl0)),
+            tag: Tag::parse(packet.payload, is_vp8),
         };
         self.media.push((peer, sent));
     }
@@ -85,6 +86,10 @@ pub(crate) struct Simulation {
     unwanted: BTreeSet<(usize, TrackId)>,
     paddings: Paddings,
     sent: u64,
+    /// So many microphones are forwarded at a time.
+    loudest: Option<usize>,
+    /// The only one who speaks when it is calm.
+    talker: Option<TrackId>,
 }
 
 impl Simulation {
@@ -92,8 +97,9 @@ impl Simulation {
         let mut rng = StdRng::seed_from_u64(seed);
         let start = Instant::now();
         let clock = ClockAnchor { instant: start, unix: Duration::from_secs(1_700_000_000) };
+        let loudest = rng.random_ratio(2, 3).then(|| rng.random_range(1..9));
         Self {
-            room: Room::new(RoomId::random(&mut rng), clock, Duration::from_secs(1)),
+            room: Room::new(RoomId::random(&mut rng), clock, Duration::from_secs(1)).with_loudest(loudest),
             rng,
             start,
             now: start,
@@ -106,6 +112,8 @@ impl Simulation {
             unwanted: BTreeSet::new(),
             paddings: Paddings::new(),
             sent: 0,
+            loudest,
+            talker: None,
         }
     }
 
@@ -122,6 +130,7 @@ impl Simulation {
             }
         }
         self.check_everybody_is_served();
+        self.check_the_talker_is_shown();
         for client in 0..self.clients.len() {
             self.leave(client);
         }
@@ -158,7 +167,8 @@ impl Simulation {
         match step {
             Step::Tick => {
                 let mut out = Sending::default();
-                self.room.tick(self.now, &mut out);
+                self.room.tick(self.now, &mut out, &mut self.events);
+                self.carry_events();
                 self.carry_out(out);
                 self.at(Duration::from_millis(5), Step::Tick);
             }
@@ -166,6 +176,7 @@ impl Simulation {
             Step::Churn => {
                 self.churn();
                 self.check_subscribers();
+                self.check_loudest();
                 self.at(Duration::from_millis(25), Step::Churn);
             }
             Step::Up(from, bytes) => self.on_rtp(from, &bytes),
@@ -369,7 +380,7 @@ impl Simulation {
         let mut any = || present[self.rng.random_range(0..present.len())];
         let (client, other) = (any(), any());
         let member = self.clients[client].member;
-        match self.rng.random_range(0..16) {
+        match self.rng.random_range(0..18) {
             0 => self.leave(client),
             1 if present.len() < PARTICIPANTS => self.join(),
             2 | 3 => self.mute(client),
@@ -379,8 +390,12 @@ impl Simulation {
                 let slot = self.rng.random_range(0..6);
                 let pins = vec![(slot, self.clients[other].id)];
                 self.room.pin(member, pins, &mut self.events);
+                self.clients[client].pins = true;
             }
-            8 => self.room.pin(member, Vec::new(), &mut self.events),
+            8 => {
+                self.room.pin(member, Vec::new(), &mut self.events);
+                self.clients[client].pins = false;
+            }
             9 | 10 => self.wish(client, other),
             11 => {
                 self.clients[client].offline = true;
@@ -398,6 +413,7 @@ impl Simulation {
                     outgoing.restart(&mut self.rng);
                 }
             }
+            15 | 16 => self.clients[client].outgoing.iter_mut().for_each(|outgoing| outgoing.talks = !outgoing.talks),
             _ => {
                 let lines: Vec<u32> = self.clients[client].lines.keys().copied().collect();
                 let mut compound = Vec::new();
@@ -408,11 +424,19 @@ impl Simulation {
         self.carry_events();
     }
 
-    /// The last thing that happens before it is calm: everybody is back and sends all encodings.
+    /// The last thing that happens before it is calm: everybody is back and sends all encodings, and one speaks.
     fn settle(&mut self) {
         for client in 0..self.clients.len() {
             self.resume(client);
-            self.clients[client].outgoing.iter_mut().for_each(|outgoing| outgoing.active = outgoing.streams.len());
+            for outgoing in &mut self.clients[client].outgoing {
+                (outgoing.active, outgoing.talks) = (outgoing.streams.len(), false);
+            }
+        }
+        let microphones = self.clients.iter_mut().filter(|client| client.alive).flat_map(|c| &mut c.outgoing);
+        let talker = microphones.filter(|outgoing| outgoing.source == Source::Microphone && !outgoing.muted).last();
+        if let Some(talker) = talker {
+            talker.talks = true;
+            self.talker = Some(talker.track);
         }
     }
 
@@ -451,6 +475,7 @@ impl Simulation {
             acked: 0,
             signalled: self.now,
             offline: false,
+            pins: false,
             last_pli: BTreeMap::new(),
         });
         let mut roles = vec![SlotRole::Pair; self.rng.random_range(1..5)];
@@ -587,6 +612,44 @@ impl Simulation {
         assert_eq!(lines, subscribers);
     }
 
+    /// No more microphones than allowed are forwarded.
+    fn check_loudest(&self) {
+        let heard = self.room.publications().filter(|(_, publication)| publication.is_voice() && publication.audible);
+        assert!(self.loudest.is_none_or(|limit| heard.count() <= limit));
+    }
+
+    fn is_audible(&self, track: TrackId) -> bool {
+        self.room.publications().any(|(_, publication)| publication.track == track && publication.audible)
+    }
+
+    fn is_screen(&self, track: TrackId) -> bool {
+        self.room
+            .publications()
+            .any(|(_, publication)| publication.track == track && publication.source == Source::Screen)
+    }
+
+    /// Who speaks is heard, and shown to everybody who has a pair and wants to see them.
+    fn check_the_talker_is_shown(&self) {
+        let Some(talker) = self.talker else { return };
+        let (publisher, ..) = self.tracks[&talker.csrc()];
+        assert!(self.is_audible(talker), "who speaks is heard");
+        for (index, client) in self.clients.iter().enumerate().filter(|(_, client)| client.alive && !client.pins) {
+            // A screen share in a pair yields to nobody.
+            let yields = |slot: &usize| {
+                let track = client.server_view.tracks.get(&(*slot as u8, TrackKindKey::Video)).map(|(track, _)| *track);
+                client.layout[*slot].role == SlotRole::Pair && track.is_none_or(|track| !self.is_screen(track))
+            };
+            let has_pair = (0..client.layout.len()).any(|slot| yields(&slot));
+            if index == publisher || !has_pair || self.unwanted.contains(&(index, talker)) {
+                continue;
+            }
+            let shown = client.server_view.tracks.iter().find(|(_, (track, _))| *track == talker);
+            let ((slot, _), _) = shown.unwrap_or_else(|| panic!("{index} does not hear {publisher}, who speaks"));
+            let role = client.layout[usize::from(*slot)].role;
+            assert_eq!(role, SlotRole::Pair, "{index} does not see {publisher}, who speaks");
+        }
+    }
+
     /// Everybody who should be shown is, and is seen and heard.
     fn check_everybody_is_served(&self) {
         assert!(self.sent > 1_000, "a room in which little happens shows little");
@@ -599,7 +662,7 @@ impl Simulation {
                 let silence = line.silence(self.now, track.csrc());
                 let served = silence.is_some_and(|silence| silence < Duration::from_millis(600));
                 assert!(
-                    muted || served,
+                    muted || served || !self.is_audible(*track),
                     "{index} gets nothing of {publisher}'s {track} on {:?}: {silence:?}",
                     line.key
                 );
