@@ -88,7 +88,7 @@ impl Core {
 
     fn open_room(&mut self, id: RoomId) {
         if !self.by_room.contains_key(&id) {
-            let room = Room::new(id, self.clock, self.config.retransmission_window);
+            let room = Room::new(id, self.clock, self.config.retransmission_window).with_loudest(self.config.loudest);
             self.by_room.insert(id, self.rooms.insert(room));
         }
     }
@@ -141,7 +141,6 @@ impl Core {
             ufrags: [ice.ufrag.clone()].into_iter().collect(),
             remotes: Default::default(),
             open_train: OpenTrain::default(),
-            transport_seq: 0,
             can_publish_data: settings.can_publish_data,
             messages: Messages::default(),
             remote_ice,

@@ -8,7 +8,7 @@ use sfu_core::control::Source;
 use sfu_core::id::TrackId;
 use sfu_core::rtp::{HeaderOut, MAX_HEADER, write_header};
 
-use super::support::offer::{MID, OPUS, REPAIRED_RID, RID, VP8, VP8_RTX};
+use super::support::offer::{AUDIO_LEVEL, MID, OPUS, REPAIRED_RID, RID, VP8, VP8_RTX};
 use super::support::vp8_payload;
 
 /// Packets that a publisher can send again.
@@ -80,6 +80,8 @@ pub(crate) struct Outgoing {
     pub muted: bool,
     /// So many of the encodings are sent.
     pub active: usize,
+    /// Somebody speaks into it.
+    pub talks: bool,
     pub streams: Vec<Stream>,
 }
 
@@ -100,11 +102,24 @@ impl Stream {
     }
 
     fn bytes(&self, payload_type: u8, mid: &str, seq: u64, timestamp: u32, marker: bool, payload: &[u8]) -> Vec<u8> {
+        self.bytes_with(None, payload_type, mid, (seq, timestamp, marker), payload)
+    }
+
+    fn bytes_with(
+        &self,
+        level: Option<u8>,
+        payload_type: u8,
+        mid: &str,
+        (seq, timestamp, marker): (u64, u32, bool),
+        payload: &[u8],
+    ) -> Vec<u8> {
         let rtx = payload_type == VP8_RTX;
         let (ssrc, number) = if rtx { (self.rtx, self.rtx_next) } else { (self.ssrc, seq as u16) };
         let mut bytes = vec![0; MAX_HEADER];
         let header = HeaderOut { marker, payload_type, sequence_number: number, timestamp, ssrc, csrc: None };
         let mut extensions = vec![(MID, mid.as_bytes())];
+        let level = level.map(|level| [level]);
+        extensions.extend(level.as_ref().map(|level| (AUDIO_LEVEL, &level[..])));
         extensions.extend(self.rid.map(|rid| (if rtx { REPAIRED_RID } else { RID }, rid.as_bytes())));
         let len = write_header(&mut bytes, &header, &extensions);
         bytes.truncate(len);
@@ -157,7 +172,7 @@ impl Outgoing {
     ) -> Self {
         let rids: Vec<_> = if rids.is_empty() { vec![None] } else { rids.iter().copied().map(Some).collect() };
         let streams: Vec<_> = rids.into_iter().map(|rid| Stream::new(rid, rng)).collect();
-        Self { track, mid, source, muted: false, active: streams.len(), streams }
+        Self { track, mid, source, muted: false, active: streams.len(), talks: false, streams }
     }
 
     /// The encoder starts anew under another SSRC.
@@ -165,12 +180,19 @@ impl Outgoing {
         self.streams.iter_mut().for_each(|stream| *stream = Stream::new(stream.rid, rng));
     }
 
-    /// An audio packet of 60 ms.
-    pub(crate) fn audio(&mut self) -> Vec<u8> {
+    /// An audio packet of so many milliseconds.
+    pub(crate) fn audio(&mut self, millis: u32) -> Vec<u8> {
+        let level = if self.talks { 25 } else { 90 };
+        self.audio_at(level, millis)
+    }
+
+    /// The same with this level below the overload point in dB.
+    pub(crate) fn audio_at(&mut self, level: u8, millis: u32) -> Vec<u8> {
         let (mid, stream) = (self.mid, &mut self.streams[0]);
-        stream.timestamp = stream.timestamp.wrapping_add(2_880);
-        let payload = stream.tag(true);
-        stream.media(OPUS, mid, false, payload)
+        stream.timestamp = stream.timestamp.wrapping_add(48 * millis);
+        let (seq, payload) = (stream.next, stream.tag(true));
+        stream.next += 1;
+        stream.bytes_with(Some(level), OPUS, mid, (seq, stream.timestamp, false), &payload)
     }
 
     /// A frame of 100 ms in each active encoding, sometimes with padding after it.
