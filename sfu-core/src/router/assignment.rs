@@ -6,10 +6,8 @@
 //! - Free slots fill in the order of the candidates: who spoke last first, then by arrival. Screens take screen slots, and
 //!   pairs, ahead of people, only when a layout has no screen slot.
 //! - A participant in a pair is in no lone audio slot: it is heard through its pair.
-//! - [`Stage::follow`] alone takes a slot from somebody: for somebody who speaks, from the one who spoke least recently and does
-//!   not speak now, never from somebody who was pinned.
-
-use std::time::Instant;
+//!
+//! How slots follow who speaks afterwards is in [`super::stage`].
 
 use crate::control::{SlotIndex, SlotRole};
 
@@ -51,14 +49,6 @@ impl Candidate {
     }
 }
 
-/// Somebody who speaks and is forwarded.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Speaking {
-    pub member: MemberIndex,
-    /// For long enough to be shown.
-    pub established: bool,
-}
-
 /// Fills `slots` anew. `current` is who is there now (same length); `candidates` are in their order of precedence.
 pub fn assign(
     roles: &[SlotRole],
@@ -79,93 +69,6 @@ pub fn assign(
         candidates.iter().filter(|c| !slots.contains(&Some((c.member, Part::Person)))).copied().collect();
     fill(roles, &mut slots, SlotRole::Audio, Part::Voice, &unseen);
     slots
-}
-
-/// What [`Stage`] asks about members.
-pub trait Audience {
-    /// Whether the one whose slots they are wants this part of a member, and there is one.
-    fn offers(&self, member: MemberIndex, part: Part) -> bool;
-
-    /// When a member spoke last.
-    fn spoke(&self, member: MemberIndex) -> Option<Instant>;
-}
-
-/// A member's slots while they follow who speaks.
-pub struct Stage<'a, A> {
-    pub roles: &'a [SlotRole],
-    /// Slots that stay as they are.
-    pub pinned: &'a [SlotIndex],
-    /// Who speaks, without the member itself.
-    pub speakers: &'a [Speaking],
-    pub audience: &'a A,
-}
-
-impl<A: Audience> Stage<'_, A> {
-    /// Lets slots follow the speakers: everybody among them shall be heard, and who is established be shown, as far as
-    /// those who do not speak leave room. At most one pair changes, and none unless `may_show`. Returns whether one did.
-    pub fn follow(&self, slots: &mut [Option<Occupant>], may_show: bool) -> bool {
-        let mut shown = false;
-        for speaker in self.speakers {
-            if is_placed(slots.iter().flatten(), speaker) {
-                continue;
-            }
-            if may_show && !shown && speaker.established && self.show(slots, speaker.member) {
-                shown = true;
-            } else {
-                self.let_hear(slots, speaker.member);
-            }
-        }
-        shown
-    }
-
-    /// Puts a member into a pair; who was there is heard where the member was.
-    fn show(&self, slots: &mut [Option<Occupant>], member: MemberIndex) -> bool {
-        let lone = slots.iter().position(|slot| *slot == Some((member, Part::Voice)));
-        if !self.audience.offers(member, Part::Person) || lone.is_some_and(|lone| self.is_pinned(lone)) {
-            return false;
-        }
-        let Some(place) = self.weakest(slots, SlotRole::Pair) else { return false };
-        let before = slots[place].replace((member, Part::Person));
-        if let Some(lone) = lone {
-            let voice = before.map(|(member, _)| (member, Part::Voice));
-            slots[lone] = voice.filter(|(member, voice)| self.audience.offers(*member, *voice));
-        }
-        true
-    }
-
-    /// Puts a member into a lone audio slot.
-    fn let_hear(&self, slots: &mut [Option<Occupant>], member: MemberIndex) {
-        let voice = Some((member, Part::Voice));
-        if !slots.contains(&voice)
-            && self.audience.offers(member, Part::Voice)
-            && let Some(place) = self.weakest(slots, SlotRole::Audio)
-        {
-            slots[place] = voice;
-        }
-    }
-
-    /// The slot of this role that is free, or else whose occupant spoke least recently, does not speak and is not pinned.
-    fn weakest(&self, slots: &[Option<Occupant>], role: SlotRole) -> Option<usize> {
-        let speaks = |member| self.speakers.iter().any(|speaker| speaker.member == member);
-        let yields = |slot: &usize| match slots[*slot] {
-            None => true,
-            Some((_, Part::Screen)) => false,
-            Some((member, _)) => !self.is_pinned(*slot) && !speaks(member),
-        };
-        let spoke = |slot: &usize| slots[*slot].map(|(member, _)| self.audience.spoke(member));
-        (0..slots.len()).filter(|slot| self.roles[*slot] == role).filter(yields).min_by_key(spoke)
-    }
-
-    fn is_pinned(&self, slot: usize) -> bool {
-        self.pinned.iter().any(|pinned| usize::from(*pinned) == slot)
-    }
-}
-
-/// Whether a speaker is where it should be: shown, or at least heard until it is established.
-pub fn is_placed<'a>(mut occupants: impl Iterator<Item = &'a Occupant>, speaker: &Speaking) -> bool {
-    occupants.any(|(member, part)| {
-        *member == speaker.member && (*part == Part::Person || (*part == Part::Voice && !speaker.established))
-    })
 }
 
 fn keep_current(roles: &[SlotRole], current: &[Option<Occupant>], candidates: &[Candidate]) -> Vec<Option<Occupant>> {

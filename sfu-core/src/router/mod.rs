@@ -28,6 +28,7 @@ pub mod room;
 pub mod sent;
 mod slots;
 mod speakers;
+pub mod stage;
 
 pub use downlink::Class;
 pub use layout::{LayoutError, PlannedLine};

@@ -8,9 +8,10 @@ use std::time::{Duration, Instant};
 use crate::control::{Event, SlotIndex, SlotRole, Source};
 use crate::id::{ParticipantId, TrackId};
 
-use super::assignment::{self, Audience, Candidate, Occupant, Part, Speaking, Stage, is_placed};
+use super::assignment::{self, Candidate, Occupant, Part};
 use super::member::Member;
 use super::publication::Subscriber;
+use super::stage::{Audience, Speaking, Stage, is_placed};
 use super::{MemberIndex, PublicationIndex, Room};
 
 /// A speaker who took somebody's pair leaves it to nobody else for so long, so that pictures do not flap.
@@ -71,7 +72,7 @@ impl Room {
         let pins: Vec<_> = member.pins.iter().filter_map(|(slot, id)| Some((*slot, self.member_of(id)?))).collect();
         let candidates: Vec<_> = self.candidates(ranked, index).collect();
         let assigned = assignment::assign(&roles, &current, &pins, &candidates);
-        self.occupy(index, &assigned, events);
+        self.occupy(index, &assigned, 0..assigned.len(), events);
     }
 
     /// Lets the slots of all members follow who speaks. A pair changes at most once in [`SHOWN_FOR`].
@@ -101,9 +102,7 @@ impl Room {
         if shown {
             self.members[index.0 as usize].shown_at = Some(now);
         }
-        if slots != current {
-            self.occupy(index, &slots, events);
-        }
+        self.occupy(index, &slots, (0..slots.len()).filter(|&slot| slots[slot] != current[slot]), events);
     }
 
     fn is_in_place(&self, slots: &[Option<Occupant>], (slot, id): &(SlotIndex, ParticipantId)) -> bool {
@@ -111,11 +110,16 @@ impl Room {
         occupant.is_some_and(|(member, _)| self.members[member.0 as usize].id == *id)
     }
 
-    /// Puts these occupants into a member's slots and tells it what changed.
-    fn occupy(&mut self, index: MemberIndex, assigned: &[Option<Occupant>], events: &mut VecDeque<Event>) {
+    /// Puts these occupants into some of a member's slots and tells it what changed.
+    fn occupy(
+        &mut self,
+        index: MemberIndex,
+        assigned: &[Option<Occupant>],
+        slots: impl Iterator<Item = usize>,
+        events: &mut VecDeque<Event>,
+    ) {
         let revision = self.members[index.0 as usize].revision + 1;
-        let changed: Vec<usize> =
-            (0..assigned.len()).filter(|&slot| self.fill_slot(index, slot, assigned[slot], revision)).collect();
+        let changed: Vec<usize> = slots.filter(|&slot| self.fill_slot(index, slot, assigned[slot], revision)).collect();
         if !changed.is_empty() {
             let occupant = |slot: usize| assigned[slot].map(|(member, _)| self.members[member.0 as usize].id);
             let member = &self.members[index.0 as usize];

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use crate::audio::loudest::{self, Contender};
 use crate::control::{Event, Source, Speaker};
 
-use super::assignment::Speaking;
+use super::stage::Speaking;
 use super::{MemberIndex, PublicationIndex, Room};
 
 /// How often is listened: as often as Opus packets come.

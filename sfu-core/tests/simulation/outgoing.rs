@@ -11,6 +11,7 @@ pub(crate) struct Sent {
     pub ssrc: u32,
     pub seq: u64,
     pub timestamp: u32,
+    pub marker: bool,
     pub csrc: u32,
     pub osn: Option<u16>,
     pub vp8: Option<(Option<u16>, Option<u8>)>,
@@ -64,6 +65,7 @@ impl Checker {
 
     fn start_run(&mut self, now: Instant, sent: &Sent) {
         assert!(sent.tag.starts, "video starts with a keyframe, not with {sent:?} after {:?}", self.run);
+        assert!(self.video || sent.marker, "a talkspurt begins with the marker (RFC 3551 section 4.1)");
         let mut offsets = (0, 0);
         if let Some((last, at)) = &self.last {
             assert_eq!(sent.seq, last.seq + 1, "a source follows the one before: {:?}, {sent:?}", self.run);

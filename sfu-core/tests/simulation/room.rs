@@ -1,5 +1,7 @@
 //! A room with its clients and their network, in virtual time.
 
+mod heard;
+
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
 use std::time::{Duration, Instant};
@@ -15,7 +17,7 @@ use sfu_core::rtcp::{self, Packet};
 use sfu_core::rtp::RtpPacket;
 use sfu_core::sdp::{Codec, Fingerprint, IceCredentials, Negotiator};
 
-use super::client::{Client, ReceivedLine, TrackKindKey, View};
+use super::client::{Client, ReceivedLine, View};
 use super::outgoing::Sent;
 use super::source::{Outgoing, Paddings, Tag};
 use super::support::offer::{self, Line};
@@ -45,8 +47,8 @@ enum Step {
 
 /// What the room sends during one call.
 #[derive(Default)]
-struct Sending {
-    media: Vec<(PeerIndex, Sent)>,
+pub(super) struct Sending {
+    pub media: Vec<(PeerIndex, Sent)>,
     rtcp: Vec<(PeerIndex, Vec<u8>)>,
 }
 
@@ -57,6 +59,7 @@ impl Outbox for Sending {
             ssrc: packet.header.ssrc,
             seq: packet.seq.0,
             timestamp: packet.header.timestamp,
+            marker: packet.header.marker,
             csrc: packet.header.csrc.expect("the track is always named"),
             osn: packet.osn,
             vp8: packet.rewrite.filter(|_| is_vp8).map(|(_, vp8)| (vp8.picture_id, vp8.tl0)),
@@ -247,7 +250,7 @@ impl Simulation {
             // What is muted may be sent all the same; it must not be forwarded. Silence is not sent (DTX).
             let silent = !calm && self.rng.random_ratio(1, 10);
             if outgoing.source.kind() == TrackKind::Audio && !silent {
-                let packet = outgoing.audio();
+                let packet = outgoing.audio(60);
                 self.carry(Step::Up(client, packet));
             }
         }
@@ -610,44 +613,6 @@ impl Simulation {
             }
         }
         assert_eq!(lines, subscribers);
-    }
-
-    /// No more microphones than allowed are forwarded.
-    fn check_loudest(&self) {
-        let heard = self.room.publications().filter(|(_, publication)| publication.is_voice() && publication.audible);
-        assert!(self.loudest.is_none_or(|limit| heard.count() <= limit));
-    }
-
-    fn is_audible(&self, track: TrackId) -> bool {
-        self.room.publications().any(|(_, publication)| publication.track == track && publication.audible)
-    }
-
-    fn is_screen(&self, track: TrackId) -> bool {
-        self.room
-            .publications()
-            .any(|(_, publication)| publication.track == track && publication.source == Source::Screen)
-    }
-
-    /// Who speaks is heard, and shown to everybody who has a pair and wants to see them.
-    fn check_the_talker_is_shown(&self) {
-        let Some(talker) = self.talker else { return };
-        let (publisher, ..) = self.tracks[&talker.csrc()];
-        assert!(self.is_audible(talker), "who speaks is heard");
-        for (index, client) in self.clients.iter().enumerate().filter(|(_, client)| client.alive && !client.pins) {
-            // A screen share in a pair yields to nobody.
-            let yields = |slot: &usize| {
-                let track = client.server_view.tracks.get(&(*slot as u8, TrackKindKey::Video)).map(|(track, _)| *track);
-                client.layout[*slot].role == SlotRole::Pair && track.is_none_or(|track| !self.is_screen(track))
-            };
-            let has_pair = (0..client.layout.len()).any(|slot| yields(&slot));
-            if index == publisher || !has_pair || self.unwanted.contains(&(index, talker)) {
-                continue;
-            }
-            let shown = client.server_view.tracks.iter().find(|(_, (track, _))| *track == talker);
-            let ((slot, _), _) = shown.unwrap_or_else(|| panic!("{index} does not hear {publisher}, who speaks"));
-            let role = client.layout[usize::from(*slot)].role;
-            assert_eq!(role, SlotRole::Pair, "{index} does not see {publisher}, who speaks");
-        }
     }
 
     /// Everybody who should be shown is, and is seen and heard.

@@ -180,13 +180,18 @@ impl Outgoing {
         self.streams.iter_mut().for_each(|stream| *stream = Stream::new(stream.rid, rng));
     }
 
-    /// An audio packet of 60 ms.
-    pub(crate) fn audio(&mut self) -> Vec<u8> {
+    /// An audio packet of so many milliseconds.
+    pub(crate) fn audio(&mut self, millis: u32) -> Vec<u8> {
+        let level = if self.talks { 25 } else { 90 };
+        self.audio_at(level, millis)
+    }
+
+    /// The same with this level below the overload point in dB.
+    pub(crate) fn audio_at(&mut self, level: u8, millis: u32) -> Vec<u8> {
         let (mid, stream) = (self.mid, &mut self.streams[0]);
-        stream.timestamp = stream.timestamp.wrapping_add(2_880);
+        stream.timestamp = stream.timestamp.wrapping_add(48 * millis);
         let (seq, payload) = (stream.next, stream.tag(true));
         stream.next += 1;
-        let level = if self.talks { 25 } else { 90 };
         stream.bytes_with(Some(level), OPUS, mid, (seq, stream.timestamp, false), &payload)
     }
 
