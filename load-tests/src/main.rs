@@ -10,9 +10,13 @@ use load_tests::cli::{Cli, Command, RunArgs};
 use load_tests::report::Report;
 
 fn main() -> ExitCode {
-    let Command::Run(args) = Cli::parse().command;
-    match run(&args) {
-        Ok(report) => ExitCode::from(report.exit_code()),
+    let done = match Cli::parse().command {
+        Command::Run(args) => run(&args),
+        Command::Show(args) => args.text().and_then(|text| print(&text)),
+        _ => Err(anyhow::anyhow!("not in this build")),
+    };
+    match done {
+        Ok(code) => code,
         Err(error) => {
             let _ = writeln!(std::io::stderr(), "madang-load: {error:#}");
             ExitCode::FAILURE
@@ -20,23 +24,28 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(args: &RunArgs) -> anyhow::Result<Report> {
+fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let report = runtime.block_on(load_tests::run::run(args))?;
     // Sockets of peers may take a while to close; nothing waits for them.
     runtime.shutdown_background();
-    write(&report, args.json.as_deref())?;
-    Ok(report)
+    write(&report, args)?;
+    Ok(ExitCode::from(report.exit_code()))
 }
 
-fn write(report: &Report, json: Option<&Path>) -> anyhow::Result<()> {
-    let mut out = std::io::stdout().lock();
-    if let Some(path) = json {
+fn write(report: &Report, args: &RunArgs) -> anyhow::Result<()> {
+    let save = |path: &Path, text: String| std::fs::write(path, text).with_context(|| path.display().to_string());
+    if let Some(path) = &args.json {
         let text = serde_json::to_string_pretty(report)? + "\n";
         if path == Path::new("-") {
-            return Ok(out.write_all(text.as_bytes())?);
+            return print(&text).map(drop);
         }
-        std::fs::write(path, text).with_context(|| path.display().to_string())?;
+        save(path, text)?;
     }
-    Ok(out.write_all(report.table().as_bytes())?)
+    print(&report.table()).map(drop)
+}
+
+fn print(text: &str) -> anyhow::Result<ExitCode> {
+    std::io::stdout().lock().write_all(text.as_bytes())?;
+    Ok(ExitCode::SUCCESS)
 }

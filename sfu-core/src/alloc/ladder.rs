@@ -34,6 +34,15 @@ pub(super) struct Rung {
     pub pixels: Option<u32>,
 }
 
+/// The top of a ladder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Top {
+    /// What keeps a video that got there from being better.
+    pub limit: Limit,
+    /// What it would take if the publisher sent all that it could.
+    pub asked: Option<Layer>,
+}
+
 /// How far up a video may go.
 #[derive(Debug, Clone, Copy)]
 struct Ceiling {
@@ -51,9 +60,9 @@ const fn picture(layer: Layer) -> Picture {
     (layer.encoding, layer.spatial)
 }
 
-/// Appends the ladder of `request` to `rungs`, and returns what limits a video at the top of it. There is always a rung
-/// if anything flows or would.
-pub(super) fn build(request: &Request, offers: &[Offer], rungs: &mut Vec<Rung>) -> Limit {
+/// Appends the ladder of `request` to `rungs`, and returns what is at its top. There is always a rung if anything flows or
+/// would.
+pub(super) fn build(request: &Request, offers: &[Offer], rungs: &mut Vec<Rung>) -> Top {
     let from = rungs.len();
     let ceiling = Ceiling::of(request, offers);
     let kept = request.previous.and_then(|previous| previous.wanted);
@@ -71,7 +80,9 @@ pub(super) fn build(request: &Request, offers: &[Offer], rungs: &mut Vec<Rung>) 
         let pixels = offer.size.map(pixels);
         rungs.push(Rung { wanted: offer.layer, sent: sent.map(|sent| sent.layer), cost, pixels });
     }
-    rungs.get(from..).and_then(<[_]>::last).map_or(Limit::Publisher, |top| ceiling.limit(top, offers))
+    let asked = offers.iter().rev().find(|offer| ceiling.reaches(offer, offers)).map(|offer| offer.layer);
+    let limit = rungs[from..].last().map_or(Limit::Publisher, |top| ceiling.limit(top, offers));
+    Top { limit, asked }
 }
 
 pub(super) fn pixels(size: Size) -> u32 {
@@ -111,14 +122,21 @@ impl Ceiling {
         let settings = &request.settings;
         let covers = |offer: &&Offer| settings.size.zip(offer.size).is_some_and(|(shown, has)| covers(has, shown));
         let usable = |offer: &&Offer| offer.availability != Availability::Withheld;
-        let size = offers.iter().filter(usable).find(covers).map(|offer| picture(offer.layer));
-        Self { size, quality: best_picture(settings.max_quality, offers), max_fps: settings.max_fps }
+        let best = offers.iter().filter(usable).find(covers).or_else(|| offers.iter().find(covers));
+        Self {
+            size: best.map(|offer| picture(offer.layer)),
+            quality: best_picture(settings.max_quality, offers),
+            max_fps: settings.max_fps,
+        }
     }
 
     fn allows(&self, offer: &Offer, offers: &[Offer]) -> bool {
-        offer.availability != Availability::Withheld
-            && self.picture().is_none_or(|best| picture(offer.layer) <= best)
-            && self.fast_enough(offer, offers)
+        offer.availability != Availability::Withheld && self.reaches(offer, offers)
+    }
+
+    /// The same, if the publisher withheld nothing.
+    fn reaches(&self, offer: &Offer, offers: &[Offer]) -> bool {
+        self.picture().is_none_or(|best| picture(offer.layer) <= best) && self.fast_enough(offer, offers)
     }
 
     /// The lower of the two ceilings.
@@ -142,17 +160,17 @@ impl Ceiling {
         if top.sent != Some(top.wanted) {
             return Limit::Publisher;
         }
-        let better = || offers.iter().filter(|offer| offer.layer > top.wanted);
-        if better().any(|offer| self.size.is_some_and(|size| size < picture(offer.layer)))
-            && self.quality.is_none_or(|quality| self.size.is_some_and(|size| size <= quality))
-        {
-            Limit::Size
-        } else if better().any(|offer| offer.availability != Availability::Withheld) {
-            Limit::Cap
-        } else if better().next().is_some() {
-            Limit::Publisher
-        } else {
+        let mut better = offers.iter().filter(|offer| offer.layer > top.wanted).peekable();
+        if better.peek().is_none() {
             Limit::None
+        } else if better.clone().any(|offer| self.reaches(offer, offers)) {
+            Limit::Publisher
+        } else if better.all(|offer| picture(offer.layer) == picture(top.wanted)) {
+            Limit::Cap
+        } else if self.size.is_some() && self.size == self.picture() {
+            Limit::Size
+        } else {
+            Limit::Cap
         }
     }
 }

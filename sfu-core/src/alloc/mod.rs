@@ -29,7 +29,7 @@ use std::ops::Range;
 use std::time::Duration;
 
 pub use reserve::video_budget;
-pub use share::{Allocator, RAISE_AFTER};
+pub use share::{Allocator, RAISE_AFTER, RAISE_SHARE};
 
 use crate::control::{Limit, Priority, Size, SubscriptionSettings};
 use crate::layers::Layer;
@@ -121,8 +121,10 @@ impl Request {
 pub struct Decision {
     /// To be sent now: it flows. `None`: nothing.
     pub layer: Option<Layer>,
-    /// To be sent as soon as it flows; what the publisher is asked for.
+    /// To be sent as soon as it flows.
     pub wanted: Option<Layer>,
+    /// What would be taken if it came; better than `wanted` where the publisher withholds it.
+    pub asked: Option<Layer>,
     /// What it takes of the budget.
     pub bitrate: Bitrate,
     /// What keeps it from being better.
@@ -131,6 +133,6 @@ pub struct Decision {
 
 impl Decision {
     const fn nothing(limit: Limit) -> Self {
-        Self { layer: None, wanted: None, bitrate: Bitrate(0), limit }
+        Self { layer: None, wanted: None, asked: None, bitrate: Bitrate(0), limit }
     }
 }

@@ -18,12 +18,12 @@ use std::time::Duration;
 use crate::control::Limit;
 use crate::unit::Bitrate;
 
-use super::ladder::{self, Rung};
+use super::ladder::{self, Rung, Top};
 use super::{Decision, Offer, Request};
 
 /// Going up must fit into this part of the budget, in percent. An estimate that swings by 5 % to both sides thus never
 /// gives what it took: 1.05 * 0.90 < 0.95.
-pub(super) const RAISE_SHARE: u64 = 90;
+pub const RAISE_SHARE: u64 = 90;
 
 /// Going up waits for so long after want of bandwidth took a layer away: an estimator that has backed off needs about a
 /// second to find the new rate, and a viewer forgives one change in some seconds.
@@ -49,8 +49,7 @@ pub struct Allocator {
 #[derive(Debug, Clone)]
 struct Climb {
     rungs: Range<usize>,
-    /// What limits it at the top.
-    limit: Limit,
+    top: Top,
     weight: f64,
     /// As many rungs as it had before.
     kept: usize,
@@ -67,9 +66,8 @@ struct Climb {
 }
 
 impl Allocator {
-    /// Decides for all requests of one receiver; `offers` are those of all requests. `None`: there is no limit. The
-    /// decisions are in the requests' order.
-    pub fn allocate(&mut self, requests: &[Request], offers: &[Offer], budget: Option<Bitrate>) -> &[Decision] {
+    /// Decides for all requests of one receiver; `offers` are those of all requests. `None`: there is no limit.
+    pub fn allocate(&mut self, requests: &[Request], offers: &[Offer], budget: Option<Bitrate>) {
         self.rungs.clear();
         self.climbs.clear();
         for request in requests {
@@ -81,9 +79,19 @@ impl Allocator {
         self.admit(&mut purse);
         self.climb(&mut purse);
         self.decisions.clear();
-        let decide = |(request, climb): (&Request, &Climb)| climb.decision(request, &self.rungs);
-        self.decisions.extend(requests.iter().zip(&self.climbs).map(decide));
+        let decide = |climb: &Climb| climb.decision(&self.rungs);
+        self.decisions.extend(self.climbs.iter().map(decide));
+    }
+
+    /// The decisions of the last call, in the requests' order.
+    pub fn decisions(&self) -> &[Decision] {
         &self.decisions
+    }
+
+    /// What all videos of the last call would take at the top of their ladders.
+    pub fn demand(&self) -> Bitrate {
+        let top = |climb: &Climb| self.rungs[climb.rungs.clone()].last().map_or(0, |top| top.cost);
+        Bitrate(self.climbs.iter().map(top).fold(0, u64::saturating_add))
     }
 
     /// Everybody's lowest.
@@ -148,14 +156,14 @@ struct Purse {
 impl Climb {
     fn new(request: &Request, offers: &[Offer], rungs: &mut Vec<Rung>) -> Self {
         let from = rungs.len();
-        let unwanted = request.unwanted();
-        let limit = unwanted.unwrap_or_else(|| ladder::build(request, offers, rungs));
+        let unwanted = request.unwanted().map(|limit| Top { limit, asked: None });
+        let top = unwanted.unwrap_or_else(|| ladder::build(request, offers, rungs));
         let had = request.previous.and_then(|previous| previous.wanted);
         let kept = rungs[from..].iter().take_while(|rung| Some(rung.wanted) <= had).count();
         let since = request.previous.and_then(|previous| previous.since_lowered);
         Self {
             rungs: from..rungs.len(),
-            limit,
+            top,
             weight: request.weight(),
             kept,
             taken: 0,
@@ -199,17 +207,14 @@ impl Climb {
         }
     }
 
-    fn decision(&self, request: &Request, rungs: &[Rung]) -> Decision {
+    fn decision(&self, rungs: &[Rung]) -> Decision {
         let ladder = &rungs[self.rungs.clone()];
-        match self.taken.checked_sub(1).map(|at| ladder[at]) {
-            Some(rung) => Decision {
-                layer: rung.sent,
-                wanted: Some(rung.wanted),
-                bitrate: Bitrate(rung.cost),
-                limit: if self.taken == ladder.len() { self.limit } else { Limit::Bandwidth },
-            },
-            None if ladder.is_empty() => Decision::nothing(request.unwanted().unwrap_or(Limit::Publisher)),
-            None => Decision::nothing(Limit::Bandwidth),
-        }
+        let is_top = self.taken == ladder.len();
+        let limit = if is_top { self.top.limit } else { Limit::Bandwidth };
+        let Some(rung) = self.taken.checked_sub(1).map(|at| ladder[at]) else {
+            return Decision { asked: self.top.asked.filter(|_| is_top), ..Decision::nothing(limit) };
+        };
+        let asked = if is_top { self.top.asked.max(Some(rung.wanted)) } else { Some(rung.wanted) };
+        Decision { layer: rung.sent, wanted: Some(rung.wanted), asked, bitrate: Bitrate(rung.cost), limit }
     }
 }

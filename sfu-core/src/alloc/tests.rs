@@ -22,8 +22,8 @@ fn share(videos: &[Video], budget: Option<u64>) -> (Vec<Decision>, f64) {
     };
     let requests: Vec<Request> = videos.iter().map(place).collect();
     let mut allocator = Allocator::default();
-    let decisions = allocator.allocate(&requests, &offers, budget.map(Bitrate)).to_vec();
-    (decisions, allocator.utility())
+    allocator.allocate(&requests, &offers, budget.map(Bitrate));
+    (allocator.decisions().to_vec(), allocator.utility())
 }
 
 fn layers(videos: &[Video], budget: Option<u64>) -> Vec<Option<Layer>> {
@@ -183,7 +183,8 @@ fn what_was_paused_for_want_of_takers_is_asked_for_and_replaced_meanwhile() {
     assert_eq!((encoding(&decision), decision.limit), (Some(1), Limit::Publisher));
     video.offers[2].availability = Availability::Withheld;
     let decision = share(&[video.clone()], None).0[0];
-    assert_eq!(decision.wanted.map(|layer| layer.encoding), Some(1), "in vain it is not asked for");
+    assert_eq!(decision.wanted.map(|layer| layer.encoding), Some(1), "nothing is kept free for it");
+    assert_eq!(decision.asked.map(|layer| layer.encoding), Some(2));
     assert_eq!((encoding(&decision), decision.limit), (Some(1), Limit::Publisher));
     video.offers.iter_mut().for_each(|offer| offer.availability = Availability::Withheld);
     let decision = share(&[video], None).0[0];

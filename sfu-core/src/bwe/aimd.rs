@@ -1,14 +1,19 @@
 //! The rate that the delay allows: additive or multiplicative increase, multiplicative decrease.
 //!
 //! Follows libwebrtc `modules/remote_bitrate_estimator/aimd_rate_control.cc` and
-//! `modules/congestion_controller/goog_cc/link_capacity_estimator.cc` (M128). Two things are our own: the decrease starts
-//! from what arrived in the last 300 ms if that is less than the acknowledged bitrate; and a sender that is
-//! application-limited is not taken down to what it sends, but by a step.
+//! `modules/congestion_controller/goog_cc/link_capacity_estimator.cc` (M128). Some things are our own: the decrease starts
+//! from what arrived in the last 300 ms if that is much less than the acknowledged bitrate; and a sender that is
+//! application-limited is not taken down to what it sends, but by a step; and only a probe that met the link's end tells
+//! where that is.
 
+use super::probe_result::Measured;
 use super::trendline::Usage;
 
-/// Rates in bits per second.
-const BETA: f64 = 0.85;
+/// What is kept of what arrives. libwebrtc takes 0.85 and drains the queue with what is left; here `path` sees to that, and only
+/// while there is a queue.
+const BETA: f64 = 0.87;
+/// What arrived lately counts if it is below this share of the acknowledged bitrate.
+const FELL: f64 = 0.85;
 /// Multiplicative increase per second, and the least of it.
 const INCREASE: f64 = 1.08;
 const MIN_INCREASE: f64 = 1_000.0;
@@ -21,6 +26,11 @@ const FRAMES_PER_SECOND: f64 = 30.0;
 const PACKET_BITS: f64 = 1_200.0 * 8.0;
 /// The time that the detector takes, added to the round trip.
 const DETECTOR_S: f64 = 0.1;
+/// What arrives is of another link than the one that is known if it is off by three deviations, and by this much.
+const MARGIN: f64 = 0.1;
+/// What a probe that met the link's end adds at most: what arrived of it is more than its share where flows of others
+/// had to wait behind it.
+const MET_GAIN: f64 = 1.5;
 /// A decrease may follow another after a round trip within these bounds, µs.
 const DECREASE_INTERVAL_US: (i64, i64) = (10_000, 200_000);
 
@@ -50,7 +60,7 @@ impl LinkCapacity {
     /// Whether a rate is too far off to be of this link.
     fn is_beyond(&self, bps: f64) -> (bool, bool) {
         let Some(estimate) = self.estimate else { return (false, false) };
-        let margin = 3.0 * (self.deviation * estimate).sqrt();
+        let margin = (3.0 * (self.deviation * estimate).sqrt()).max(MARGIN * estimate);
         (bps / 1_000.0 < estimate - margin, bps / 1_000.0 > estimate + margin)
     }
 }
@@ -107,9 +117,14 @@ impl Aimd {
     }
 
     /// A probe measured this.
-    pub(super) fn on_probe(&mut self, now: i64, rate: f64) {
-        self.capacity.update(rate, 0.5);
-        self.set(now, rate);
+    pub(super) fn on_probe(&mut self, now: i64, measured: Measured) {
+        let Some(capacity) = measured.capacity else {
+            self.capacity = LinkCapacity::default();
+            return self.set(now, measured.rate);
+        };
+        self.capacity.update(capacity, 0.5);
+        let most = if self.is_guess { f64::MAX } else { self.rate * MET_GAIN };
+        self.set(now, measured.rate.min(most));
     }
 
     /// From elsewhere: feedback that stays away.
@@ -156,13 +171,13 @@ impl Aimd {
     fn additive_per_second(&self, rtt: i64) -> f64 {
         let frame = self.rate / FRAMES_PER_SECOND;
         let packet = frame / (frame / PACKET_BITS).ceil().max(1.0);
-        let response = 2.0 * (rtt as f64 / 1e6 + DETECTOR_S);
+        let response = rtt as f64 / 1e6 + DETECTOR_S;
         (packet / response).max(MIN_ADDITIVE)
     }
 
     fn decrease(&mut self, now: i64, throughput: Throughput, rtt: i64) {
         let steady = throughput.steady.unwrap_or(self.rate / 2.0);
-        let arrives = throughput.recent.map_or(steady, |recent| recent.min(steady));
+        let arrives = throughput.recent.filter(|recent| *recent < FELL * steady).unwrap_or(steady);
         let interval = rtt.clamp(DECREASE_INTERVAL_US.0, DECREASE_INTERVAL_US.1);
         let due = self.decreased.is_none_or(|decreased| now - decreased >= interval);
         if !due && arrives >= self.rate / 2.0 {
@@ -226,7 +241,7 @@ mod tests {
     fn falls_below_what_arrives_and_then_rises_slowly() {
         let mut aimd = aimd(3e6);
         aimd.update(0, Usage::Over, sending(1e6), 50_000);
-        assert_eq!(aimd.rate(), 0.85e6);
+        assert_eq!(aimd.rate(), 0.9e6);
         for step in 1..=100 {
             aimd.update(step * SECOND / 10, Usage::Normal, sending(0.9e6), 50_000);
         }
@@ -238,9 +253,9 @@ mod tests {
         let mut aimd = aimd(1e6);
         aimd.update(0, Usage::Over, sending(1e6), 100_000);
         aimd.update(50_000, Usage::Over, sending(0.8e6), 100_000);
-        assert_eq!(aimd.rate(), 0.85e6);
+        assert_eq!(aimd.rate(), 0.9e6);
         aimd.update(100_000, Usage::Over, sending(0.8e6), 100_000);
-        assert_eq!(aimd.rate(), 0.68e6);
+        assert_eq!(aimd.rate(), 0.72e6);
     }
 
     #[test]
@@ -256,7 +271,7 @@ mod tests {
         let mut aimd = aimd(1e6);
         aimd.update(0, Usage::Over, sending(1.0), 100_000);
         assert_eq!(aimd.rate(), 30e3);
-        aimd.on_probe(1, f64::MAX);
+        aimd.on_probe(1, Measured { rate: f64::MAX, capacity: None });
         assert_eq!(aimd.rate(), 10e6);
     }
 }

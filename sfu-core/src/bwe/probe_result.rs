@@ -17,6 +17,15 @@ const UNSATURATED: f64 = 0.9;
 /// ... of which so much is used.
 const UTILISATION: f64 = 0.95;
 
+/// In bits per second.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Measured {
+    /// What may be sent.
+    pub rate: f64,
+    /// What the link carries, if the probe met its end.
+    pub capacity: Option<f64>,
+}
+
 /// What arrived of a probe; times in µs.
 #[derive(Debug)]
 struct Arrived {
@@ -58,8 +67,8 @@ impl ProbeResults {
         });
     }
 
-    /// A packet of a probe arrived. What the probe measured so far, in bits per second.
-    pub(super) fn on_arrival(&mut self, probe: u8, sent: i64, arrived: i64, bytes: u16) -> Option<f64> {
+    /// A packet of a probe arrived. What the probe measured so far.
+    pub(super) fn on_arrival(&mut self, probe: u8, sent: i64, arrived: i64, bytes: u16) -> Option<Measured> {
         let bytes = u32::from(bytes);
         let arrival = self.probes.iter_mut().find(|known| known.probe == probe)?;
         arrival.packets += 1;
@@ -77,7 +86,7 @@ impl ProbeResults {
 }
 
 impl Arrived {
-    fn measure(&self) -> Option<f64> {
+    fn measure(&self) -> Option<Measured> {
         if self.bytes < self.bytes_wanted || self.packets < self.packets_wanted.max(2) {
             return None;
         }
@@ -86,7 +95,9 @@ impl Arrived {
         if arrived > MAX_RATIO * sent {
             return None;
         }
-        Some(if arrived < UNSATURATED * sent { arrived * UTILISATION } else { arrived.min(sent) })
+        let is_saturated = arrived < UNSATURATED * sent;
+        let rate = if is_saturated { arrived * UTILISATION } else { arrived.min(sent) };
+        Some(Measured { rate, capacity: is_saturated.then_some(arrived) })
     }
 }
 
@@ -104,7 +115,7 @@ mod tests {
         results.expect(1, 10_000, 5);
         let measured =
             (lost as i64..10).map(|n| results.on_arrival(1, n * sent_gap, 7 + n * arrival_gap, 1_000)).last();
-        measured.flatten()
+        measured.flatten().map(|measured| measured.rate)
     }
 
     #[test]
@@ -132,7 +143,8 @@ mod tests {
         }
         for (id, measured) in [(1, None), (9, None), (6, Some(8e6))] {
             results.on_arrival(id, 0, 0, 1_000);
-            assert_eq!(results.on_arrival(id, 1_000, 1_000, 1_000), measured);
+            let result = results.on_arrival(id, 1_000, 1_000, 1_000);
+            assert_eq!(result, measured.map(|rate| Measured { rate, capacity: None }));
         }
     }
 }

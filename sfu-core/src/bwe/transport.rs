@@ -13,7 +13,7 @@ use super::history::{Fate, History};
 use super::inter_arrival::InterArrival;
 use super::loss::LossController;
 use super::path::Path;
-use super::probe_result::ProbeResults;
+use super::probe_result::{Measured, ProbeResults};
 use super::trendline::{Trendline, Usage};
 use crate::rtcp::{TICK_MICROS, TransportFeedback};
 
@@ -42,13 +42,6 @@ struct Arrival {
     at: i64,
     bytes: u16,
     probe: u8,
-}
-
-/// What feedback brought.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Measured {
-    /// What a probe measured, in bits per second.
-    pub probe: Option<f64>,
 }
 
 /// See the module's text.
@@ -96,7 +89,7 @@ impl Transport {
     /// The rate that delay and loss allow, less what a queue needs to drain.
     pub(super) fn estimate(&self) -> f64 {
         let rate = self.loss.limit().map_or(self.aimd.rate(), |limit| limit.min(self.aimd.rate()));
-        if self.trendline.usage() == Usage::Normal { rate } else { rate * self.path.draining_share() }
+        rate * self.path.draining_share()
     }
 
     pub(super) fn loss(&self) -> f64 {
@@ -117,7 +110,8 @@ impl Transport {
 
     /// Nothing holds the rate back but what is known of the link.
     pub(super) fn is_calm(&self) -> bool {
-        self.trendline.usage() == Usage::Normal && self.loss.limit().is_none() && !self.silent
+        let is_steady = self.trendline.usage() == Usage::Normal && !self.path.is_queued();
+        is_steady && self.loss.limit().is_none() && !self.silent
     }
 
     pub(super) const fn decreased(&self) -> Option<i64> {
@@ -151,11 +145,11 @@ impl Transport {
         }
     }
 
-    /// `None` if the message was about nothing that was sent.
-    pub(super) fn on_feedback(&mut self, now: i64, feedback: &TransportFeedback<'_>) -> Option<Measured> {
+    /// What a probe measured, if one did; `None` if the message was about nothing that was sent.
+    pub(super) fn on_feedback(&mut self, now: i64, feedback: &TransportFeedback<'_>) -> Option<Option<Measured>> {
         let reference = self.unwrap(feedback.reference_time);
         let mut batch = ArrayVec::<Arrival, BATCH>::new();
-        let (mut highest, mut measured) = (None, Measured::default());
+        let (mut highest, mut measured) = (None, None);
         for (wire, ticks) in feedback.arrivals() {
             let Some(number) = self.history.find(wire) else { continue };
             if highest.is_none() {
@@ -175,7 +169,7 @@ impl Transport {
         self.told_until = self.told_until.max(highest + 1);
         self.heard = Some((now, 0));
         self.silent = false;
-        self.update(now, &mut measured);
+        self.update(now, measured);
         Some(measured)
     }
 
@@ -212,7 +206,7 @@ impl Transport {
         Some(Arrival { number, sent: sent.at(now), at, bytes: sent.bytes, probe: sent.probe })
     }
 
-    fn on_arrivals(&mut self, now: i64, batch: &mut ArrayVec<Arrival, BATCH>, measured: &mut Measured) {
+    fn on_arrivals(&mut self, now: i64, batch: &mut ArrayVec<Arrival, BATCH>, measured: &mut Option<Measured>) {
         batch.sort_unstable_by_key(|arrival| (arrival.at, arrival.number));
         let Some(latest) = batch.last().map(|arrival| arrival.at) else { return };
         // The receiver kept each packet until it had the last one, at least.
@@ -222,7 +216,7 @@ impl Transport {
             self.acknowledged.on_arrival(arrival.at, arrival.bytes);
             if arrival.probe != 0 {
                 let result = self.probes.on_arrival(arrival.probe, arrival.sent, arrival.at, arrival.bytes);
-                measured.probe = result.or(measured.probe);
+                *measured = result.or(*measured);
             }
             if let Some(deltas) = self.inter_arrival.on_packet(arrival.sent, arrival.at, now) {
                 self.trendline.on_group(deltas, arrival.at);
@@ -230,14 +224,18 @@ impl Transport {
         }
     }
 
-    fn update(&mut self, now: i64, measured: &mut Measured) {
-        let usage = self.trendline.usage();
+    fn update(&mut self, now: i64, measured: Option<Measured>) {
+        let usage = match self.trendline.usage() {
+            Usage::Normal if self.path.complains(now) => Usage::Over,
+            Usage::Normal if self.path.is_queued() => Usage::Under,
+            usage => usage,
+        };
         let application_limited = self.alr.is_limited();
         let throughput =
             Throughput { steady: self.acknowledged.bitrate(), recent: self.acknowledged.recent(), application_limited };
         // What a probe measured below the rate says less than the delay does.
-        match measured.probe.filter(|rate| usage != Usage::Over && *rate > self.aimd.rate()) {
-            Some(rate) => self.aimd.on_probe(now, rate),
+        match measured.filter(|measured| usage != Usage::Over && measured.rate > self.aimd.rate()) {
+            Some(measured) => self.aimd.on_probe(now, measured),
             None => self.aimd.update(now, usage, throughput, self.path.rtt().unwrap_or(FIRST_RTT_US)),
         }
         self.loss.update(now, self.aimd.rate());
