@@ -252,6 +252,11 @@ impl Line {
         self.flowing().and_then(|_| self.selector.sending())
     }
 
+    /// Whether the receiver has no such codec.
+    pub fn refuses(&self, codec: Codec) -> bool {
+        codec_for(&self.codecs, codec).is_none()
+    }
+
     /// Follows what the publication sends; to be called with every tick.
     pub fn follow(&mut self, flows: &Flows) {
         self.selector.follow(flows);

@@ -25,7 +25,7 @@ use super::munger::Incoming;
 use super::packet::ForwardedExtensions;
 
 /// Encodings of one m-line that are received; browsers send at most three.
-const MAX_ENCODINGS: usize = 4;
+pub const MAX_ENCODINGS: usize = 4;
 
 /// The most layers that are offered of an m-line.
 pub const MAX_OFFERS: usize = 36;

@@ -19,6 +19,7 @@ use crate::id::{Mid, ParticipantId, RoomId, TrackId};
 use crate::rtp::RtpPacket;
 use crate::unit::SeqNo;
 
+use super::allocation::Allocating;
 use super::line::Forwarded;
 use super::member::Member;
 use super::packet::{MediaPacket, Outbox};
@@ -40,13 +41,14 @@ pub struct Room {
     /// RTCP is written here before it is sent.
     pub(super) scratch: Vec<u8>,
     by_id: HashMap<ParticipantId, MemberIndex>,
-    by_track: HashMap<TrackId, PublicationIndex>,
+    pub(super) by_track: HashMap<TrackId, PublicationIndex>,
     /// In order of their joining.
     pub(super) arrivals: Vec<MemberIndex>,
     /// Those for whose pacer something waits, and when the next of it leaves.
     pub(super) pacing: Vec<MemberIndex>,
     pub(super) release_at: Option<Instant>,
     pub(super) speakers: Speakers,
+    pub(super) allocating: Allocating,
     window: Duration,
 }
 
@@ -65,6 +67,7 @@ impl Room {
             pacing: Vec::new(),
             release_at: None,
             speakers: Speakers::default(),
+            allocating: Allocating::default(),
             window,
         }
     }
@@ -176,6 +179,9 @@ impl Room {
             return;
         }
         self.pause_lines(index);
+        for subscriber in &self.publications[index.0 as usize].subscribers {
+            self.members[subscriber.member.0 as usize].adaptation.invalidate();
+        }
         self.seat(index);
     }
 
@@ -199,6 +205,7 @@ impl Room {
         if let Some(found) = self.member_mut(member) {
             found.pins = pins;
             found.pins.truncate(usize::from(SlotIndex::MAX));
+            found.adaptation.invalidate();
             self.fill_slots(member, events);
         }
     }
