@@ -1,7 +1,7 @@
 # Thin: the work is done by cargo, npm and scripts/. `make help` lists the targets.
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test check bench e2e fuzz types nightly
+.PHONY: help run demo test check bench compare e2e fuzz types nightly
 
 help: ## this list
 	@printf 'usage: make TARGET\n\n'
@@ -26,6 +26,9 @@ e2e: ## browser tests only; ONE=08-resume runs one scenario
 
 bench: ## benchmarks of the forwarding path (criterion)
 	cargo bench -p sfu-core --features test-support $(ARGS)
+
+compare: ## madang beside Janus, a plain forwarder and the floor, in turns (20 minutes); ARGS='--pairs 1' for a try
+	@scripts/compare $(ARGS)
 
 fuzz: ## parsers against random input; SECONDS_EACH=60 per target, ONE=sdp for one
 	@scripts/fuzz $(ONE)
