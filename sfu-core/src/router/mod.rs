@@ -24,6 +24,7 @@ pub mod numbering;
 pub mod packet;
 pub mod publication;
 pub mod receiver;
+pub mod redundancy;
 mod release;
 pub mod resend;
 pub mod room;

@@ -258,13 +258,14 @@ impl Room {
                 lines[usize::from(subscriber.line)].leave_out(key, seq);
             }
         }
-        let Content::Media { codec, numbers, extensions, payload, stored } = content else { return };
+        let Content::Media { codec, numbers, extensions, payload, redundancy, stored } = content else { return };
         match publication.on_codec(now, codec) {
             CodecUse::Known => {}
             CodecUse::New => events.push_back(Event::TrackStarted { participant, track: publication.track, codec }),
             CodecUse::TooSoon => return,
         }
-        if !publication.admits(now, extensions.audio_level(), payload.len()) {
+        let primary = redundancy.map_or(0, |redundancy| redundancy.primary);
+        if !publication.admits(now, extensions.audio_level(), payload.len() - primary) {
             return;
         }
         let media = MediaPacket {
@@ -275,6 +276,7 @@ impl Room {
             numbers,
             extensions,
             payload,
+            redundancy,
             stored,
         };
         let video = publication.source.kind() == TrackKind::Video;
@@ -296,7 +298,7 @@ impl Room {
                 }),
             }
         }
-        if started {
+        if started && video {
             self.replay_overtakers(now, index, key, numbers.seq, out);
         }
         if waits {
