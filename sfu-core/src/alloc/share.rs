@@ -66,9 +66,8 @@ struct Climb {
 }
 
 impl Allocator {
-    /// Decides for all requests of one receiver; `offers` are those of all requests. `None`: there is no limit. The
-    /// decisions are in the requests' order.
-    pub fn allocate(&mut self, requests: &[Request], offers: &[Offer], budget: Option<Bitrate>) -> &[Decision] {
+    /// Decides for all requests of one receiver; `offers` are those of all requests. `None`: there is no limit.
+    pub fn allocate(&mut self, requests: &[Request], offers: &[Offer], budget: Option<Bitrate>) {
         self.rungs.clear();
         self.climbs.clear();
         for request in requests {
@@ -82,6 +81,10 @@ impl Allocator {
         self.decisions.clear();
         let decide = |climb: &Climb| climb.decision(&self.rungs);
         self.decisions.extend(self.climbs.iter().map(decide));
+    }
+
+    /// The decisions of the last call, in the requests' order.
+    pub fn decisions(&self) -> &[Decision] {
         &self.decisions
     }
 

@@ -22,8 +22,8 @@ fn share(videos: &[Video], budget: Option<u64>) -> (Vec<Decision>, f64) {
     };
     let requests: Vec<Request> = videos.iter().map(place).collect();
     let mut allocator = Allocator::default();
-    let decisions = allocator.allocate(&requests, &offers, budget.map(Bitrate)).to_vec();
-    (decisions, allocator.utility())
+    allocator.allocate(&requests, &offers, budget.map(Bitrate));
+    (allocator.decisions().to_vec(), allocator.utility())
 }
 
 fn layers(videos: &[Video], budget: Option<u64>) -> Vec<Option<Layer>> {

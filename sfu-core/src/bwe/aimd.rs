@@ -11,7 +11,7 @@ use super::trendline::Usage;
 
 /// What is kept of what arrives. libwebrtc takes 0.85 and drains the queue with what is left; here `path` sees to that, and only
 /// while there is a queue.
-const BETA: f64 = 0.9;
+const BETA: f64 = 0.87;
 /// What arrived lately counts if it is below this share of the acknowledged bitrate.
 const FELL: f64 = 0.85;
 /// Multiplicative increase per second, and the least of it.
@@ -28,6 +28,9 @@ const PACKET_BITS: f64 = 1_200.0 * 8.0;
 const DETECTOR_S: f64 = 0.1;
 /// What arrives is of another link than the one that is known if it is off by three deviations, and by this much.
 const MARGIN: f64 = 0.1;
+/// What a probe that met the link's end adds at most: what arrived of it is more than its share where flows of others
+/// had to wait behind it.
+const MET_GAIN: f64 = 1.5;
 /// A decrease may follow another after a round trip within these bounds, µs.
 const DECREASE_INTERVAL_US: (i64, i64) = (10_000, 200_000);
 
@@ -115,11 +118,13 @@ impl Aimd {
 
     /// A probe measured this.
     pub(super) fn on_probe(&mut self, now: i64, measured: Measured) {
-        match measured.capacity {
-            Some(capacity) => self.capacity.update(capacity, 0.5),
-            None => self.capacity = LinkCapacity::default(),
-        }
-        self.set(now, measured.rate);
+        let Some(capacity) = measured.capacity else {
+            self.capacity = LinkCapacity::default();
+            return self.set(now, measured.rate);
+        };
+        self.capacity.update(capacity, 0.5);
+        let most = if self.is_guess { f64::MAX } else { self.rate * MET_GAIN };
+        self.set(now, measured.rate.min(most));
     }
 
     /// From elsewhere: feedback that stays away.
@@ -166,7 +171,7 @@ impl Aimd {
     fn additive_per_second(&self, rtt: i64) -> f64 {
         let frame = self.rate / FRAMES_PER_SECOND;
         let packet = frame / (frame / PACKET_BITS).ceil().max(1.0);
-        let response = 2.0 * (rtt as f64 / 1e6 + DETECTOR_S);
+        let response = rtt as f64 / 1e6 + DETECTOR_S;
         (packet / response).max(MIN_ADDITIVE)
     }
 

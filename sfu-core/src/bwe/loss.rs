@@ -26,6 +26,8 @@ const RETEST_US: i64 = 20_000_000;
 const MAX_RETEST_US: i64 = 320_000_000;
 /// Growth per second where loss is low.
 const INCREASE: f64 = 1.08;
+/// Loss that stays although the limit fell below this share of what once arrived is not of a limit.
+const GIVE_UP: f64 = 0.6;
 /// A limit above so much of the delay's rate limits nothing.
 const RELEASE: f64 = 1.2;
 /// An observation takes so long and so many packets at least.
@@ -78,6 +80,7 @@ enum State {
     },
     Limited {
         rate: f64,
+        from: f64,
     },
 }
 
@@ -125,7 +128,7 @@ impl LossController {
         match self.state {
             State::Free => None,
             State::Testing { limit, .. } => Some(limit),
-            State::Limited { rate } => Some(rate),
+            State::Limited { rate, .. } => Some(rate),
         }
     }
 
@@ -157,7 +160,7 @@ impl LossController {
                 if now - since >= SETTLE_US + TEST_US { self.judge(now, before) } else { self.state }
             }
             State::Testing { .. } => self.state,
-            State::Limited { rate: limit } => self.follow(limit, seconds, rate),
+            State::Limited { rate: limit, from } => self.follow(now, (limit, from), seconds, rate),
         };
     }
 
@@ -182,15 +185,21 @@ impl LossController {
             self.inherent = self.inherent.min(loss);
             self.retest = (i64::MIN, RETEST_US);
             self.faded = Counts::NONE;
-            return State::Limited { rate: delivered };
+            return State::Limited { rate: delivered, from: delivered };
         }
-        self.inherent = ((loss + before.loss) / 2.0).min(MAX_INHERENT);
-        self.retest = (now + self.retest.1, (2 * self.retest.1).min(MAX_RETEST_US));
+        self.believe(now, (loss + before.loss) / 2.0);
         State::Free
     }
 
-    fn follow(&self, limit: f64, seconds: f64, rate: f64) -> State {
-        let excess = self.faded.level().loss - self.inherent;
+    /// Less does not help.
+    fn believe(&mut self, now: i64, loss: f64) {
+        self.inherent = loss.min(MAX_INHERENT);
+        self.retest = (now + self.retest.1, (2 * self.retest.1).min(MAX_RETEST_US));
+    }
+
+    fn follow(&mut self, now: i64, (limit, from): (f64, f64), seconds: f64, rate: f64) -> State {
+        let loss = self.faded.level().loss;
+        let excess = loss - self.inherent;
         let limit = if excess > HIGH {
             limit * (1.0 - 0.5 * excess)
         } else if excess < LOW {
@@ -198,7 +207,12 @@ impl LossController {
         } else {
             limit
         };
-        if limit > rate * RELEASE { State::Free } else { State::Limited { rate: limit } }
+        if excess > HIGH && limit < from * GIVE_UP {
+            self.believe(now, loss);
+            return State::Free;
+        }
+        // A later decrease is measured from the best that was reached.
+        if limit > rate * RELEASE { State::Free } else { State::Limited { rate: limit, from: from.max(limit) } }
     }
 }
 

@@ -179,7 +179,7 @@ impl Estimator {
         let now = self.micros(now);
         let Some(measured) = self.transport.on_feedback(now, feedback) else { return };
         self.source = Some(Source::Transport(now));
-        if let Some(measured) = measured {
+        if let Some(measured) = measured.filter(|measured| measured.capacity.is_none()) {
             self.probing.on_result(measured.rate, self.situation(now));
         }
     }

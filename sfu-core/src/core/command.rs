@@ -72,6 +72,7 @@ impl Core {
         match command {
             Command::Unpublish { track, .. } => room.unpublish(member, &track, events),
             Command::Mute { track, muted, .. } => room.mute(member, &track, muted),
+            Command::Configure { tracks, .. } => room.configure(member, tracks),
             Command::Subscribe { tracks, wanted, .. } => room.subscribe(member, &tracks, wanted, events),
             Command::PinSlots { pins, .. } => room.pin(member, pins, events),
             Command::AckSlots { revision, .. } => room.confirm_slots(member, revision),

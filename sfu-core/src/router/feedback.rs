@@ -58,6 +58,7 @@ impl Room {
     /// Does what is due for all members.
     pub fn tick(&mut self, now: Instant, out: &mut impl Outbox, events: &mut VecDeque<Event>) {
         self.hear(now, events);
+        self.allocate(now, events);
         let ours = Ntp::at(&self.clock, now);
         self.follow_flows(now);
         let mut buffer = std::mem::take(&mut self.scratch);

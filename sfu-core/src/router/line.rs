@@ -25,6 +25,7 @@ use super::layout::PlannedLine;
 use super::munger::Munger;
 use super::packet::{DescriptorOut, ForwardedExtensions, MediaPacket, OutPacket, Outbox};
 use super::receiver::{EncodingKey, ReceivingLine};
+use super::redundancy::RedundancyGate;
 use super::resend::Resends;
 use super::sent::{self, Sources};
 
@@ -34,6 +35,7 @@ struct LineCodec {
     codec: Codec,
     payload_type: u8,
     rtx: Option<u8>,
+    red: Option<u8>,
 }
 
 /// The track that an m-line was given.
@@ -89,6 +91,7 @@ pub struct Line {
     munger: Munger,
     history: SendHistory,
     sources: Sources,
+    redundancy: RedundancyGate,
     rtx_seq: SeqNo,
     resends: Resends,
     /// How many subscriptions there were.
@@ -122,6 +125,7 @@ impl Line {
             munger: Munger::new(clock_rate, first.0, first.2),
             history: SendHistory::new(window, now),
             sources: Sources::new(),
+            redundancy: RedundancyGate::default(),
             rtx_seq: SeqNo::first(first.1 & 0x7fff),
             resends: Resends::new(now),
             subscriptions: 0,
@@ -142,7 +146,12 @@ impl Line {
     /// Takes over what was negotiated for the m-line; `None`: it is gone, and nothing can be sent on it. `mixed`: header
     /// extensions of both forms may alternate on all m-lines (RFC 8285 section 4.1.2).
     pub fn negotiate(&mut self, media: Option<&AnswerMedia>, mixed: bool) {
-        let codec = |c: &NegotiatedCodec| LineCodec { codec: c.codec, payload_type: c.payload_type, rtx: c.rtx };
+        let codec = |c: &NegotiatedCodec| LineCodec {
+            codec: c.codec,
+            payload_type: c.payload_type,
+            rtx: c.rtx,
+            red: c.red.map(|red| red.payload_type),
+        };
         let sends = media.filter(|media| media.accepted && media.send.is_some());
         self.codecs = sends.into_iter().flat_map(|media| &media.codecs).map(codec).take(16).collect();
         self.extensions = sends.map_or_else(ExtensionMap::default, |media| media.extensions);
@@ -252,6 +261,11 @@ impl Line {
         self.flowing().and_then(|_| self.selector.sending())
     }
 
+    /// Whether the receiver has no such codec.
+    pub fn refuses(&self, codec: Codec) -> bool {
+        codec_for(&self.codecs, codec).is_none()
+    }
+
     /// Follows what the publication sends; to be called with every tick.
     pub fn follow(&mut self, flows: &Flows) {
         self.selector.follow(flows);
@@ -290,6 +304,7 @@ impl Line {
         if starts {
             self.munger.switch_source(now, &packet.numbers);
             self.sources.begin(packet.encoding, packet.codec, codec.rtx, self.munger.offsets());
+            self.redundancy.begin(packet.numbers.timestamp);
         }
         let Some(numbers) = self.munger.munge(now, &packet.numbers) else { return Forwarded::Skipped };
         let marker = packet.marker || ends || (starts && self.kind == TrackKind::Audio);
@@ -297,14 +312,15 @@ impl Line {
             self.history.insert(now, numbers.seq, self.sources.describe(packet.stored, &numbers, marker));
             self.resends.on_sent();
         }
-        self.stats.on_packet(now, numbers.timestamp, packet.payload.len());
+        let wrapped = self.redundancy.wrap(packet, codec.payload_type, codec.red);
+        self.stats.on_packet(now, numbers.timestamp, wrapped.payload.len());
         let class = if self.kind == TrackKind::Audio { Class::Audio } else { Class::Video };
         to.send(
             class,
             OutPacket {
                 header: HeaderOut {
                     marker,
-                    payload_type: codec.payload_type,
+                    payload_type: wrapped.payload_type,
                     sequence_number: numbers.seq.wire(),
                     timestamp: numbers.timestamp,
                     ssrc: self.ssrc,
@@ -315,7 +331,8 @@ impl Line {
                 extensions: packet.extensions,
                 descriptor: descriptor_out(packet.extensions.descriptor, numbers.number),
                 osn: None,
-                payload: packet.payload,
+                payload: wrapped.payload,
+                blocks: wrapped.blocks,
                 rewrite: Some((packet.codec, numbers.payload)),
                 padding: 0,
                 number: None,
@@ -417,6 +434,7 @@ impl Line {
                 descriptor: descriptor_out(extensions.descriptor, source.offsets.number(&stored.meta.frame)),
                 osn: Some(seq.wire()),
                 payload: stored.payload,
+                blocks: None,
                 rewrite: Some((source.codec, source.payload_numbers(&sent, &stored.meta))),
                 padding: 0,
                 number: None,
@@ -448,6 +466,7 @@ impl Line {
                 descriptor: None,
                 osn: None,
                 payload: &[],
+                blocks: None,
                 rewrite: None,
                 padding: u8::MAX,
                 number: None,

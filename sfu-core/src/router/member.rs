@@ -10,6 +10,7 @@ use crate::pacer::Queued;
 use crate::sdp::Answer;
 use crate::stream::PublisherOffset;
 
+use super::allocation::Adaptation;
 use super::assignment::Occupant;
 use super::downlink::Downlink;
 use super::layout::PlannedLine;
@@ -38,6 +39,7 @@ pub struct Member {
     pub settings: ParticipantSettings,
     pub receiver: Receiver,
     pub downlink: Downlink,
+    pub adaptation: Adaptation,
     pub lines: Vec<Line>,
     pub slots: Vec<Slot>,
     pub publications: Vec<PublicationIndex>,
@@ -75,6 +77,7 @@ impl Member {
             settings,
             receiver: Receiver::new(window, now),
             downlink: Downlink::new(now),
+            adaptation: Adaptation::default(),
             lines: Vec::new(),
             slots: Vec::new(),
             publications: Vec::new(),
@@ -147,6 +150,7 @@ impl Member {
     /// Forgets wishes about a track that ended.
     pub fn forget(&mut self, track: &TrackId) {
         self.exceptions.remove(track);
+        self.adaptation.forget(track);
     }
 
     /// Lets a packet for one of the m-lines wait for the pacer; false if the m-line has no use for it.

@@ -6,7 +6,10 @@
 //! The router works on plaintext: it knows neither SRTP nor paths, so that whole rooms are simulated in virtual time
 //! without a handshake. It owns no clock and draws numbers only from the RNG that it is given.
 
+pub mod allocation;
 pub mod assignment;
+pub mod catalog;
+mod demand;
 pub mod downlink;
 pub mod feedback;
 pub mod keyframe;
@@ -19,6 +22,7 @@ pub mod numbering;
 pub mod packet;
 pub mod publication;
 pub mod receiver;
+pub mod redundancy;
 mod release;
 pub mod resend;
 pub mod room;

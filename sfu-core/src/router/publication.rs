@@ -9,6 +9,8 @@ use crate::rtp::values::AudioLevel;
 use crate::sdp::Codec;
 
 use super::MemberIndex;
+use super::catalog::Catalog;
+use super::demand::Demand;
 
 /// An m-line that forwards a publication.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,13 +52,16 @@ pub struct Publication {
     pub voice: Voice,
     /// The codec that is forwarded, and since when; `None` before the first packet.
     codec: Option<(Codec, Instant)>,
+    /// What a video offers to choose from, and what of it is taken.
+    pub catalog: Catalog,
+    pub demand: Demand,
     /// Where it goes: a flat list, walked once per packet.
     pub subscribers: Vec<Subscriber>,
 }
 
 impl Publication {
     /// A track that nobody receives yet.
-    pub const fn new(track: TrackId, publisher: MemberIndex, mid: Mid, source: Source, muted: bool) -> Self {
+    pub fn new(track: TrackId, publisher: MemberIndex, mid: Mid, source: Source, muted: bool) -> Self {
         Self {
             track,
             publisher,
@@ -67,6 +72,8 @@ impl Publication {
             audible_since: None,
             voice: Voice::SILENT,
             codec: None,
+            catalog: Catalog::default(),
+            demand: Demand::default(),
             subscribers: Vec::new(),
         }
     }
@@ -83,6 +90,11 @@ impl Publication {
             self.voice.on_packet(now, level, payload_len);
         }
         self.audible && !self.muted
+    }
+
+    /// The codec that is forwarded; `None` before the first packet.
+    pub fn codec(&self) -> Option<Codec> {
+        self.codec.map(|(codec, _)| codec)
     }
 
     /// Notes the codec of a packet.
@@ -102,11 +114,13 @@ impl Publication {
     pub fn subscribe(&mut self, subscriber: Subscriber) {
         debug_assert!(!self.subscribers.contains(&subscriber));
         self.subscribers.push(subscriber);
+        self.demand.stale = true;
     }
 
     /// Removes a subscriber if it is there.
     pub fn unsubscribe(&mut self, subscriber: Subscriber) {
         self.subscribers.retain(|other| *other != subscriber);
+        self.demand.stale = true;
     }
 }
 

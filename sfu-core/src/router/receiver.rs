@@ -14,6 +14,7 @@ use hashbrown::HashMap;
 use crate::control::{Size, TrackKind};
 use crate::id::{Mid, Rid, Ssrc};
 use crate::layers::{Arrived, Flows, Frame, FrameReader, Layer, LayerOffer, MAX_SPATIAL, MAX_TEMPORAL, Meter};
+use crate::rtp::red::Redundancy;
 use crate::rtp::{self, Extension, ExtensionMap, RtpPacket};
 use crate::sdp::{AnswerMedia, Codec, Feedback, MediaKind};
 use crate::stream::{NackTracker, PacketMeta, PacketRing, ReceiveStats, RingIndex, RingLimits, TwccRecorder};
@@ -25,7 +26,7 @@ use super::munger::Incoming;
 use super::packet::ForwardedExtensions;
 
 /// Encodings of one m-line that are received; browsers send at most three.
-const MAX_ENCODINGS: usize = 4;
+pub const MAX_ENCODINGS: usize = 4;
 
 /// The most layers that are offered of an m-line.
 pub const MAX_OFFERS: usize = 36;
@@ -79,7 +80,15 @@ struct ReceivedCodec {
     codec: Codec,
     payload_type: u8,
     rtx: Option<u8>,
+    red: Option<u8>,
     feedback: Feedback,
+}
+
+impl ReceivedCodec {
+    /// Whether media of this codec comes with this payload type, plain or as RED.
+    fn is_sent_as(&self, payload_type: u8) -> bool {
+        self.payload_type == payload_type || self.red == Some(payload_type)
+    }
 }
 
 /// An m-line on which the member sends.
@@ -114,8 +123,15 @@ pub struct Received<'a> {
 #[derive(Debug)]
 pub enum Content<'a> {
     /// To be forwarded.
-    Media { codec: Codec, numbers: Incoming, extensions: ForwardedExtensions<'a>, payload: &'a [u8], stored: RingIndex },
-    /// Padding (a probe): its number is to be left out.
+    Media {
+        codec: Codec,
+        numbers: Incoming,
+        extensions: ForwardedExtensions<'a>,
+        payload: &'a [u8],
+        redundancy: Option<Redundancy>,
+        stored: RingIndex,
+    },
+    /// Padding (a probe), or RED that is not: its number is to be left out.
     Padding(SeqNo),
 }
 
@@ -284,6 +300,7 @@ impl ReceivingLine {
             codec: c.codec,
             payload_type: c.payload_type,
             rtx: c.rtx,
+            red: c.red.map(|red| red.payload_type),
             feedback: c.feedback,
         };
         self.codecs = media.codecs.iter().map(codec).take(16).collect();
@@ -352,7 +369,7 @@ impl ReceivingLine {
     }
 
     fn knows(&self, payload_type: u8) -> bool {
-        self.codecs.iter().any(|codec| codec.payload_type == payload_type || codec.rtx == Some(payload_type))
+        self.codecs.iter().any(|codec| codec.is_sent_as(payload_type) || codec.rtx == Some(payload_type))
     }
 
     fn find_encoding(&self, packet: &RtpPacket<'_>, rid: Option<Rid>, repaired: Option<Rid>) -> Option<(usize, bool)> {
@@ -381,7 +398,7 @@ impl ReceivingLine {
             let (osn, payload) = rtp::rtx::split(packet.payload())?;
             (encoding.stats.extend(osn)?, codec.codec, payload)
         } else {
-            let codec = self.codecs.iter().find(|codec| codec.payload_type == payload_type)?;
+            let codec = self.codecs.iter().find(|codec| codec.is_sent_as(payload_type))?;
             let arrival =
                 encoding.stats.on_packet(now, packet.sequence_number(), packet.timestamp(), packet.payload().len())?;
             if arrival.restarted {
@@ -398,7 +415,9 @@ impl ReceivingLine {
         if !encoding.nack.on_packet(seq, now) {
             return None;
         }
-        if payload.is_empty() {
+        let is_red = self.codecs.iter().any(|codec| codec.red == Some(payload_type));
+        let redundancy = if is_red { Redundancy::parse(payload) } else { None };
+        if payload.is_empty() || (is_red && redundancy.is_none()) {
             return Some((key, Content::Padding(seq)));
         }
         let extensions = ForwardedExtensions::pick(packet.extensions(), &self.extensions);
@@ -419,7 +438,7 @@ impl ReceivingLine {
             self.count_frame(stream.encoding);
         }
         let numbers = Incoming { seq, timestamp, frame, closes_pictures: codec == Codec::Vp8 };
-        Some((key, Content::Media { codec, numbers, extensions, payload, stored }))
+        Some((key, Content::Media { codec, numbers, extensions, payload, redundancy, stored }))
     }
 
     fn count_frame(&mut self, of: u8) {

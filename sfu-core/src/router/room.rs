@@ -19,6 +19,7 @@ use crate::id::{Mid, ParticipantId, RoomId, TrackId};
 use crate::rtp::RtpPacket;
 use crate::unit::SeqNo;
 
+use super::allocation::Allocating;
 use super::line::Forwarded;
 use super::member::Member;
 use super::packet::{MediaPacket, Outbox};
@@ -40,13 +41,14 @@ pub struct Room {
     /// RTCP is written here before it is sent.
     pub(super) scratch: Vec<u8>,
     by_id: HashMap<ParticipantId, MemberIndex>,
-    by_track: HashMap<TrackId, PublicationIndex>,
+    pub(super) by_track: HashMap<TrackId, PublicationIndex>,
     /// In order of their joining.
     pub(super) arrivals: Vec<MemberIndex>,
     /// Those for whose pacer something waits, and when the next of it leaves.
     pub(super) pacing: Vec<MemberIndex>,
     pub(super) release_at: Option<Instant>,
     pub(super) speakers: Speakers,
+    pub(super) allocating: Allocating,
     window: Duration,
 }
 
@@ -65,6 +67,7 @@ impl Room {
             pacing: Vec::new(),
             release_at: None,
             speakers: Speakers::default(),
+            allocating: Allocating::default(),
             window,
         }
     }
@@ -176,6 +179,9 @@ impl Room {
             return;
         }
         self.pause_lines(index);
+        for subscriber in &self.publications[index.0 as usize].subscribers {
+            self.members[subscriber.member.0 as usize].adaptation.invalidate();
+        }
         self.seat(index);
     }
 
@@ -199,6 +205,7 @@ impl Room {
         if let Some(found) = self.member_mut(member) {
             found.pins = pins;
             found.pins.truncate(usize::from(SlotIndex::MAX));
+            found.adaptation.invalidate();
             self.fill_slots(member, events);
         }
     }
@@ -247,13 +254,14 @@ impl Room {
                 lines[usize::from(subscriber.line)].leave_out(key, seq);
             }
         }
-        let Content::Media { codec, numbers, extensions, payload, stored } = content else { return };
+        let Content::Media { codec, numbers, extensions, payload, redundancy, stored } = content else { return };
         match publication.on_codec(now, codec) {
             CodecUse::Known => {}
             CodecUse::New => events.push_back(Event::TrackStarted { participant, track: publication.track, codec }),
             CodecUse::TooSoon => return,
         }
-        if !publication.admits(now, extensions.audio_level(), payload.len()) {
+        let primary = redundancy.map_or(0, |redundancy| redundancy.primary);
+        if !publication.admits(now, extensions.audio_level(), payload.len() - primary) {
             return;
         }
         let media = MediaPacket {
@@ -264,6 +272,7 @@ impl Room {
             numbers,
             extensions,
             payload,
+            redundancy,
             stored,
         };
         let video = publication.source.kind() == TrackKind::Video;
@@ -285,7 +294,7 @@ impl Room {
                 }),
             }
         }
-        if started {
+        if started && video {
             self.replay_overtakers(now, index, key, numbers.seq, out);
         }
         if waits {

@@ -125,7 +125,9 @@ impl Room {
             let member = &self.members[index.0 as usize];
             let slots = changed.iter().map(|&slot| member.slot_content(slot, occupant(slot))).collect();
             events.push_back(Event::Slots { participant: member.id, revision, slots });
-            self.members[index.0 as usize].revision = revision;
+            let member = &mut self.members[index.0 as usize];
+            member.revision = revision;
+            member.adaptation.invalidate();
         }
         self.start_lines(index);
     }
@@ -195,6 +197,7 @@ impl Room {
         for place in 0..member.lines.len() {
             let member = &mut self.members[index.0 as usize];
             let Some(publication) = member.lines[place].start(confirmed) else { continue };
+            member.adaptation.invalidate();
             self.publications[publication.0 as usize].subscribe(Subscriber { member: index, line: place as u16 });
         }
     }

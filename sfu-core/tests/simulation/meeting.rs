@@ -20,7 +20,7 @@ use sfu_core::sdp::{Fingerprint, IceCredentials, Negotiator};
 use super::client::View;
 use super::outgoing::{Checker, Sent};
 use super::room::Sending;
-use super::source::Outgoing;
+use super::source::{Arrived, Outgoing};
 use super::support::offer::{self, Line};
 
 const PARTICIPANTS: usize = 50;
@@ -169,7 +169,7 @@ impl Meeting {
         for (peer, sent) in out.media {
             let to = peer.0 as usize;
             let (_, checker) = self.attendees[to].lines.get_mut(&sent.ssrc).expect("own SSRCs only");
-            checker.on_media(self.now, &sent, &[]);
+            checker.on_media(self.now, &sent, &Arrived::default());
             self.at(ONE_WAY, Step::Down(to, sent));
         }
         self.carry_events();
@@ -178,7 +178,7 @@ impl Meeting {
     /// How loud somebody is; `None`: silent. Speakers pause between words, and others make noises.
     fn level(&mut self, index: usize) -> Option<u8> {
         let into = self.now.duration_since(self.phase).as_millis() as u64;
-        let noise = index % 5 == 0 && into % 1_000 < 40;
+        let noise = index.is_multiple_of(5) && into % 1_000 < 40;
         match self.speakers.contains(&index) {
             true if into > 400 && (into + index as u64 * 37) % 600 < 100 => Some(80),
             true => Some(self.rng.random_range(20..32)),
