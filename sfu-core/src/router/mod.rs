@@ -9,8 +9,10 @@
 pub mod allocation;
 pub mod assignment;
 pub mod catalog;
+pub mod connection_quality;
 mod demand;
 pub mod downlink;
+mod explain;
 pub mod feedback;
 pub mod keyframe;
 mod layering;

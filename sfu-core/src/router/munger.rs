@@ -27,6 +27,9 @@ use super::numbering::Numbering;
 /// Left-out runs that stay told apart from packets that come late: a second of every other frame at 60 per second.
 const RUNS: usize = 32;
 
+/// The most packets missing in a frame that close up with it.
+const MAX_CLOSED: u64 = 64;
+
 /// Where picture ids are extended from: both their widths wrap here.
 const FIRST_PICTURE: u64 = 1 << 20;
 
@@ -236,7 +239,9 @@ impl Munger {
             (left.timestamp, left.frame.spatial) == (packet.timestamp, packet.frame.spatial) && left.seq < packet.seq
         };
         let first = self.left.filter(same).map_or(packet.seq.0, |left| left.seq.0 + 1);
-        self.seqs.leave_out_run(first, packet.seq.0);
+        for seq in first.max(packet.seq.0.saturating_sub(MAX_CLOSED))..=packet.seq.0 {
+            self.seqs.leave_out(seq);
+        }
         self.left = Some(*packet);
         if let Some(id) = packet.frame.picture_id.filter(|_| packet.closes_pictures) {
             self.pictures.leave_out(id);

@@ -66,24 +66,110 @@ impl<const RANGES: usize> Numbering<RANGES> {
     /// Leaves `number` out, so that later ones close up. Only one above all that went out can be left out: the place of a
     /// lower one was given away as a gap.
     pub fn leave_out(&mut self, number: u64) {
-        self.leave_out_run(number, number);
+        let Some(place) = self.ranges.iter().rposition(|range| number >= range.start) else { return };
+        let Range { start, offset } = self.ranges[place];
+        let output = number as i64 + offset;
+        let after = self.ranges.get(place + 1).map(|after| after.start as i64 + after.offset);
+        if output < self.next as i64 || after.is_some_and(|after| output >= after) {
+            return;
+        }
+        for later in &mut self.ranges[place + 1..] {
+            later.offset -= 1;
+        }
+        let rest = Range { start: number + 1, offset: offset - 1 };
+        if number == start {
+            self.ranges[place] = rest;
+        } else if after != Some(output + 1) {
+            self.insert(place + 1, rest);
+        }
     }
 
-    /// Leaves out all numbers from `first` to `last`, of which the lower ones may have been left out before.
-    pub fn leave_out_run(&mut self, first: u64, last: u64) {
-        let Some(newest) = self.ranges.last_mut() else { return };
-        let first = first.max(newest.start);
-        if last < first || (first as i64 + newest.offset) < self.next as i64 {
-            return;
-        }
-        let after = Range { start: last + 1, offset: newest.offset - (last - first + 1) as i64 };
-        if first == newest.start {
-            *newest = after;
-            return;
-        }
+    fn insert(&mut self, mut place: usize, range: Range) {
         if self.ranges.is_full() {
             self.ranges.remove(0);
+            place -= 1;
         }
-        self.ranges.push(after);
+        self.ranges.insert(place, range);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// What becomes of a number of the source.
+    #[derive(Debug, Clone, Copy)]
+    enum Fate {
+        Sent,
+        LeftOut,
+        /// It never comes.
+        Lost,
+    }
+
+    fn fate() -> impl Strategy<Value = (Fate, u64)> {
+        let fate = prop_oneof![5 => Just(Fate::Sent), 3 => Just(Fate::LeftOut), 1 => Just(Fate::Lost)];
+        (fate, prop_oneof![4 => Just(0u64), 1 => 0u64..12])
+    }
+
+    proptest! {
+        /// Numbers in any order, some late by a few places: outputs rise as inputs do, none is given twice, sources follow
+        /// each other by one, and a gap is where something was lost, or left out too late to close it.
+        #[test]
+        fn agrees_with_what_must_hold(sources in prop::collection::vec(prop::collection::vec(fate(), 1..80), 1..5)) {
+            let mut numbering = Numbering::<32>::new(1_000);
+            let mut next = 1_000;
+            for (index, fates) in sources.into_iter().enumerate() {
+                let base = 10_000 * (index as u64 + 1);
+                let mut order: Vec<u64> = (0..fates.len() as u64).collect();
+                order.sort_by_key(|place| place + fates[*place as usize].1 * u64::from(*place > 0));
+                numbering.switch(base);
+                let (mut given, mut late) = (BTreeMap::new(), BTreeSet::new());
+                prop_assert_eq!(numbering.give(base), Some(next));
+                given.insert(base, next);
+                for place in order.into_iter().skip(1) {
+                    let number = base + place;
+                    match fates[place as usize].0 {
+                        Fate::Sent => {
+                            let output = numbering.give(number).unwrap();
+                            given.insert(number, output);
+                        }
+                        Fate::LeftOut => {
+                            let is_late = given.last_key_value().is_some_and(|(highest, _)| *highest > number);
+                            if is_late {
+                                late.insert(number);
+                            }
+                            numbering.leave_out(number);
+                            prop_assert!(is_late || numbering.give(number).is_none(), "its number went to another");
+                        }
+                        Fate::Lost => {}
+                    }
+                }
+                let pairs: Vec<(u64, u64)> = given.into_iter().collect();
+                for pair in pairs.windows(2) {
+                    let gaps = (pair[0].0 + 1..pair[1].0)
+                        .filter(|n| late.contains(n) || matches!(fates[(n - base) as usize].0, Fate::Lost));
+                    prop_assert!(pair[1].1 > pair[0].1, "{pairs:?}");
+                    prop_assert_eq!(pair[1].1 - pair[0].1 - 1, gaps.count() as u64, "{:?}", pairs);
+                }
+                next = pairs.iter().map(|pair| pair.1).max().unwrap() + 1;
+                prop_assert_eq!(numbering.next(), next);
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_too_old_to_know_is_refused() {
+        let mut numbering = Numbering::<2>::new(0);
+        numbering.switch(100);
+        for number in (101..110).step_by(2) {
+            assert!(numbering.give(number - 1).is_some());
+            numbering.leave_out(number);
+        }
+        assert_eq!(numbering.give(110), Some(5));
+        assert_eq!(numbering.give(101), None);
     }
 }

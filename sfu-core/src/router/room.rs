@@ -49,6 +49,8 @@ pub struct Room {
     pub(super) release_at: Option<Instant>,
     pub(super) speakers: Speakers,
     pub(super) allocating: Allocating,
+    /// When connections are looked at next.
+    pub(super) look_due: Option<Instant>,
     window: Duration,
 }
 
@@ -68,6 +70,7 @@ impl Room {
             release_at: None,
             speakers: Speakers::default(),
             allocating: Allocating::default(),
+            look_due: None,
             window,
         }
     }
@@ -189,6 +192,7 @@ impl Room {
     pub fn connected(&mut self, member: MemberIndex) {
         let Some(state) = self.members.get_mut(member.0 as usize) else { return };
         state.lines.iter_mut().for_each(|line| line.pause());
+        state.health.set_connected(true);
     }
 
     /// Notes that a member wants, or no longer wants, tracks.

@@ -20,7 +20,7 @@ use sfu_core::sdp::{Fingerprint, IceCredentials, Negotiator};
 use super::client::View;
 use super::outgoing::{Checker, Sent};
 use super::room::Sending;
-use super::source::Outgoing;
+use super::source::{Arrived, Outgoing};
 use super::support::offer::{self, Line};
 
 const PARTICIPANTS: usize = 50;
@@ -169,7 +169,7 @@ impl Meeting {
         for (peer, sent) in out.media {
             let to = peer.0 as usize;
             let (_, checker) = self.attendees[to].lines.get_mut(&sent.ssrc).expect("own SSRCs only");
-            checker.on_media(self.now, &sent, &[]);
+            checker.on_media(self.now, &sent, &Arrived::default());
             self.at(ONE_WAY, Step::Down(to, sent));
         }
         self.carry_events();

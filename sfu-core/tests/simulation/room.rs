@@ -12,6 +12,7 @@ use sfu_core::ClockAnchor;
 use sfu_core::config::CodecPolicy;
 use sfu_core::control::{Event, ParticipantSettings, SlotContent, SlotLines, SlotRole, Source, TrackKind};
 use sfu_core::id::{Mid, ParticipantId, RoomId, Ssrc, TrackId};
+use sfu_core::layers::Layer;
 use sfu_core::router::{Class, OutPacket, Outbox, PeerIndex, Room, layout};
 use sfu_core::rtcp::{self, Packet};
 use sfu_core::rtp::RtpPacket;
@@ -19,8 +20,8 @@ use sfu_core::sdp::{Codec, Fingerprint, IceCredentials, Negotiator};
 
 use super::client::{Client, ReceivedLine, View};
 use super::outgoing::Sent;
-use super::source::{Outgoing, Paddings, Tag};
-use super::support::offer::{self, Line};
+use super::source::{Arrived, Outgoing, Tag};
+use super::support::offer::{self, Line, OPUS, VP8_RTX};
 
 const PARTICIPANTS: usize = 20;
 const CHURN: Duration = Duration::from_secs(8);
@@ -87,7 +88,8 @@ pub(crate) struct Simulation {
     /// By CSRC: who publishes it, and whether it is muted.
     tracks: BTreeMap<u32, (usize, TrackId, bool)>,
     unwanted: BTreeSet<(usize, TrackId)>,
-    paddings: Paddings,
+    /// By SSRC.
+    arrived: BTreeMap<u32, Arrived>,
     sent: u64,
     /// So many microphones are forwarded at a time.
     loudest: Option<usize>,
@@ -113,7 +115,7 @@ impl Simulation {
             count: 0,
             tracks: BTreeMap::new(),
             unwanted: BTreeSet::new(),
-            paddings: Paddings::new(),
+            arrived: BTreeMap::new(),
             sent: 0,
             loudest,
             talker: None,
@@ -261,7 +263,7 @@ impl Simulation {
         for track in 0..self.clients[client].outgoing.len() {
             let outgoing = &mut self.clients[client].outgoing[track];
             if outgoing.source.kind() == TrackKind::Video {
-                for packet in outgoing.frame(&mut self.rng, &mut self.paddings) {
+                for packet in outgoing.frame(&mut self.rng) {
                     self.carry(Step::Up(client, packet));
                 }
             }
@@ -274,10 +276,45 @@ impl Simulation {
             return;
         }
         let packet = RtpPacket::parse(bytes).expect("publishers send RTP");
+        // An encoding that sends under a new SSRC resends what it sent under that.
+        let ssrc = match packet.payload_type() {
+            VP8_RTX => Tag::parse(&packet.payload()[2..], true).ssrc,
+            _ => packet.ssrc().0,
+        };
+        let tag = self.arrived.entry(ssrc).or_default().note(self.now, &packet);
         let mut out = Sending::default();
         self.room.handle_rtp(self.now, self.clients[from].member, &packet, &mut out, &mut self.events);
         self.carry_events();
         self.carry_out(out);
+        if let Some(tag) = tag.filter(|_| packet.payload_type() != OPUS) {
+            self.check_whole(&tag);
+        }
+    }
+
+    /// Wherever a packet's source flows, its picture is sent whole or not at all.
+    fn check_whole(&self, tag: &Tag) {
+        for client in self.clients.iter().filter(|client| client.alive) {
+            let member = self.room.member(client.member).expect("a member");
+            for line in member.lines.iter().filter(|line| line.target().is_some() && line.sending().is_some()) {
+                client.lines[&line.ssrc()].checker.check_whole(tag, &self.arrived[&tag.ssrc]);
+            }
+        }
+    }
+
+    /// A random member takes something else of what it is shown.
+    fn retarget(&mut self, client: usize) {
+        let layer = Layer {
+            encoding: self.rng.random_range(0..3),
+            spatial: self.rng.random_range(0..2),
+            temporal: self.rng.random_range(0..3),
+        };
+        let target = (!self.rng.random_ratio(1, 5)).then_some(layer);
+        let member = self.room.member_mut(self.clients[client].member).expect("a member");
+        let mut lines: Vec<_> = member.lines.iter_mut().filter(|line| line.kind == TrackKind::Video).collect();
+        if !lines.is_empty() {
+            let line = self.rng.random_range(0..lines.len());
+            lines[line].set_target(target);
+        }
     }
 
     /// Checks and carries what the room sent.
@@ -310,8 +347,7 @@ impl Simulation {
         match sent.osn {
             Some(osn) => line.checker.on_resent(sent, osn),
             None => {
-                let paddings = self.paddings.get(&sent.tag.ssrc).map_or(&[][..], |paddings| paddings);
-                line.checker.on_media(self.now, sent, paddings);
+                line.checker.on_media(self.now, sent, &self.arrived[&sent.tag.ssrc]);
                 sent.seq
             }
         }
@@ -383,7 +419,7 @@ impl Simulation {
         let mut any = || present[self.rng.random_range(0..present.len())];
         let (client, other) = (any(), any());
         let member = self.clients[client].member;
-        match self.rng.random_range(0..18) {
+        match self.rng.random_range(0..22) {
             0 => self.leave(client),
             1 if present.len() < PARTICIPANTS => self.join(),
             2 | 3 => self.mute(client),
@@ -416,6 +452,7 @@ impl Simulation {
                     outgoing.restart(&mut self.rng);
                 }
             }
+            17..=20 => self.retarget(client),
             15 | 16 => self.clients[client].outgoing.iter_mut().for_each(|outgoing| outgoing.talks = !outgoing.talks),
             _ => {
                 let lines: Vec<u32> = self.clients[client].lines.keys().copied().collect();
@@ -431,6 +468,9 @@ impl Simulation {
     fn settle(&mut self) {
         for client in 0..self.clients.len() {
             self.resume(client);
+            if let Some(member) = self.room.member_mut(self.clients[client].member) {
+                member.lines.iter_mut().for_each(|line| line.set_target(Some(Layer::BEST)));
+            }
             for outgoing in &mut self.clients[client].outgoing {
                 (outgoing.active, outgoing.talks) = (outgoing.streams.len(), false);
             }
