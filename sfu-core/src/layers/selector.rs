@@ -115,6 +115,11 @@ impl Selector {
         Some(Layer { encoding, spatial: spatial.min(highest.0), temporal: temporal.min(highest.1) })
     }
 
+    /// The spatial and temporal layers that are taken of what flows.
+    pub fn taken(&self) -> Option<(u8, u8)> {
+        self.current.map(|current| (current.spatial, current.temporal))
+    }
+
     /// Nothing flows any more, and what comes next is a new start.
     pub const fn stop(&mut self) {
         self.current = None;

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use arrayvec::ArrayVec;
 
-use crate::rtp::dependency_descriptor::{self, MAX_LEN};
+use crate::rtp::dependency_descriptor::{self, MAX_LEN, Targets};
 use crate::rtp::values::AudioLevel;
 use crate::rtp::{self, Extension, ExtensionMap, HeaderOut, MAX_HEADER};
 use crate::sdp::Codec;
@@ -88,6 +88,8 @@ pub struct MediaPacket<'a> {
     /// With what the packet is part of.
     pub numbers: Incoming,
     pub extensions: ForwardedExtensions<'a>,
+    /// Of the encoding, where it has dependency descriptors.
+    pub targets: Option<Targets>,
     pub payload: &'a [u8],
     /// Where it is kept for retransmission.
     pub stored: RingIndex,
@@ -99,6 +101,7 @@ impl<'a> MediaPacket<'a> {
         csrc: u32,
         codec: Codec,
         encoding: EncodingKey,
+        targets: Option<Targets>,
         at: RingIndex,
         stored: &Stored<'a>,
         map: &ExtensionMap,
@@ -111,6 +114,7 @@ impl<'a> MediaPacket<'a> {
             marker,
             numbers: Incoming { seq, timestamp, frame, closes_pictures: codec == Codec::Vp8 },
             extensions: ForwardedExtensions::pick(stored.extensions, map),
+            targets,
             payload: stored.payload,
             stored: at,
         }

@@ -14,6 +14,7 @@ use hashbrown::HashMap;
 use crate::control::{Size, TrackKind};
 use crate::id::{Mid, Rid, Ssrc};
 use crate::layers::{Arrived, Flows, Frame, FrameReader, Layer, LayerOffer, MAX_SPATIAL, MAX_TEMPORAL, Meter};
+use crate::rtp::dependency_descriptor::Targets;
 use crate::rtp::{self, Extension, ExtensionMap, RtpPacket};
 use crate::sdp::{AnswerMedia, Codec, Feedback, MediaKind};
 use crate::stream::{NackTracker, PacketMeta, PacketRing, ReceiveStats, RingIndex, RingLimits, TwccRecorder};
@@ -415,11 +416,12 @@ impl ReceivingLine {
         let meta = PacketMeta { seq, timestamp, marker, payload_type, frame };
         let kept: ArrayVec<(u8, &[u8]), 5> = extensions.all(&self.extensions).collect();
         let stored = encoding.ring.insert(now, meta, &kept, payload)?;
+        let targets = encoding.targets();
         if marker && self.kind == TrackKind::Video {
             self.count_frame(stream.encoding);
         }
         let numbers = Incoming { seq, timestamp, frame, closes_pictures: codec == Codec::Vp8 };
-        Some((key, Content::Media { codec, numbers, extensions, payload, stored }))
+        Some((key, Content::Media { codec, numbers, extensions, targets, payload, stored }))
     }
 
     fn count_frame(&mut self, of: u8) {
@@ -459,6 +461,11 @@ impl Encoding {
         let Some(silence) = self.last_packet.map(|at| now.saturating_duration_since(at)) else { return false };
         let stopped = |(time, frames): (Duration, u8)| silence >= time && self.missed >= frames;
         silence < SILENT_AFTER && !STOPPED_AFTER.into_iter().any(stopped)
+    }
+
+    /// What receivers of some of its layers must be told.
+    pub const fn targets(&self) -> Option<Targets> {
+        self.frames.targets()
     }
 
     /// Reads what a packet is part of, and counts it.

@@ -254,7 +254,7 @@ impl Room {
                 lines[usize::from(subscriber.line)].leave_out(key, seq);
             }
         }
-        let Content::Media { codec, numbers, extensions, payload, stored } = content else { return };
+        let Content::Media { codec, numbers, extensions, targets, payload, stored } = content else { return };
         match publication.on_codec(now, codec) {
             CodecUse::Known => {}
             CodecUse::New => events.push_back(Event::TrackStarted { participant, track: publication.track, codec }),
@@ -270,6 +270,7 @@ impl Room {
             marker: packet.marker(),
             numbers,
             extensions,
+            targets,
             payload,
             stored,
         };
