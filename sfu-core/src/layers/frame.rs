@@ -194,3 +194,6 @@ fn vp9(descriptor: &Vp9Descriptor, plain: Frame) -> Frame {
         ..plain
     }
 }
+
+#[cfg(test)]
+mod tests;

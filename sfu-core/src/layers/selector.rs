@@ -132,7 +132,9 @@ impl Selector {
             self.goal = None;
             return;
         };
-        let kept = self.goal.filter(|goal| *goal <= target.encoding);
+        // Where nothing flows there is nothing better than what there was.
+        let kept = self.current.map(|current| current.encoding).or(self.goal);
+        let kept = kept.filter(|kept| *kept <= target.encoding);
         self.goal = flows.best_up_to(target.encoding).or(kept);
         if let Some(current) = &mut self.current {
             current.highest = flows.highest(current.encoding).unwrap_or(current.highest);
@@ -266,3 +268,6 @@ impl Decided {
         if self.taken { Choice::Take { starts: false, ends: frame.end && self.top } } else { Choice::Leave }
     }
 }
+
+#[cfg(test)]
+mod tests;

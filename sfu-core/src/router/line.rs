@@ -24,7 +24,7 @@ use super::PublicationIndex;
 use super::downlink::{Class, Delivery};
 use super::layout::PlannedLine;
 use super::munger::Munger;
-use super::packet::{DescriptorOut, ForwardedExtensions, MediaPacket, OutPacket, Outbox};
+use super::packet::{ForwardedExtensions, MediaPacket, OutPacket, Outbox};
 use super::receiver::{EncodingKey, ReceivingLine};
 use super::resend::Resends;
 use super::sent::{self, Sources};

@@ -11,6 +11,7 @@ pub mod assignment;
 pub mod catalog;
 mod demand;
 pub mod downlink;
+pub mod encoding;
 pub mod feedback;
 pub mod keyframe;
 mod layering;

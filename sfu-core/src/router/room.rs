@@ -330,7 +330,7 @@ impl Room {
             for seq in (first.0 + 1..=highest).take(MAX_REPLAYED) {
                 let found = encoding.ring.lookup(SeqNo(seq));
                 let Some((at, stored)) = found.and_then(|at| Some((at, encoding.ring.get(at)?))) else { continue };
-                let packet = MediaPacket::stored(csrc, codec, key, at, &stored, &from.extensions);
+                let packet = MediaPacket::stored(csrc, codec, key, encoding.targets(), at, &stored, &from.extensions);
                 line.forward(now, &packet, &mut to.downlink.delivery(now, to.peer, out));
             }
         }

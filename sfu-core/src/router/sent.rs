@@ -87,10 +87,7 @@ impl Sources {
 impl Source {
     /// The counters that a packet's payload was sent with.
     pub fn payload_numbers(&self, sent: &Descriptor, meta: &PacketMeta) -> PayloadNumbers {
-        PayloadNumbers {
-            picture_id: meta.frame.picture_id.map(|_| sent.picture),
-            tl0: self.offsets.tl0(&meta.frame),
-        }
+        PayloadNumbers { picture_id: meta.frame.picture_id.map(|_| sent.picture), tl0: self.offsets.tl0(&meta.frame) }
     }
 
     /// The dependency descriptor of a frame for a receiver of these layers. They are told with every packet, so that all

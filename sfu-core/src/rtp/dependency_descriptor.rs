@@ -328,4 +328,4 @@ impl Bits<'_> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
