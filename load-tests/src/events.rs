@@ -13,6 +13,7 @@ use crate::fleet::{Fleet, Member, Role};
 use crate::run::is_webrtc;
 use crate::scenario::Scenario;
 use crate::stamp::Kind;
+use crate::synthetic::Id;
 use crate::viewer::JoinTimes;
 
 type Joining = FuturesUnordered<JoinHandle<anyhow::Result<Member>>>;
@@ -29,7 +30,8 @@ pub struct Events {
     /// Counts those who joined, to spread peers of the `webrtc` crate.
     count: usize,
     viewers: u32,
-    muted: Vec<(usize, Kind)>,
+    /// Tracks that are muted, by their member's first connection.
+    muted: Vec<(Id, Kind)>,
     /// Of receivers that left.
     pub joins: Vec<JoinTimes>,
     /// Joins that failed, and why the first did.
@@ -110,27 +112,30 @@ impl Events {
         let is_leaving = |member: &Member| member.role.receives && !member.is_webrtc();
         let Some(index) = members.iter().position(is_leaving) else { return };
         let member = members.remove(index);
-        self.muted.clear();
         self.joins.push(member.join_times());
         self.join(member.room, member.role, Duration::ZERO);
         let fleet = Arc::clone(&self.fleet);
         self.leaving.push(Box::pin(async move { member.leave(&fleet.engine).await }));
     }
 
-    /// A track that is muted is unmuted half of the time; else another one is muted.
+    /// Half of the time the track that was muted first is unmuted; else another one is muted.
     fn toggle(&mut self, members: &[Member]) -> anyhow::Result<()> {
+        let engine = &self.fleet.engine;
+        let first = |member: &Member| member.parts.first().map(|part| part.id);
         if !self.muted.is_empty() && (self.muted.len() >= members.len() || rand::random()) {
-            let (index, kind) = self.muted.swap_remove(0);
-            return members.get(index).map_or(Ok(()), |member| member.set_muted(&self.fleet.engine, kind, false));
+            let (id, kind) = self.muted.remove(0);
+            let member = members.iter().find(|member| first(member) == Some(id));
+            return member.map_or(Ok(()), |member| member.set_muted(engine, kind, false));
         }
         let kind = if self.scenario.video.is_some() && rand::random() { Kind::Video } else { Kind::Audio };
-        let free = |(index, member): &(usize, &Member)| member.role.sends && !self.muted.contains(&(*index, kind));
-        let candidates: Vec<usize> = members.iter().enumerate().filter(free).map(|(index, _)| index).collect();
-        let Some(&index) = candidates.get(rand::random::<u32>() as usize % candidates.len().max(1)) else {
-            return Ok(());
-        };
-        self.muted.push((index, kind));
-        members[index].set_muted(&self.fleet.engine, kind, true)
+        let senders = members.iter().filter(|member| member.role.sends);
+        let free: Vec<(Id, &Member)> = senders
+            .filter_map(|member| Some((first(member)?, member)))
+            .filter(|(id, _)| !self.muted.contains(&(*id, kind)))
+            .collect();
+        let Some((id, member)) = free.get(rand::random::<u32>() as usize % free.len().max(1)) else { return Ok(()) };
+        self.muted.push((*id, kind));
+        member.set_muted(engine, kind, true)
     }
 
     fn take_step(&mut self) {

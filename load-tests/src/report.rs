@@ -8,8 +8,10 @@ use crate::run::Outcome;
 use crate::scenario::{Scenario, Thresholds};
 use crate::stats::Percentiles;
 
+pub mod chart;
+pub mod compare;
 mod evaluate;
-
+pub mod html;
 mod table;
 #[cfg(test)]
 mod tests;

@@ -26,6 +26,8 @@ const TICK: Duration = Duration::from_millis(200);
 const SAMPLE: Duration = Duration::from_secs(1);
 /// How long packets, retransmissions among them, may arrive after the window.
 const STRAGGLERS: Duration = Duration::from_secs(1);
+/// How long after all have left the server's memory is read.
+const FAREWELL: Duration = Duration::from_secs(1);
 /// Bad seconds in a row that end a run.
 const BAD_SECONDS: usize = 3;
 
@@ -92,6 +94,7 @@ pub async fn run(args: &RunArgs) -> anyhow::Result<Report> {
     let count = members.len();
     bar.set_message("leaving");
     join_all(members.into_iter().map(|member| member.leave(&fleet.engine))).await;
+    tokio::time::sleep(FAREWELL.min(scenario.duration.0)).await;
     let left = args.server_pid.and_then(|pid| crate::memory::pss(pid).ok());
     bar.finish_and_clear();
     let outcome = Outcome {

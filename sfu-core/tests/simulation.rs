@@ -8,6 +8,8 @@ mod client;
 mod meeting;
 #[path = "simulation/outgoing.rs"]
 mod outgoing;
+#[path = "simulation/redundancy.rs"]
+mod redundancy;
 #[path = "simulation/room.rs"]
 mod room;
 #[path = "simulation/source.rs"]

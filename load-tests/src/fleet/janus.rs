@@ -23,6 +23,9 @@ use crate::synthetic::sdp::Remote;
 const REPLY_TIMEOUT: Duration = Duration::from_secs(20);
 /// Janus ends sessions that were silent for a minute.
 const KEEP_ALIVE: Duration = Duration::from_secs(25);
+/// Between looks at who publishes.
+const FEED_RETRY: Duration = Duration::from_millis(100);
+const FEED_RETRIES: usize = 50;
 /// `already exists`, which is as good as made.
 const ROOM_EXISTS: i64 = 427;
 /// The number of the first room.
@@ -79,7 +82,7 @@ async fn publish(join: &Join<'_>, server: &Url) -> anyhow::Result<Part> {
 async fn subscribe(join: &Join<'_>, server: &Url) -> anyhow::Result<Part> {
     let mut handle = Handle::open(server, join.room).await?;
     handle.create_room().await?;
-    let feeds = handle.feeds().await?;
+    let feeds = handle.wait_for_feeds(join.expected_feeds()).await?;
     let streams: Vec<Value> = feeds.iter().map(|feed| json!({"feed": feed})).collect();
     let body = json!({"request": "join", "ptype": "subscriber", "room": handle.room, "streams": streams});
     let reply = handle.message(body, None).await?;
@@ -121,16 +124,24 @@ impl Handle {
         }
     }
 
+    /// Janus knows a publisher a little later than the publisher's end is up.
+    async fn wait_for_feeds(&mut self, expected: usize) -> anyhow::Result<Vec<u64>> {
+        for _ in 0..FEED_RETRIES {
+            let feeds = self.feeds().await?;
+            if feeds.len() >= expected {
+                return Ok(feeds);
+            }
+            tokio::time::sleep(FEED_RETRY).await;
+        }
+        bail!("less than {expected} publish in Janus' room {}", self.room)
+    }
+
     async fn feeds(&mut self) -> anyhow::Result<Vec<u64>> {
         let body = json!({"request": "listparticipants", "room": self.room});
         let reply = self.ask(json!({"janus": "message", "body": body}), false).await?;
         let listed = reply["plugindata"]["data"]["participants"].as_array().cloned().unwrap_or_default();
         let publishing = listed.iter().filter(|participant| participant["publisher"] == true);
-        let feeds: Vec<u64> = publishing.filter_map(|participant| participant["id"].as_u64()).collect();
-        if feeds.is_empty() {
-            bail!("nobody publishes in Janus' room {}", self.room);
-        }
-        Ok(feeds)
+        Ok(publishing.filter_map(|participant| participant["id"].as_u64()).collect())
     }
 
     /// A request to the plugin, which answers by an event.

@@ -26,6 +26,7 @@ use crate::publisher::{Media, Publisher};
 use crate::scenario::Scenario;
 use crate::stamp::Kind;
 use crate::synthetic::sdp::{OFFERED, Offer, Remote, SendLine, TRANSPORT_CC, Wishes};
+use crate::synthetic::session::Peer;
 use crate::synthetic::{Engine, Identity, Progress, Receiving, Sending, Settings, Setup, Speech, socket};
 use crate::token::{self, TokenMint};
 use crate::viewer::{Lines, Viewer};
@@ -211,6 +212,11 @@ impl Join<'_> {
         self.fleet.engine.identity()
     }
 
+    /// Publishers who were there before: those who only send join first.
+    fn expected_feeds(&self) -> usize {
+        (self.fleet.scenario.publishers as usize).max(1)
+    }
+
     fn token(&self) -> anyhow::Result<String> {
         self.context.mint.mint(self.identity, self.role.token())
     }
@@ -279,9 +285,12 @@ impl Join<'_> {
         let (progress, watched) = watch::channel(Progress::default());
         let setup = Setup {
             socket: self.bind()?,
-            server: remote.address(self.context.local)?,
+            peer: Peer {
+                address: remote.address(self.context.local)?,
+                fingerprint: remote.fingerprint,
+                starts_dtls: remote.starts_dtls,
+            },
             ice: (ice, remote.ice.clone()),
-            fingerprint: remote.fingerprint,
             sending,
             receiving,
             link: self.fleet.scenario.link,

@@ -3,7 +3,7 @@
 //! A frame is complete when as many of its packets came as its stamps say. It is decodable if it is a keyframe or follows
 //! the frame that was decoded last, of the same publisher and encoding: what our own publishers send has no other
 //! dependencies. A freeze is what W3C webrtc-stats calls one: frames further apart than three times their average
-//! distance, and than the average and 150 ms.
+//! distance, and than the average and 150 ms; but not where the publisher itself paused, and no frame is missing.
 
 use std::time::{Duration, Instant};
 
@@ -28,6 +28,7 @@ struct Pending {
     arrived: u16,
     needed: u16,
     keyframe: bool,
+    sent_us: u64,
 }
 
 /// What a packet made possible.
@@ -47,7 +48,8 @@ pub struct Frames {
     pending: ArrayVec<Pending, PENDING>,
     /// Publisher and encoding, and number of the frame that was decoded last.
     last: Option<((u16, u8), u16)>,
-    shown_at: Option<Instant>,
+    /// When that was, and when it was sent.
+    shown_at: Option<(Instant, u64)>,
     average: Option<Duration>,
     /// Since when packets come without anything to show.
     stuck: Option<Instant>,
@@ -94,8 +96,8 @@ impl Frames {
             if self.pending.is_full() {
                 self.pending.remove(0);
             }
-            let Stamp { frame: number, frame_packets: needed, keyframe, .. } = *stamp;
-            self.pending.push(Pending { source, number, arrived: 0, needed, keyframe });
+            let Stamp { frame: number, frame_packets: needed, keyframe, sent_us, .. } = *stamp;
+            self.pending.push(Pending { source, number, arrived: 0, needed, keyframe, sent_us });
             self.pending.len() - 1
         });
         &mut self.pending[index]
@@ -106,11 +108,11 @@ impl Frames {
         let mut shown = Shown::default();
         while let Some(index) = self.pending.iter().position(|frame| self.is_next(frame)) {
             let frame = self.pending.remove(index);
-            let changed = self.last.is_none_or(|(source, _)| source.0 != frame.source.0);
+            let before = self.last.filter(|(source, _)| source.0 == frame.source.0).map(|(_, number)| number);
             self.last = Some((frame.source, frame.number));
             shown.frames += 1;
             shown.keyframe |= frame.keyframe;
-            shown.freeze = self.note_time(at, changed).or(shown.freeze);
+            shown.freeze = self.note_time(at, &frame, before).or(shown.freeze);
             let (source, last) = (frame.source, frame.number);
             self.pending.retain(|other| other.source != source || (other.number.wrapping_sub(last) as i16) > 0);
         }
@@ -126,13 +128,18 @@ impl Frames {
         frame.arrived >= frame.needed && (frame.keyframe || follows)
     }
 
-    /// `changed`: another publisher is shown from now on, which is no freeze of either.
-    fn note_time(&mut self, at: Instant, changed: bool) -> Option<Duration> {
-        let before = self.shown_at.replace(at).filter(|_| !changed)?;
-        let gap = at.saturating_duration_since(before);
+    /// `before`: the frame of the same publisher that was shown last; another publisher is no freeze of either.
+    fn note_time(&mut self, at: Instant, frame: &Pending, before: Option<u16>) -> Option<Duration> {
+        let (shown, sent_us) = self.shown_at.replace((at, frame.sent_us)).filter(|_| before.is_some())?;
+        let gap = at.saturating_duration_since(shown);
         let average = *self.average.get_or_insert(gap);
-        self.average = Some((average * (AVERAGING - 1) + gap) / AVERAGING);
-        (gap > (average * 3).max(average + FREEZE_MARGIN)).then_some(gap)
+        let limit = (average * 3).max(average + FREEZE_MARGIN);
+        let is_next = before.is_some_and(|before| frame.number == before.wrapping_add(1));
+        let paused = is_next && Duration::from_micros(frame.sent_us.saturating_sub(sent_us)) > limit;
+        if gap <= limit {
+            self.average = Some((average * (AVERAGING - 1) + gap) / AVERAGING);
+        }
+        (gap > limit && !paused).then_some(gap)
     }
 }
 
@@ -200,8 +207,12 @@ mod tests {
         }
         let freeze = whole(&mut frames, start, 33 * 29 + 400, 30, false).freeze;
         assert_eq!(freeze, Some(Duration::from_millis(400)));
+        let muted = Stamp { sent_us: 5_000_000, frame_packets: 1, ..stamp(31, true) };
+        assert_eq!(frames.on_packet(start + Duration::from_secs(6), &muted).freeze, None, "the publisher paused");
+        let lost = Stamp { sent_us: 8_000_000, frame_packets: 1, ..stamp(40, true) };
+        assert!(frames.on_packet(start + Duration::from_secs(9), &lost).freeze.is_some(), "frames are missing");
         let other = Stamp { publisher: 2, frame_packets: 1, ..stamp(7, true) };
-        assert_eq!(frames.on_packet(start + Duration::from_secs(9), &other).freeze, None);
+        assert_eq!(frames.on_packet(start + Duration::from_secs(19), &other).freeze, None, "another person");
     }
 
     #[test]

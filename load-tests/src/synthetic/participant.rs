@@ -1,10 +1,9 @@
 //! One synthetic participant: its socket, connection, and both sides of its media.
 
-use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use mio::net::UdpSocket;
-use sfu_core::sdp::{Fingerprint, IceCredentials};
+use sfu_core::sdp::IceCredentials;
 use sfu_core::transport::{Class, SrtpProfile, classify};
 use tokio::sync::watch;
 
@@ -13,7 +12,7 @@ use super::outgoing::Out;
 use super::receiver::{Receiver, Shared};
 use super::sdp::{PayloadTypes, SendLine};
 use super::sender::{Moment, Sender, Speech};
-use super::session::{Identity, Session, State};
+use super::session::{Identity, Peer, Session, State};
 use super::totals::Sequences;
 use crate::publisher::Media;
 use crate::stamp::Kind;
@@ -61,12 +60,10 @@ pub struct Receiving {
 pub struct Setup {
     /// Bound, not connected.
     pub socket: std::net::UdpSocket,
-    /// The server's media address.
-    pub server: SocketAddr,
+    /// The server's end.
+    pub peer: Peer,
     /// Ours and the server's.
     pub ice: (IceCredentials, IceCredentials),
-    /// Of the server's certificate.
-    pub fingerprint: Fingerprint,
     /// What it sends, if anything.
     pub sending: Option<Sending>,
     /// What it receives.
@@ -97,11 +94,11 @@ pub(super) type Scratch = Vec<u8>;
 impl Participant {
     /// Connects the socket and starts the clock.
     pub(super) fn new(setup: Setup, identity: &Identity, seed: u64, now: Instant) -> std::io::Result<Self> {
-        setup.socket.connect(setup.server)?;
+        setup.socket.connect(setup.peer.address)?;
         let Receiving { payload_types, transport_cc, repairs } = setup.receiving;
         Ok(Self {
             socket: UdpSocket::from_std(setup.socket),
-            session: Session::new(identity, setup.ice, setup.fingerprint, setup.server, now),
+            session: Session::new(identity, setup.ice, setup.peer, now),
             sender: None,
             pending: setup.sending,
             receiver: Receiver::new(payload_types, transport_cc, &repairs, now),

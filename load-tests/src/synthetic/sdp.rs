@@ -195,6 +195,8 @@ pub struct Remote {
     pub ice: IceCredentials,
     /// Of its certificate.
     pub fingerprint: Fingerprint,
+    /// It starts the DTLS handshake; else we do.
+    pub starts_dtls: bool,
     /// Its UDP candidates.
     pub candidates: Vec<SocketAddr>,
     /// Which media stream an RTX stream repairs: RTX to media.
@@ -212,6 +214,8 @@ pub struct RemoteMedia {
     pub accepted: bool,
     /// Its tag.
     pub mid: String,
+    /// The side that wrote it sends.
+    pub sends: bool,
     /// Payload types and their codecs, in lower case.
     pub codecs: Vec<(u8, String)>,
     /// Ids and URIs of header extensions.
@@ -225,6 +229,7 @@ impl Remote {
         let mut remote = Self {
             ice: IceCredentials { ufrag: String::new(), password: String::new() },
             fingerprint: Fingerprint([0; 32]),
+            starts_dtls: false,
             candidates: Vec::new(),
             repairs: Vec::new(),
             media: Vec::new(),
@@ -240,6 +245,7 @@ impl Remote {
                 "ice-ufrag" => ufrag = ufrag.or(Some(value.to_owned())),
                 "ice-pwd" => password = password.or(Some(value.to_owned())),
                 "fingerprint" => fingerprint = fingerprint.or(sha256(value)),
+                "setup" => remote.starts_dtls |= value == "active",
                 "candidate" => remote.candidates.extend(udp_candidate(value)),
                 "ssrc-group" => remote.repairs.extend(fid(value)),
                 _ => {
@@ -280,29 +286,37 @@ impl Remote {
 
     /// The answer to an offer of the server's: every m-line is received with its VP8 or Opus.
     pub fn accept_all(&self, ice: &IceCredentials, fingerprint: Fingerprint) -> String {
-        let mids: String = self.media.iter().map(|media| format!(" {}", media.mid)).collect();
-        let mut text = head(ice, fingerprint, "active", &mids);
+        head(ice, fingerprint, "active", &self.mids()) + &self.answer_lines(|_| "recvonly")
+    }
+
+    /// A server's answer to an offer: it takes all that is sent and sends on all that is asked for, from one address.
+    pub fn serve_all(&self, ice: &IceCredentials, fingerprint: Fingerprint, address: SocketAddr) -> String {
+        let head = head(ice, fingerprint, "passive", &self.mids());
+        let candidate = format!(
+            "a=ice-lite\r\na=candidate:1 1 udp 2130706431 {} {} typ host\r\na=end-of-candidates\r\n",
+            address.ip(),
+            address.port()
+        );
+        let direction = |media: &RemoteMedia| if media.sends { "recvonly" } else { "sendonly" };
+        head + &candidate + &self.answer_lines(direction)
+    }
+
+    fn mids(&self) -> String {
+        self.media.iter().map(|media| format!(" {}", media.mid)).collect()
+    }
+
+    fn answer_lines(&self, direction: fn(&RemoteMedia) -> &'static str) -> String {
+        let mut text = String::new();
+        let video = self.payload_types().video;
         for media in &self.media {
             let formats: String = media.known().map(|(payload_type, _)| format!(" {payload_type}")).collect();
             put!(text, "m={} 9 UDP/TLS/RTP/SAVPF{formats}", media.kind);
             put!(text, "c=IN IP4 0.0.0.0");
             put!(text, "a=mid:{}", media.mid);
-            put!(text, "a=recvonly");
+            put!(text, "a={}", direction(media));
             put!(text, "a=rtcp-mux");
             for (payload_type, codec) in media.known() {
-                match codec.as_str() {
-                    "opus" => put!(text, "a=rtpmap:{payload_type} opus/48000/2"),
-                    "rtx" => put!(text, "a=rtpmap:{payload_type} rtx/90000"),
-                    _ => put!(text, "a=rtpmap:{payload_type} VP8/90000"),
-                }
-                let (video, is_rtx) = (self.payload_types().video, codec == "rtx");
-                if is_rtx {
-                    put!(text, "a=fmtp:{payload_type} apt={video}");
-                } else if codec == "vp8" {
-                    for feedback in ["transport-cc", "ccm fir", "nack", "nack pli"] {
-                        put!(text, "a=rtcp-fb:{payload_type} {feedback}");
-                    }
-                }
+                write_codec(&mut text, *payload_type, codec, video);
             }
             for (id, uri) in media.extensions.iter().filter(|(_, uri)| Extension::from_uri(uri).is_some()) {
                 put!(text, "a=extmap:{id} {uri}");
@@ -312,10 +326,27 @@ impl Remote {
     }
 }
 
+fn write_codec(text: &mut String, payload_type: u8, codec: &str, video: u8) {
+    match codec {
+        "opus" => put!(text, "a=rtpmap:{payload_type} opus/48000/2"),
+        "rtx" => {
+            put!(text, "a=rtpmap:{payload_type} rtx/90000");
+            put!(text, "a=fmtp:{payload_type} apt={video}");
+        }
+        _ => {
+            put!(text, "a=rtpmap:{payload_type} VP8/90000");
+            for feedback in ["transport-cc", "ccm fir", "nack", "nack pli"] {
+                put!(text, "a=rtcp-fb:{payload_type} {feedback}");
+            }
+        }
+    }
+}
+
 impl RemoteMedia {
     fn attribute(&mut self, name: &str, value: &str) {
         match name {
             "mid" => self.mid = value.to_owned(),
+            "recvonly" | "inactive" => self.sends = false,
             "rtpmap" => self.codecs.extend(value.split_once(' ').and_then(|(payload_type, codec)| {
                 let name = codec.split('/').next()?.to_ascii_lowercase();
                 Some((payload_type.parse().ok()?, name))
@@ -336,7 +367,7 @@ impl RemoteMedia {
 fn media_line(line: &str) -> RemoteMedia {
     let mut words = line.split(' ');
     let kind = words.next().unwrap_or_default().to_owned();
-    RemoteMedia { kind, accepted: words.next() != Some("0"), ..RemoteMedia::default() }
+    RemoteMedia { kind, accepted: words.next() != Some("0"), sends: true, ..RemoteMedia::default() }
 }
 
 fn sha256(value: &str) -> Option<Fingerprint> {

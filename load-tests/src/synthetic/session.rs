@@ -1,5 +1,5 @@
-//! A client's end of one connection: it checks as a full ICE agent (RFC 8445), shakes hands as DTLS client and derives
-//! the SRTP keys. Sans-IO: it is told the time, and what it sends is handed to a function.
+//! A client's end of one connection: it checks as a full ICE agent (RFC 8445), shakes hands as the DTLS client unless the
+//! server wants to be that, and derives the SRTP keys. Sans-IO: it is told the time, and what it sends is handed to a function.
 //!
 //! One pair is enough: servers of media listen on one address. Checks nominate at once, as browsers do towards ICE-lite
 //! servers, and go on as consent (RFC 7675). Checks of the server are answered, for servers that are full agents.
@@ -51,6 +51,17 @@ fn fingerprint(der: &[u8]) -> Fingerprint {
     Fingerprint(hash.as_ref().try_into().expect("SHA-256 has 32 bytes"))
 }
 
+/// The server's end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Peer {
+    /// Its media address.
+    pub address: SocketAddr,
+    /// Of its certificate.
+    pub fingerprint: Fingerprint,
+    /// It starts the DTLS handshake.
+    pub starts_dtls: bool,
+}
+
 /// How far a connection is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum State {
@@ -73,6 +84,7 @@ pub struct Session {
     server: SocketAddr,
     expected: Fingerprint,
     dtls: Dtls,
+    role: Role,
     verified: bool,
     state: State,
     /// Both directions, once DTLS is done.
@@ -86,17 +98,12 @@ pub struct Session {
 }
 
 impl Session {
-    /// A connection to a server at `server`, to be started by [`Self::handle_timeout`].
-    pub fn new(
-        identity: &Identity,
-        ice: (IceCredentials, IceCredentials),
-        expected: Fingerprint,
-        server: SocketAddr,
-        now: Instant,
-    ) -> Self {
+    /// A connection to a server, to be started by [`Self::handle_timeout`].
+    pub fn new(identity: &Identity, ice: (IceCredentials, IceCredentials), peer: Peer, now: Instant) -> Self {
         let (local, remote) = ice;
+        let Peer { address: server, fingerprint: expected, starts_dtls } = peer;
         let mut dtls = Dtls::new_12(Arc::clone(&identity.config), identity.certificate.clone(), now);
-        dtls.set_active(true);
+        dtls.set_active(!starts_dtls);
         Self {
             local_key: stun::key(&local.password),
             remote_key: stun::key(&remote.password),
@@ -105,6 +112,7 @@ impl Session {
             server,
             expected,
             dtls,
+            role: if starts_dtls { Role::Server } else { Role::Client },
             verified: false,
             state: State::Checking,
             srtp: None,
@@ -192,7 +200,7 @@ impl Session {
                 self.state = State::Shaking;
                 self.interval = CONSENT;
                 self.check_at = now + CONSENT;
-                // The first call after the start makes the ClientHello.
+                // The first call after the start makes the ClientHello, if that is ours to send.
                 let _ = self.dtls.handle_timeout(now);
                 self.drain(send);
             }
@@ -215,7 +223,7 @@ impl Session {
                 }
                 Output::KeyingMaterial(material, profile) if self.verified => {
                     let sessions = own_profile(profile)
-                        .and_then(|profile| Some((profile, srtp::sessions(profile, Role::Client, &material)?)));
+                        .and_then(|profile| Some((profile, srtp::sessions(profile, self.role, &material)?)));
                     match sessions {
                         Some((profile, sessions)) => {
                             self.srtp = Some(sessions);

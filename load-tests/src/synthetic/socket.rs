@@ -106,23 +106,22 @@ mod tests {
     use super::*;
     use std::time::Duration;
 
+    /// The kernel starts to stamp a while after it was first asked to.
     #[test]
     fn a_datagram_has_its_time_of_arrival() {
-        let epoch = Epoch::at(Instant::now());
-        let socket = bind([127, 0, 0, 1].into()).unwrap();
+        const LATE: Duration = Duration::from_millis(20);
+        let socket = UdpSocket::from_std(bind([127, 0, 0, 1].into()).unwrap());
         let sender = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
-        let before = Instant::now();
-        sender.send_to(b"hello", socket.local_addr().unwrap()).unwrap();
-        let after = Instant::now();
-        std::thread::sleep(Duration::from_millis(20));
         let mut buffer = vec![0; RECEIVE_BUFFER];
-        let received = receive(&UdpSocket::from_std(socket), &mut buffer, &epoch).unwrap();
-        assert_eq!(&buffer[..received.len], b"hello");
-        // The two clocks may drift by as much as a millisecond between their readings on a busy machine.
-        assert!(received.at + Duration::from_millis(1) >= before, "{:?}", before - received.at);
-        if cfg!(target_os = "linux") {
-            assert!(received.at <= after + Duration::from_millis(10), "{:?}", received.at - after);
-        }
+        let is_stamped = (0..100).any(|_| {
+            let epoch = Epoch::at(Instant::now());
+            sender.send_to(b"hello", socket.local_addr().unwrap()).unwrap();
+            std::thread::sleep(LATE);
+            let received = receive(&socket, &mut buffer, &epoch).unwrap();
+            assert_eq!((&buffer[..received.len], received.segment), (&b"hello"[..], 5));
+            received.at.elapsed() >= LATE / 2
+        });
+        assert!(is_stamped || !cfg!(target_os = "linux"));
     }
 
     #[test]

@@ -51,7 +51,11 @@ impl Core {
                 let stats = self.stats(participant).map(Box::new);
                 self.events.push_back(Event::Stats { request, participant, stats });
             }
-            Command::Explain { request, .. } => self.events.push_back(Event::Explained { request, explanation: None }),
+            Command::Explain { request, room } => {
+                let room = self.by_room.get(&room).map(|room| &self.rooms[*room]);
+                let explanation = room.map(|room| Box::new(room.explain(now)));
+                self.events.push_back(Event::Explained { request, explanation });
+            }
             Command::Unpublish { participant, .. }
             | Command::Configure { participant, .. }
             | Command::Mute { participant, .. }

@@ -329,7 +329,10 @@ impl Core {
                     self.rooms[state.room].connected(state.member);
                     ConnectionState::Connected
                 }
-                TransportEvent::Interrupted => ConnectionState::Interrupted,
+                TransportEvent::Interrupted => {
+                    self.rooms[state.room].interrupted(state.member);
+                    ConnectionState::Interrupted
+                }
                 TransportEvent::Resumed => {
                     self.rooms[state.room].connected(state.member);
                     ConnectionState::Resumed

@@ -205,8 +205,12 @@ impl Room {
         let (mut news, mut retry) = (false, None);
         for (place, decision) in places.iter().zip(decisions) {
             let line = &mut member.lines[usize::from(*place)];
-            if !matches!(decision.limit, Limit::Muted | Limit::Codec) {
-                line.set_target(decision.layer);
+            match decision.limit {
+                // Nothing comes, or nothing of it is forwarded: it goes on as it was.
+                Limit::Muted | Limit::Codec => {}
+                // The first that comes is taken as it is until it is known what there is.
+                Limit::Publisher => line.set_target(Some(decision.layer.unwrap_or(Layer::BEST))),
+                _ => line.set_target(decision.layer),
             }
             let share = &mut member.adaptation.shares[usize::from(*place)];
             let (seen, asked) = share.decide(now, *decision);

@@ -33,6 +33,9 @@ impl Room {
     /// Digests a compound RTCP packet that `member` sent.
     pub fn handle_rtcp(&mut self, now: Instant, member: MemberIndex, compound: &[u8], out: &mut impl Outbox) {
         let ours = Ntp::at(&self.clock, now);
+        if let Some(member) = self.member_mut(member) {
+            member.health.on_report();
+        }
         for packet in rtcp::packets(compound).flatten() {
             match packet {
                 Packet::SenderReport(report) => {
@@ -59,6 +62,7 @@ impl Room {
     pub fn tick(&mut self, now: Instant, out: &mut impl Outbox, events: &mut VecDeque<Event>) {
         self.hear(now, events);
         self.allocate(now, events);
+        self.look_at_connections(now, events);
         let ours = Ntp::at(&self.clock, now);
         self.follow_flows(now);
         let mut buffer = std::mem::take(&mut self.scratch);

@@ -26,6 +26,7 @@ use super::layout::PlannedLine;
 use super::munger::Munger;
 use super::packet::{ForwardedExtensions, MediaPacket, OutPacket, Outbox};
 use super::receiver::{EncodingKey, ReceivingLine};
+use super::redundancy::RedundancyGate;
 use super::resend::Resends;
 use super::sent::{self, Sources};
 
@@ -35,6 +36,7 @@ struct LineCodec {
     codec: Codec,
     payload_type: u8,
     rtx: Option<u8>,
+    red: Option<u8>,
 }
 
 /// The track that an m-line was given.
@@ -90,6 +92,7 @@ pub struct Line {
     munger: Munger,
     history: SendHistory,
     sources: Sources,
+    redundancy: RedundancyGate,
     rtx_seq: SeqNo,
     resends: Resends,
     /// How many subscriptions there were.
@@ -123,6 +126,7 @@ impl Line {
             munger: Munger::new(clock_rate, first.0, first.2),
             history: SendHistory::new(window, now),
             sources: Sources::new(),
+            redundancy: RedundancyGate::default(),
             rtx_seq: SeqNo::first(first.1 & 0x7fff),
             resends: Resends::new(now),
             subscriptions: 0,
@@ -143,7 +147,12 @@ impl Line {
     /// Takes over what was negotiated for the m-line; `None`: it is gone, and nothing can be sent on it. `mixed`: header
     /// extensions of both forms may alternate on all m-lines (RFC 8285 section 4.1.2).
     pub fn negotiate(&mut self, media: Option<&AnswerMedia>, mixed: bool) {
-        let codec = |c: &NegotiatedCodec| LineCodec { codec: c.codec, payload_type: c.payload_type, rtx: c.rtx };
+        let codec = |c: &NegotiatedCodec| LineCodec {
+            codec: c.codec,
+            payload_type: c.payload_type,
+            rtx: c.rtx,
+            red: c.red.map(|red| red.payload_type),
+        };
         let sends = media.filter(|media| media.accepted && media.send.is_some());
         self.codecs = sends.into_iter().flat_map(|media| &media.codecs).map(codec).take(16).collect();
         self.extensions = sends.map_or_else(ExtensionMap::default, |media| media.extensions);
@@ -295,6 +304,7 @@ impl Line {
         };
         if starts {
             self.munger.switch_source(now, &packet.numbers);
+            self.redundancy.begin(packet.numbers.timestamp);
         }
         let frame = packet.numbers.frame;
         if starts || (frame.keyframe && frame.number.is_some()) {
@@ -309,7 +319,8 @@ impl Line {
             self.history.insert(now, numbers.seq, self.sources.describe(packet.stored, &numbers, marker, layers));
             self.resends.on_sent();
         }
-        self.stats.on_packet(now, numbers.timestamp, packet.payload.len());
+        let wrapped = self.redundancy.wrap(packet, codec.payload_type, codec.red);
+        self.stats.on_packet(now, numbers.timestamp, wrapped.payload.len());
         let class = if self.kind == TrackKind::Audio { Class::Audio } else { Class::Video };
         let told = packet.extensions.descriptor;
         to.send(
@@ -317,7 +328,7 @@ impl Line {
             OutPacket {
                 header: HeaderOut {
                     marker,
-                    payload_type: codec.payload_type,
+                    payload_type: wrapped.payload_type,
                     sequence_number: numbers.seq.wire(),
                     timestamp: numbers.timestamp,
                     ssrc: self.ssrc,
@@ -328,7 +339,8 @@ impl Line {
                 extensions: packet.extensions,
                 descriptor: self.sources.newest().and_then(|source| source.descriptor(told, &frame, layers)),
                 osn: None,
-                payload: packet.payload,
+                payload: wrapped.payload,
+                blocks: wrapped.blocks,
                 rewrite: Some((packet.codec, numbers.payload)),
                 padding: 0,
                 number: None,
@@ -430,6 +442,7 @@ impl Line {
                 descriptor: source.descriptor(extensions.descriptor, &stored.meta.frame, sent::layers(&sent)),
                 osn: Some(seq.wire()),
                 payload: stored.payload,
+                blocks: None,
                 rewrite: Some((source.codec, source.payload_numbers(&sent, &stored.meta))),
                 padding: 0,
                 number: None,
@@ -461,6 +474,7 @@ impl Line {
                 descriptor: None,
                 osn: None,
                 payload: &[],
+                blocks: None,
                 rewrite: None,
                 padding: u8::MAX,
                 number: None,

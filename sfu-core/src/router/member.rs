@@ -12,6 +12,7 @@ use crate::stream::PublisherOffset;
 
 use super::allocation::Adaptation;
 use super::assignment::Occupant;
+use super::connection_quality::Health;
 use super::downlink::Downlink;
 use super::layout::PlannedLine;
 use super::line::Line;
@@ -40,6 +41,7 @@ pub struct Member {
     pub receiver: Receiver,
     pub downlink: Downlink,
     pub adaptation: Adaptation,
+    pub health: Health,
     pub lines: Vec<Line>,
     pub slots: Vec<Slot>,
     pub publications: Vec<PublicationIndex>,
@@ -78,6 +80,7 @@ impl Member {
             receiver: Receiver::new(window, now),
             downlink: Downlink::new(now),
             adaptation: Adaptation::default(),
+            health: Health::default(),
             lines: Vec::new(),
             slots: Vec::new(),
             publications: Vec::new(),

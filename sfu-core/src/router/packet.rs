@@ -5,6 +5,7 @@ use std::time::Instant;
 use arrayvec::ArrayVec;
 
 use crate::rtp::dependency_descriptor::{self, MAX_LEN, Targets};
+use crate::rtp::red::Redundancy;
 use crate::rtp::values::AudioLevel;
 use crate::rtp::{self, Extension, ExtensionMap, HeaderOut, MAX_HEADER};
 use crate::sdp::Codec;
@@ -91,12 +92,14 @@ pub struct MediaPacket<'a> {
     /// Of the encoding, where it has dependency descriptors.
     pub targets: Option<Targets>,
     pub payload: &'a [u8],
+    /// What the payload consists of, where it is RED.
+    pub redundancy: Option<Redundancy>,
     /// Where it is kept for retransmission.
     pub stored: RingIndex,
 }
 
 impl<'a> MediaPacket<'a> {
-    /// A packet that came earlier and is at `at` in its ring. `map` are the ids of the m-line that it came on.
+    /// A video packet that came earlier and is at `at` in its ring. `map` are the ids of the m-line that it came on.
     pub fn stored(
         csrc: u32,
         codec: Codec,
@@ -116,6 +119,7 @@ impl<'a> MediaPacket<'a> {
             extensions: ForwardedExtensions::pick(stored.extensions, map),
             targets,
             payload: stored.payload,
+            redundancy: None,
             stored: at,
         }
     }
@@ -147,6 +151,8 @@ pub struct OutPacket<'a> {
     pub payload: &'a [u8],
     /// What to write into the payload's descriptor, which is that of this codec.
     pub rewrite: Option<(Codec, PayloadNumbers)>,
+    /// The payload type of the blocks inside, where the payload is RED.
+    pub blocks: Option<u8>,
     /// Bytes of padding after the payload, the last of which says how many (RFC 3550 section 5.1).
     pub padding: u8,
     /// The transport-wide number, set on its way out.
@@ -170,6 +176,9 @@ impl OutPacket<'_> {
 
     /// Writes the numbers into `payload`, which is a copy of the packet's.
     pub fn rewrite_payload(&self, payload: &mut [u8]) {
+        if let Some(payload_type) = self.blocks {
+            rtp::red::rewrite(payload, payload_type);
+        }
         match self.rewrite {
             Some((Codec::Vp8, numbers)) => rtp::vp8::rewrite(payload, numbers.picture_id, numbers.tl0),
             Some((Codec::Vp9, numbers)) => rtp::vp9::rewrite(payload, numbers.picture_id, numbers.tl0),

@@ -15,6 +15,7 @@ use crate::control::TrackKind;
 use crate::id::{Mid, Rid, Ssrc};
 use crate::layers::{Arrived, Flows, FrameReader, Layer, LayerOffer, MAX_SPATIAL, MAX_TEMPORAL};
 use crate::rtp::dependency_descriptor::Targets;
+use crate::rtp::red::Redundancy;
 use crate::rtp::{self, Extension, ExtensionMap, RtpPacket};
 use crate::sdp::{AnswerMedia, Codec, Feedback, MediaKind};
 use crate::stream::{PacketMeta, RingIndex, TwccRecorder};
@@ -38,7 +39,15 @@ struct ReceivedCodec {
     codec: Codec,
     payload_type: u8,
     rtx: Option<u8>,
+    red: Option<u8>,
     feedback: Feedback,
+}
+
+impl ReceivedCodec {
+    /// Whether media of this codec comes with this payload type, plain or as RED.
+    fn is_sent_as(&self, payload_type: u8) -> bool {
+        self.payload_type == payload_type || self.red == Some(payload_type)
+    }
 }
 
 /// An m-line on which the member sends.
@@ -79,9 +88,10 @@ pub enum Content<'a> {
         extensions: ForwardedExtensions<'a>,
         targets: Option<Targets>,
         payload: &'a [u8],
+        redundancy: Option<Redundancy>,
         stored: RingIndex,
     },
-    /// Padding (a probe): its number is to be left out.
+    /// Padding (a probe), or RED that is not: its number is to be left out.
     Padding(SeqNo),
 }
 
@@ -250,6 +260,7 @@ impl ReceivingLine {
             codec: c.codec,
             payload_type: c.payload_type,
             rtx: c.rtx,
+            red: c.red.map(|red| red.payload_type),
             feedback: c.feedback,
         };
         self.codecs = media.codecs.iter().map(codec).take(16).collect();
@@ -318,7 +329,7 @@ impl ReceivingLine {
     }
 
     fn knows(&self, payload_type: u8) -> bool {
-        self.codecs.iter().any(|codec| codec.payload_type == payload_type || codec.rtx == Some(payload_type))
+        self.codecs.iter().any(|codec| codec.is_sent_as(payload_type) || codec.rtx == Some(payload_type))
     }
 
     fn find_encoding(&self, packet: &RtpPacket<'_>, rid: Option<Rid>, repaired: Option<Rid>) -> Option<(usize, bool)> {
@@ -347,7 +358,7 @@ impl ReceivingLine {
             let (osn, payload) = rtp::rtx::split(packet.payload())?;
             (encoding.stats.extend(osn)?, codec.codec, payload)
         } else {
-            let codec = self.codecs.iter().find(|codec| codec.payload_type == payload_type)?;
+            let codec = self.codecs.iter().find(|codec| codec.is_sent_as(payload_type))?;
             let arrival =
                 encoding.stats.on_packet(now, packet.sequence_number(), packet.timestamp(), packet.payload().len())?;
             if arrival.restarted {
@@ -364,7 +375,9 @@ impl ReceivingLine {
         if !encoding.nack.on_packet(seq, now) {
             return None;
         }
-        if payload.is_empty() {
+        let is_red = self.codecs.iter().any(|codec| codec.red == Some(payload_type));
+        let redundancy = if is_red { Redundancy::parse(payload) } else { None };
+        if payload.is_empty() || (is_red && redundancy.is_none()) {
             return Some((key, Content::Padding(seq)));
         }
         let extensions = ForwardedExtensions::pick(packet.extensions(), &self.extensions);
@@ -386,7 +399,7 @@ impl ReceivingLine {
             self.count_frame(stream.encoding);
         }
         let numbers = Incoming { seq, timestamp, frame, closes_pictures: codec == Codec::Vp8 };
-        Some((key, Content::Media { codec, numbers, extensions, targets, payload, stored }))
+        Some((key, Content::Media { codec, numbers, extensions, targets, payload, redundancy, stored }))
     }
 
     fn count_frame(&mut self, of: u8) {

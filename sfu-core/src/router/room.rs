@@ -49,6 +49,8 @@ pub struct Room {
     pub(super) release_at: Option<Instant>,
     pub(super) speakers: Speakers,
     pub(super) allocating: Allocating,
+    /// When connections are looked at next.
+    pub(super) look_due: Option<Instant>,
     window: Duration,
 }
 
@@ -68,6 +70,7 @@ impl Room {
             release_at: None,
             speakers: Speakers::default(),
             allocating: Allocating::default(),
+            look_due: None,
             window,
         }
     }
@@ -189,6 +192,7 @@ impl Room {
     pub fn connected(&mut self, member: MemberIndex) {
         let Some(state) = self.members.get_mut(member.0 as usize) else { return };
         state.lines.iter_mut().for_each(|line| line.pause());
+        state.health.set_connected(true);
     }
 
     /// Notes that a member wants, or no longer wants, tracks.
@@ -254,13 +258,16 @@ impl Room {
                 lines[usize::from(subscriber.line)].leave_out(key, seq);
             }
         }
-        let Content::Media { codec, numbers, extensions, targets, payload, stored } = content else { return };
+        let Content::Media { codec, numbers, extensions, targets, payload, redundancy, stored } = content else {
+            return;
+        };
         match publication.on_codec(now, codec) {
             CodecUse::Known => {}
             CodecUse::New => events.push_back(Event::TrackStarted { participant, track: publication.track, codec }),
             CodecUse::TooSoon => return,
         }
-        if !publication.admits(now, extensions.audio_level(), payload.len()) {
+        let primary = redundancy.map_or(0, |redundancy| redundancy.primary);
+        if !publication.admits(now, extensions.audio_level(), payload.len() - primary) {
             return;
         }
         let media = MediaPacket {
@@ -272,6 +279,7 @@ impl Room {
             extensions,
             targets,
             payload,
+            redundancy,
             stored,
         };
         let video = publication.source.kind() == TrackKind::Video;
@@ -293,7 +301,7 @@ impl Room {
                 }),
             }
         }
-        if started {
+        if started && video {
             self.replay_overtakers(now, index, key, numbers.seq, out);
         }
         if waits {

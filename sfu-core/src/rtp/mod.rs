@@ -12,6 +12,7 @@ pub mod dependency_descriptor;
 mod extension;
 pub mod h264;
 mod packet;
+pub mod red;
 pub mod rtx;
 pub mod values;
 pub mod vp8;

@@ -178,7 +178,7 @@ impl Meeting {
     /// How loud somebody is; `None`: silent. Speakers pause between words, and others make noises.
     fn level(&mut self, index: usize) -> Option<u8> {
         let into = self.now.duration_since(self.phase).as_millis() as u64;
-        let noise = index % 5 == 0 && into % 1_000 < 40;
+        let noise = index.is_multiple_of(5) && into % 1_000 < 40;
         match self.speakers.contains(&index) {
             true if into > 400 && (into + index as u64 * 37) % 600 < 100 => Some(80),
             true => Some(self.rng.random_range(20..32)),

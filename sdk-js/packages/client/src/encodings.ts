@@ -81,8 +81,8 @@ export function videoLayers(rids: readonly (string | undefined)[], source: Track
       maxBitrate: bitrateOf(size, down, framerate, options, shape === 'svc' ? spatial : 1),
       ...(framerate ? { maxFramerate: framerate } : {}),
       ...(mode ? { scalabilityMode: mode } : {}),
-      // Where not everything fits, what somebody shares goes before their face.
-      ...(source === 'screen_share' ? { priority: 'high' as const } : {}),
+      // Where not everything fits, what somebody shares goes before their face. Chromium takes it of the first encoding only.
+      ...(source === 'screen_share' && index === 0 ? { priority: 'high' as const } : {}),
     };
   });
 }

@@ -23,7 +23,7 @@ export class SenderLayers {
     return (this.sender.getParameters().encodings ?? []).map(({ rid }) => rid);
   }
 
-  /** Sets what is sent. False: the browser takes no such scalability mode, and the rest is set. Rejects where it takes nothing. */
+  /** Sets what is sent. False: the browser takes no such scalability mode, and the rest is set. Rejects where it takes nothing of it. */
   set(layers: readonly Layer[]): Promise<boolean> {
     return this.queue.run(async () => {
       this.layers = layers;
@@ -31,7 +31,7 @@ export class SenderLayers {
         await this.write(true);
         return this.hasModes();
       } catch (error) {
-        log.debug('encodings were refused; again without scalability modes', error);
+        log.debug('encodings were refused; again without what is new in browsers', error);
         await this.write(false);
         return false;
       }
@@ -53,15 +53,16 @@ export class SenderLayers {
     });
   }
 
-  private async write(withModes: boolean): Promise<void> {
+  private async write(whole: boolean): Promise<void> {
     const parameters = this.sender.getParameters();
     parameters.encodings?.forEach((encoding, index) => {
       const layer = this.layerOf(encoding, index);
       if (!layer) return;
-      const { rid: _rid, scalabilityMode, ...rest } = layer;
+      const { rid: _rid, scalabilityMode, priority, ...rest } = layer;
       // Not left over from what was published before.
       delete (encoding as { scalabilityMode?: string }).scalabilityMode;
-      Object.assign(encoding, rest, { active: this.isActive(encoding, index) }, withModes && scalabilityMode ? { scalabilityMode } : {});
+      const extras = { ...(scalabilityMode ? { scalabilityMode } : {}), ...(priority ? { priority } : {}) };
+      Object.assign(encoding, rest, { active: this.isActive(encoding, index) }, whole ? extras : {});
     });
     await this.sender.setParameters(parameters);
   }

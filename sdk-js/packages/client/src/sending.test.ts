@@ -64,8 +64,9 @@ describe('layers', () => {
     const layers = videoLayers(['q', 'h'], 'screen_share', { width: 1920, height: 1080 }, {}, 'simulcast');
     expect(layers).toMatchObject([
       { rid: 'q', active: true, scaleResolutionDownBy: 2, maxFramerate: 5, priority: 'high' },
-      { rid: 'h', active: true, scaleResolutionDownBy: 1, maxFramerate: 15, priority: 'high' },
+      { rid: 'h', active: true, scaleResolutionDownBy: 1, maxFramerate: 15 },
     ]);
+    expect(layers[1]).not.toHaveProperty('priority');
     expect(videoLayers(['q', 'h'], 'screen_share', HD, { maxFramerate: 3 }, 'simulcast').map((it) => it.maxFramerate)).toEqual([3, 3]);
   });
 });
