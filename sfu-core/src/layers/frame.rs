@@ -5,7 +5,7 @@
 //!
 //! A [`Frame`] is small and is kept with the packet in its ring, so that what is sent again, or later, is not read again.
 
-use crate::rtp::dependency_descriptor::{DependencyDescriptor, Layers, Structure};
+use crate::rtp::dependency_descriptor::{DependencyDescriptor, Layers, Structure, Targets};
 use crate::rtp::vp8::{PictureId, Vp8Descriptor};
 use crate::rtp::vp9::Vp9Descriptor;
 use crate::rtp::{av1, h264};
@@ -67,13 +67,14 @@ pub struct FrameReader {
     /// The newest packet: its number, and whether it ended a picture.
     newest: Option<(SeqNo, bool)>,
     structure: Option<Structure>,
+    targets: Option<Targets>,
     /// By frame number modulo the length.
     seen: [Seen; REMEMBERED],
 }
 
 impl Default for FrameReader {
     fn default() -> Self {
-        Self { newest: None, structure: None, seen: [Seen::default(); REMEMBERED] }
+        Self { newest: None, structure: None, targets: None, seen: [Seen::default(); REMEMBERED] }
     }
 }
 
@@ -98,6 +99,11 @@ impl FrameReader {
         self.structure.as_ref()
     }
 
+    /// What receivers of some of the layers must be told.
+    pub const fn targets(&self) -> Option<Targets> {
+        self.targets
+    }
+
     /// Puts what the dependency descriptor says in the place of what the payload says. Without its structure, which comes
     /// with a keyframe, it says no more than the frame's number.
     fn read_descriptor(
@@ -111,6 +117,7 @@ impl FrameReader {
         frame.end = descriptor.end_of_frame;
         if descriptor.structure.is_some() {
             self.structure.clone_from(&descriptor.structure);
+            self.targets = self.structure.as_ref().map(Structure::targets);
         }
         let Some(structure) = &self.structure else { return };
         let Some(layers) = structure.layers(descriptor.template_id) else { return };
@@ -187,3 +194,6 @@ fn vp9(descriptor: &Vp9Descriptor, plain: Frame) -> Frame {
         ..plain
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -125,15 +125,21 @@ impl Meter {
 
     #[cold]
     fn roll(&mut self, now: Instant) {
-        self.steps[0].seconds = now.saturating_duration_since(self.since).as_secs_f32();
+        let elapsed = now.saturating_duration_since(self.since);
         self.since = now;
+        if elapsed > STEP * STEPS as u32 {
+            (self.steps[0], self.filled) = (Counts::default(), 0);
+            return;
+        }
+        self.steps[0].seconds = elapsed.as_secs_f32();
         self.filled = (self.filled + 1).min(STEPS);
         self.steps.rotate_right(1);
         self.steps[0] = Counts::default();
+        let is_empty = |step: &Counts| step.bytes.iter().all(|bytes| *bytes == 0);
         let filled = &self.steps[1..=self.filled];
-        if filled.iter().all(|step| step.bytes.iter().all(|bytes| *bytes == 0)) {
+        if is_empty(&filled[0]) {
             // A pause is no part of what is measured.
-            self.filled = 0;
+            self.filled = if filled.iter().all(is_empty) { 0 } else { self.filled };
             return;
         }
         let seconds: f32 = filled.iter().map(|step| step.seconds).sum();
@@ -210,5 +216,49 @@ mod tests {
         run(&mut meter, start, 1_000, 0..6_400, 0, 50_000);
         let rate = kbps(&mut meter, start, 6_400, 0);
         assert!((380..=420).contains(&rate), "{rate}");
+    }
+
+    /// Five seconds of 30 pictures per second in two spatial and two temporal layers, `bytes` each frame.
+    fn play(meter: &mut Meter, start: Instant, seconds: u32, spatial: u8, bytes: usize) -> Instant {
+        let mut now = start;
+        for picture in 0..30 * seconds {
+            now += Duration::from_micros(33_333);
+            for layer in 0..spatial {
+                let frame = Frame { spatial: layer, temporal: (picture % 2) as u8, end: true, ..Frame::default() };
+                meter.on_packet(now, &frame, bytes, layer + 1 == spatial);
+            }
+        }
+        now
+    }
+
+    fn near(rate: Bitrate, expected: u64) -> bool {
+        rate.0.abs_diff(expected) * 100 <= expected * 6
+    }
+
+    #[test]
+    fn figures_include_the_layers_below() {
+        let start = Instant::now();
+        let mut meter = Meter::new(start);
+        let now = play(&mut meter, start, 5, 2, 1_000);
+        let (lowest, fps) = meter.figures(now, 0, 0);
+        assert!(near(lowest, 120_000), "{lowest:?}");
+        assert!(fps.is_some_and(|fps| (fps - 15.0).abs() < 1.0), "{fps:?}");
+        let (highest, fps) = meter.figures(now, 1, 1);
+        assert!(near(highest, 480_000), "{highest:?}");
+        assert!(fps.is_some_and(|fps| (fps - 30.0).abs() < 1.5), "{fps:?}");
+        assert_eq!(meter.layers().collect::<Vec<_>>(), [(0, 0, true), (0, 1, true), (1, 0, true), (1, 1, true)]);
+    }
+
+    #[test]
+    fn a_layer_that_stops_keeps_its_figures_only_while_all_do() {
+        let start = Instant::now();
+        let mut meter = Meter::new(start);
+        let now = play(&mut meter, start, 3, 2, 1_000);
+        let later = now + Duration::from_secs(9);
+        assert!(near(meter.figures(later, 1, 1).0, 480_000), "the whole encoding rests");
+        let now = play(&mut meter, later, 3, 1, 1_000);
+        assert_eq!(meter.highest(), (0, 1));
+        assert!(near(meter.figures(now, 0, 1).0, 240_000));
+        assert_eq!(meter.layers().filter(|layer| !layer.2).count(), 2, "known, but not flowing");
     }
 }

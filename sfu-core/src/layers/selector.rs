@@ -120,6 +120,11 @@ impl Selector {
         Some(Layer { encoding, spatial: spatial.min(highest.0), temporal: temporal.min(highest.1) })
     }
 
+    /// The spatial and temporal layers that are taken of what flows.
+    pub fn taken(&self) -> Option<(u8, u8)> {
+        self.current.map(|current| (current.spatial, current.temporal))
+    }
+
     /// Nothing flows any more, and what comes next is a new start.
     pub const fn stop(&mut self) {
         self.current = None;
@@ -132,7 +137,9 @@ impl Selector {
             self.goal = None;
             return;
         };
-        let kept = self.goal.filter(|goal| *goal <= target.encoding);
+        // Where nothing flows there is nothing better than what there was.
+        let kept = self.current.map(|current| current.encoding).or(self.goal);
+        let kept = kept.filter(|kept| *kept <= target.encoding);
         self.goal = flows.best_up_to(target.encoding).or(kept);
         if let Some(current) = &mut self.current {
             current.highest = flows.highest(current.encoding).unwrap_or(current.highest);
@@ -288,3 +295,6 @@ impl Decided {
         if self.taken { Choice::Take { starts: false, ends: frame.end && self.top } } else { Choice::Leave }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -14,6 +14,7 @@ use arrayvec::ArrayVec;
 use crate::control::{SlotIndex, SlotTrack, TrackKind};
 use crate::id::{Mid, Ssrc, TrackId};
 use crate::layers::{Choice, Flows, Layer, Selector};
+use crate::rtp::dependency_descriptor::Layers;
 use crate::rtp::{Extension, ExtensionMap, HeaderOut};
 use crate::sdp::{AnswerMedia, Codec, NegotiatedCodec, SendStream};
 use crate::stream::{SendHistory, SendStats};
@@ -23,7 +24,7 @@ use super::PublicationIndex;
 use super::downlink::{Class, Delivery};
 use super::layout::PlannedLine;
 use super::munger::Munger;
-use super::packet::{DescriptorOut, ForwardedExtensions, MediaPacket, OutPacket, Outbox};
+use super::packet::{ForwardedExtensions, MediaPacket, OutPacket, Outbox};
 use super::receiver::{EncodingKey, ReceivingLine};
 use super::redundancy::RedundancyGate;
 use super::resend::Resends;
@@ -303,18 +304,25 @@ impl Line {
         };
         if starts {
             self.munger.switch_source(now, &packet.numbers);
-            self.sources.begin(packet.encoding, packet.codec, codec.rtx, self.munger.offsets());
             self.redundancy.begin(packet.numbers.timestamp);
+        }
+        let frame = packet.numbers.frame;
+        if starts || (frame.keyframe && frame.number.is_some()) {
+            let offsets = self.munger.offsets();
+            self.sources.begin(packet.encoding, packet.codec, codec.rtx, offsets, packet.targets);
         }
         let Some(numbers) = self.munger.munge(now, &packet.numbers) else { return Forwarded::Skipped };
         let marker = packet.marker || ends || (starts && self.kind == TrackKind::Audio);
+        let (spatial, temporal) = self.selector.taken().unwrap_or_default();
+        let layers = Layers { spatial, temporal };
         if self.rtx_ssrc.is_some() {
-            self.history.insert(now, numbers.seq, self.sources.describe(packet.stored, &numbers, marker));
+            self.history.insert(now, numbers.seq, self.sources.describe(packet.stored, &numbers, marker, layers));
             self.resends.on_sent();
         }
         let wrapped = self.redundancy.wrap(packet, codec.payload_type, codec.red);
         self.stats.on_packet(now, numbers.timestamp, wrapped.payload.len());
         let class = if self.kind == TrackKind::Audio { Class::Audio } else { Class::Video };
+        let told = packet.extensions.descriptor;
         to.send(
             class,
             OutPacket {
@@ -329,7 +337,7 @@ impl Line {
                 seq: numbers.seq,
                 map: &self.extensions,
                 extensions: packet.extensions,
-                descriptor: descriptor_out(packet.extensions.descriptor, numbers.number),
+                descriptor: self.sources.newest().and_then(|source| source.descriptor(told, &frame, layers)),
                 osn: None,
                 payload: wrapped.payload,
                 blocks: wrapped.blocks,
@@ -431,7 +439,7 @@ impl Line {
                 seq: rtx_seq,
                 map: &self.extensions,
                 extensions,
-                descriptor: descriptor_out(extensions.descriptor, source.offsets.number(&stored.meta.frame)),
+                descriptor: source.descriptor(extensions.descriptor, &stored.meta.frame, sent::layers(&sent)),
                 osn: Some(seq.wire()),
                 payload: stored.payload,
                 blocks: None,
@@ -479,10 +487,6 @@ impl Line {
     pub fn outgoing_timestamp(&self, input: u32) -> u32 {
         self.munger.offsets().timestamp(input)
     }
-}
-
-fn descriptor_out(value: Option<&[u8]>, number: Option<u16>) -> Option<DescriptorOut<'_>> {
-    value.zip(number).map(|(value, number)| DescriptorOut { value, number, targets: None })
 }
 
 /// What the receiver calls a codec: the same, or else the first by which it can be decoded.

@@ -12,6 +12,7 @@ pub mod catalog;
 pub mod connection_quality;
 mod demand;
 pub mod downlink;
+pub mod encoding;
 mod explain;
 pub mod feedback;
 pub mod keyframe;

@@ -50,8 +50,6 @@ pub struct Munged {
     pub seq: SeqNo,
     pub timestamp: u32,
     pub payload: PayloadNumbers,
-    /// Of the dependency descriptor.
-    pub number: Option<u16>,
 }
 
 /// The counters in a payload descriptor, as they go out.
@@ -216,12 +214,11 @@ impl Munger {
             seq: SeqNo(self.seqs.give(packet.seq.0)?),
             timestamp: self.offsets.timestamp(packet.timestamp),
             payload: PayloadNumbers { picture_id, tl0: self.offsets.tl0(&packet.frame) },
-            number: self.offsets.number(&packet.frame),
         };
         if munged.seq.0 >= newest {
             self.last = Some(Last { timestamp: munged.timestamp, at: now });
             self.last_tl0 = munged.payload.tl0.or(self.last_tl0);
-            self.last_number = munged.number.or(self.last_number);
+            self.last_number = self.offsets.number(&packet.frame).or(self.last_number);
         }
         Some(munged)
     }

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use arrayvec::ArrayVec;
 
-use crate::rtp::dependency_descriptor::{self, MAX_LEN};
+use crate::rtp::dependency_descriptor::{self, MAX_LEN, Targets};
 use crate::rtp::red::Redundancy;
 use crate::rtp::values::AudioLevel;
 use crate::rtp::{self, Extension, ExtensionMap, HeaderOut, MAX_HEADER};
@@ -89,6 +89,8 @@ pub struct MediaPacket<'a> {
     /// With what the packet is part of.
     pub numbers: Incoming,
     pub extensions: ForwardedExtensions<'a>,
+    /// Of the encoding, where it has dependency descriptors.
+    pub targets: Option<Targets>,
     pub payload: &'a [u8],
     /// What the payload consists of, where it is RED.
     pub redundancy: Option<Redundancy>,
@@ -102,6 +104,7 @@ impl<'a> MediaPacket<'a> {
         csrc: u32,
         codec: Codec,
         encoding: EncodingKey,
+        targets: Option<Targets>,
         at: RingIndex,
         stored: &Stored<'a>,
         map: &ExtensionMap,
@@ -114,6 +117,7 @@ impl<'a> MediaPacket<'a> {
             marker,
             numbers: Incoming { seq, timestamp, frame, closes_pictures: codec == Codec::Vp8 },
             extensions: ForwardedExtensions::pick(stored.extensions, map),
+            targets,
             payload: stored.payload,
             redundancy: None,
             stored: at,

@@ -91,7 +91,8 @@ impl Room {
         let stored = encoding.ring.get(queued.packet).zip(encoding.codec);
         let Some((stored, codec)) = stored.filter(|_| queued.is_of(subscription, key.generation())) else { return };
         let extensions = &source.extensions;
-        let media = MediaPacket::stored(found.track.csrc(), codec, key, queued.packet, &stored, extensions);
+        let media =
+            MediaPacket::stored(found.track.csrc(), codec, key, encoding.targets(), queued.packet, &stored, extensions);
         let mut delivery = to.downlink.delivery(now, to.peer, out);
         match to.lines[queued.line()].forward(now, &media, &mut delivery) {
             Forwarded::Sent | Forwarded::Skipped | Forwarded::NeedsKeyframe => {}

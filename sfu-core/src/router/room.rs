@@ -258,7 +258,9 @@ impl Room {
                 lines[usize::from(subscriber.line)].leave_out(key, seq);
             }
         }
-        let Content::Media { codec, numbers, extensions, payload, redundancy, stored } = content else { return };
+        let Content::Media { codec, numbers, extensions, targets, payload, redundancy, stored } = content else {
+            return;
+        };
         match publication.on_codec(now, codec) {
             CodecUse::Known => {}
             CodecUse::New => events.push_back(Event::TrackStarted { participant, track: publication.track, codec }),
@@ -275,6 +277,7 @@ impl Room {
             marker: packet.marker(),
             numbers,
             extensions,
+            targets,
             payload,
             redundancy,
             stored,
@@ -335,7 +338,7 @@ impl Room {
             for seq in (first.0 + 1..=highest).take(MAX_REPLAYED) {
                 let found = encoding.ring.lookup(SeqNo(seq));
                 let Some((at, stored)) = found.and_then(|at| Some((at, encoding.ring.get(at)?))) else { continue };
-                let packet = MediaPacket::stored(csrc, codec, key, at, &stored, &from.extensions);
+                let packet = MediaPacket::stored(csrc, codec, key, encoding.targets(), at, &stored, &from.extensions);
                 line.forward(now, &packet, &mut to.downlink.delivery(now, to.peer, out));
             }
         }

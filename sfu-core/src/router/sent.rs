@@ -6,10 +6,13 @@
 
 use arrayvec::ArrayVec;
 
+use crate::layers::Frame;
+use crate::rtp::dependency_descriptor::{Layers, Targets};
 use crate::sdp::Codec;
 use crate::stream::{Descriptor, Epoch, PacketMeta, RingIndex};
 
 use super::munger::{Munged, Offsets, PayloadNumbers};
+use super::packet::DescriptorOut;
 use super::receiver::EncodingKey;
 
 /// Sources that are remembered. A line changes its encoding a few times a second at most, and packets are kept for about
@@ -25,6 +28,8 @@ pub struct Source {
     /// The payload type of retransmissions.
     pub rtx: Option<u8>,
     pub offsets: Offsets,
+    /// Of its dependency descriptors.
+    pub targets: Option<Targets>,
 }
 
 /// The last sources of a line, the newest last.
@@ -40,13 +45,20 @@ impl Sources {
         Self { recent: ArrayVec::new_const(), epoch: Epoch::FIRST }
     }
 
-    /// Another source begins.
-    pub fn begin(&mut self, encoding: EncodingKey, codec: Codec, rtx: Option<u8>, offsets: Offsets) {
+    /// Another source begins, or another structure of its dependency descriptors.
+    pub fn begin(
+        &mut self,
+        encoding: EncodingKey,
+        codec: Codec,
+        rtx: Option<u8>,
+        offsets: Offsets,
+        targets: Option<Targets>,
+    ) {
         self.epoch = self.epoch.next();
         if self.recent.is_full() {
             self.recent.remove(0);
         }
-        self.recent.push(Source { epoch: self.epoch, encoding, codec, rtx, offsets });
+        self.recent.push(Source { epoch: self.epoch, encoding, codec, rtx, offsets, targets });
     }
 
     /// Nothing that was sent is to be sent again: it was of another track.
@@ -54,10 +66,16 @@ impl Sources {
         self.recent.clear();
     }
 
-    /// What the history keeps of a packet of the newest source.
-    pub fn describe(&self, packet: RingIndex, numbers: &Munged, marker: bool) -> Descriptor {
+    /// The newest source.
+    pub fn newest(&self) -> Option<&Source> {
+        self.recent.last()
+    }
+
+    /// What the history keeps of a packet of the newest source, sent with this marker bit to a receiver of these layers.
+    pub fn describe(&self, packet: RingIndex, numbers: &Munged, marker: bool, layers: Layers) -> Descriptor {
         let picture = numbers.payload.picture_id.unwrap_or(0);
-        Descriptor { packet, picture, written: u8::from(marker), epoch: self.epoch }
+        let written = u8::from(marker) | layers.spatial.min(3) << 1 | layers.temporal.min(3) << 3;
+        Descriptor { packet, picture, written, epoch: self.epoch }
     }
 
     /// The source of a packet that was sent, if it is not too long ago.
@@ -71,9 +89,22 @@ impl Source {
     pub fn payload_numbers(&self, sent: &Descriptor, meta: &PacketMeta) -> PayloadNumbers {
         PayloadNumbers { picture_id: meta.frame.picture_id.map(|_| sent.picture), tl0: self.offsets.tl0(&meta.frame) }
     }
+
+    /// The dependency descriptor of a frame for a receiver of these layers. They are told with every packet, so that all
+    /// packets of a frame are of one size.
+    pub fn descriptor<'a>(&self, value: Option<&'a [u8]>, frame: &Frame, layers: Layers) -> Option<DescriptorOut<'a>> {
+        let number = self.offsets.number(frame)?;
+        let targets = self.targets.and_then(|targets| targets.active(layers));
+        value.map(|value| DescriptorOut { value, number, targets })
+    }
 }
 
 /// The marker bit that a packet was sent with.
 pub const fn marker(sent: &Descriptor) -> bool {
     sent.written & 1 != 0
+}
+
+/// The layers that were sent then.
+pub const fn layers(sent: &Descriptor) -> Layers {
+    Layers { spatial: sent.written >> 1 & 3, temporal: sent.written >> 3 & 3 }
 }

@@ -20,6 +20,9 @@ use arrayvec::ArrayVec;
 const MAX_TEMPLATES: usize = 64;
 /// Spatial layers are counted by two bits (section A.4).
 const MAX_SPATIAL: u8 = 3;
+/// Layers that are told apart when some are left out; higher ones count as the highest.
+pub const NAMED_LAYERS: usize = 4;
+
 /// Temporal layers are counted by three bits (section A.4).
 const MAX_TEMPORAL: u8 = 7;
 
@@ -187,15 +190,25 @@ impl Structure {
         Some(())
     }
 
+    /// Which decode targets a receiver can decode with which layers.
+    pub fn targets(&self) -> Targets {
+        let mut targets = Targets { count: self.decode_targets, within: [[0; NAMED_LAYERS]; NAMED_LAYERS] };
+        for (spatial, row) in targets.within.iter_mut().enumerate() {
+            for (temporal, mask) in row.iter_mut().enumerate() {
+                *mask = self.targets_within(Layers { spatial: spatial as u8, temporal: temporal as u8 });
+            }
+        }
+        targets
+    }
+
     /// The decode targets, lowest bit first, all of whose frames are within `layers`.
-    pub fn targets_within(&self, layers: Layers) -> u32 {
+    fn targets_within(&self, layers: Layers) -> u32 {
         let outside = |template: &&Template| {
             template.layers.spatial > layers.spatial || template.layers.temporal > layers.temporal
         };
         let needed = self.templates.iter().filter(outside).fold(0, |bits, template| bits | template.indications);
-        (0..self.decode_targets)
-            .filter(|target| (needed >> (2 * target)) & 3 == 0)
-            .fold(0, |mask, target| mask | 1 << target)
+        let within = (0..self.decode_targets).filter(|target| (needed >> (2 * target)) & 3 == 0);
+        within.fold(0, |mask, target| mask | 1 << target)
     }
 
     /// The number of decode targets, 1 to 32: the choices that a receiver has.
@@ -220,6 +233,25 @@ impl Structure {
     fn template(&self, template_id: u8) -> Option<&Template> {
         let index = (template_id & 63).wrapping_sub(self.id_offset) & 63;
         self.templates.get(usize::from(index))
+    }
+}
+
+/// Which decode targets there are for receivers of some of the layers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Targets {
+    count: u8,
+    /// By spatial and temporal layer, lowest bit first.
+    within: [[u32; NAMED_LAYERS]; NAMED_LAYERS],
+}
+
+impl Targets {
+    /// The number of decode targets and which are active for a receiver of `layers`, lowest bit first; `None` if all are,
+    /// which is what a receiver takes for granted.
+    pub fn active(&self, layers: Layers) -> Option<(u8, u32)> {
+        let place = |layer: u8| usize::from(layer).min(NAMED_LAYERS - 1);
+        let mask = self.within[place(layers.spatial)][place(layers.temporal)];
+        let all = u32::MAX >> (32 - u32::from(self.count));
+        (mask != all).then_some((self.count, mask))
     }
 }
 
@@ -296,4 +328,4 @@ impl Bits<'_> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -26,7 +26,7 @@ impl Writer {
 }
 
 /// L2T2 with three decode targets and two chains: four templates from id 62, so that the last ids wrap.
-fn keyframe(template_id: u32) -> Vec<u8> {
+pub(crate) fn keyframe(template_id: u32) -> Vec<u8> {
     let mut bits = Writer::default();
     bits.put(1, 1).put(0, 1).put(template_id, 6).put(0x1234, 16); // mandatory fields
     bits.put(0b10000, 5); // a structure, nothing custom
@@ -149,5 +149,92 @@ proptest! {
     fn values_below_a_limit_survive((limit, value) in (1u32..40).prop_flat_map(|limit| (Just(limit), 0..limit))) {
         let bytes = Writer::default().put_below(value, limit).put(0, 8).bytes();
         prop_assert_eq!(Bits { bytes: &bytes, at: 0 }.take_below(limit), Some(value));
+    }
+}
+
+#[test]
+fn references_are_those_of_the_template_or_the_frames_own() {
+    let structure = DependencyDescriptor::parse(&keyframe(62)).unwrap().structure.unwrap();
+    let references = |value: &[u8]| {
+        let (descriptor, mut found) = (DependencyDescriptor::parse(value).unwrap(), Vec::new());
+        structure.references(&descriptor, value, |difference| found.push(difference)).then_some(found)
+    };
+    assert_eq!(references(&[0xfe, 0, 1]), Some(vec![]), "62, a key frame's");
+    assert_eq!(references(&[0xc0, 0, 1]), Some(vec![1, 4]), "0");
+    assert_eq!(references(&[0xc1, 0, 1]), Some(vec![16]), "1");
+    assert_eq!(references(&[0xc5, 0, 1]), None, "no such template");
+    let mut bits = Writer::default();
+    bits.put(3, 2).put(0, 6).put(1, 16).put(0b01110, 5); // targets, custom indications, custom differences
+    bits.put(0b011, 3).put(0b101010, 6);
+    bits.put(1, 2).put(6, 4).put(3, 2).put(0x123, 12).put(0, 2);
+    assert_eq!(references(&bits.bytes()), Some(vec![7, 0x124]));
+    let cut = bits.bytes();
+    assert_eq!(references(&cut[..cut.len() - 2]), None, "cut short");
+}
+
+#[test]
+fn active_targets_follow_the_layers() {
+    let targets = DependencyDescriptor::parse(&keyframe(62)).unwrap().structure.unwrap().targets();
+    let active = |spatial, temporal| targets.active(Layers { spatial, temporal });
+    // The first target has S0T0 and, as it says, nothing else; the second S0 and S1T0; the third everything.
+    assert_eq!(active(0, 0), Some((3, 0b001)));
+    assert_eq!(active(0, 1), Some((3, 0b001)));
+    assert_eq!(active(1, 1), None);
+    assert_eq!(active(u8::MAX, u8::MAX), None);
+}
+
+/// What a descriptor says, other than its frame number and its active targets.
+fn meaning(value: &[u8], structure: &Structure) -> (DependencyDescriptor, Vec<u16>) {
+    let mut descriptor = DependencyDescriptor::parse(value).unwrap();
+    let mut references = Vec::new();
+    structure.references(&descriptor, value, |difference| references.push(difference));
+    (descriptor.frame_number, descriptor.custom.targets, descriptor.custom.at) = (0, false, 0);
+    (descriptor, references)
+}
+
+fn active_targets(value: &[u8], count: u8) -> Option<u32> {
+    let Custom { targets, at, .. } = DependencyDescriptor::parse(value).unwrap().custom;
+    targets.then(|| Bits { bytes: value, at: usize::from(at) }.take(u32::from(count)).unwrap())
+}
+
+proptest! {
+    #[test]
+    fn rewriting_tells_what_it_is_told(
+        kind in 0..4, number: u16, mask in prop::option::of(0u32..8), before in prop::option::of(0u32..8), difference in 0u32..4096,
+    ) {
+        let value = match kind {
+            0 => vec![0xc0, 0x12, 0x34],
+            1 => keyframe(62),
+            _ => {
+                let mut bits = Writer::default();
+                bits.put(0xc0_1234, 24).put(0, 1).put(u32::from(before.is_some()), 1).put(u32::from(kind == 2), 1).put(0b10, 2);
+                if let Some(before) = before {
+                    bits.put(before, 3);
+                }
+                if kind == 2 {
+                    bits.put(0b100110, 6);
+                }
+                bits.put(3, 2).put(difference, 12).put(0, 2).bytes()
+            }
+        };
+        let structure = DependencyDescriptor::parse(&keyframe(62)).unwrap().structure.unwrap();
+        let mut out = [0xaa; MAX_LEN];
+        let len = rewrite(&value, number, mask.map(|mask| (3, mask)), &mut out);
+        let out = &out[..len];
+        prop_assert_eq!(DependencyDescriptor::parse(out).unwrap().frame_number, number);
+        prop_assert_eq!(active_targets(out, 3), mask.or(active_targets(&value, 3)));
+        prop_assert_eq!(meaning(out, &structure), meaning(&value, &structure));
+        prop_assert!(len <= value.len() + 2);
+    }
+
+    #[test]
+    fn anything_can_be_rewritten(value in proptest::collection::vec(any::<u8>(), 0..300), count in 1u8..=32, mask: u32) {
+        let mut out = [0; MAX_LEN];
+        let len = rewrite(&value, 1, Some((count, mask)), &mut out);
+        prop_assert!(len <= MAX_LEN);
+        if let Some(old) = DependencyDescriptor::parse(&value) {
+            let structure = DependencyDescriptor::parse(&out[..len]).unwrap().structure;
+            prop_assert_eq!(structure, old.structure);
+        }
     }
 }
