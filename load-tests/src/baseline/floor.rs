@@ -296,6 +296,10 @@ impl Engine for Worker {
             .filter_map(|train| Some(Transmit { path: train.path?, data: &train.buffer, segment: train.segment }))
     }
 
+    fn expects_more(&self) -> bool {
+        false
+    }
+
     fn clear_transmits(&mut self) {
         self.used = 0;
         self.peers.values_mut().for_each(|peer| peer.train = None);

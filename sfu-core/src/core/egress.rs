@@ -6,7 +6,7 @@ use arrayvec::ArrayVec;
 use slab::Slab;
 
 use crate::ClockAnchor;
-use crate::router::{OutPacket, Outbox, PeerIndex};
+use crate::router::{Class, OutPacket, Outbox, PeerIndex};
 use crate::rtp::values::{AbsSendTime, TransportCc};
 use crate::rtp::{self, Extension};
 use crate::stream::Ntp;
@@ -42,36 +42,42 @@ impl<'a> Egress<'a> {
 }
 
 impl Outbox for Egress<'_> {
-    fn send_rtp(&mut self, _now: Instant, peer: PeerIndex, packet: &OutPacket<'_>) {
+    fn send_rtp(&mut self, _now: Instant, peer: PeerIndex, class: Class, packet: &OutPacket<'_>) {
         let Some(peer) = self.peers.get_mut(peer.0 as usize) else { return };
         let Some(path) = peer.sending_path() else {
             self.counters.unsent += 1;
             return;
         };
-        let number = TransportCc(peer.transport_seq).to_bytes();
-        let mut extensions: ArrayVec<(u8, &[u8]), 8> = packet.extensions.iter(packet.map).collect();
+        let number = packet.number.map(|number| TransportCc(number).to_bytes());
+        let mut own: ArrayVec<(u8, &[u8]), 2> = ArrayVec::new();
         if let Some(id) = packet.map.id(Extension::AbsSendTime) {
-            extensions.push((id, &self.abs_send_time));
+            own.push((id, &self.abs_send_time));
         }
-        if let Some(id) = packet.map.id(Extension::TransportCc) {
-            extensions.push((id, &number));
-            peer.transport_seq = peer.transport_seq.wrapping_add(1);
+        if let Some((id, number)) = packet.map.id(Extension::TransportCc).zip(number.as_ref()) {
+            own.push((id, number));
         }
         let mut header = [0; rtp::MAX_HEADER];
-        let header_len = rtp::write_header(&mut header, &packet.header, &extensions);
+        let header_len = packet.write_header(&mut header, &own);
         let osn_len = if packet.osn.is_some() { rtp::rtx::OSN_LEN } else { 0 };
-        let len = header_len + osn_len + packet.payload.len();
+        let padding_at = header_len + osn_len + packet.payload.len();
+        let len = padding_at + usize::from(packet.padding);
         let buffer = self.trains.push(&mut peer.open_train, path, len + peer.transport.overhead());
         buffer[..header_len].copy_from_slice(&header[..header_len]);
         if let Some(osn) = packet.osn {
             buffer[header_len..header_len + osn_len].copy_from_slice(&osn.to_be_bytes());
             self.counters.retransmitted += 1;
         }
-        buffer[header_len + osn_len..len].copy_from_slice(packet.payload);
-        if let Some(vp8) = packet.vp8 {
-            rtp::vp8::rewrite(&mut buffer[header_len + osn_len..len], vp8.picture_id, vp8.tl0);
+        buffer[header_len + osn_len..padding_at].copy_from_slice(packet.payload);
+        if packet.padding > 0 {
+            buffer[0] |= rtp::PADDING_BIT;
+            buffer[padding_at..len].fill(0);
+            buffer[len - 1] = packet.padding;
         }
+        packet.rewrite_payload(&mut buffer[header_len + osn_len..padding_at]);
         peer.transport.seal_rtp(buffer, len, header_len, packet.seq, packet.header.ssrc);
+        if class == Class::Video {
+            self.trains.set_unfinished(!packet.header.marker);
+        }
         self.counters.rtp_out += 1;
         self.counters.rtp_bytes_out += len as u64;
     }

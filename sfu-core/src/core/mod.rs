@@ -121,6 +121,8 @@ pub struct Core {
     events: VecDeque<Event>,
     counters: Counters,
     next_tick: Option<Instant>,
+    /// When a pacer wants to release something.
+    next_release: Option<Instant>,
 }
 
 impl Core {
@@ -141,6 +143,7 @@ impl Core {
             events: VecDeque::new(),
             counters: Counters::default(),
             next_tick: None,
+            next_release: None,
         }
     }
 
@@ -183,6 +186,15 @@ impl Core {
 
     /// Does what is due.
     pub fn handle_timeout(&mut self, now: Instant) {
+        self.tick(now);
+        if self.next_release.is_some_and(|due| due <= now) {
+            let mut out = Egress::new(&mut self.peers, &mut self.trains, &mut self.counters, &self.clock, now);
+            let release = |(_, room): (usize, &mut Room)| room.release(now, &mut out, &mut self.events);
+            self.next_release = self.rooms.iter_mut().filter_map(release).min();
+        }
+    }
+
+    fn tick(&mut self, now: Instant) {
         if self.next_tick.is_none_or(|due| due > now) {
             return;
         }
@@ -198,7 +210,8 @@ impl Core {
         self.deliver_all_held(now);
         let mut out = Egress::new(&mut self.peers, &mut self.trains, &mut self.counters, &self.clock, now);
         for (_, room) in &mut self.rooms {
-            room.tick(now, &mut out);
+            room.tick(now, &mut out, &mut self.events);
+            self.next_release = earlier(self.next_release, room.next_release());
         }
     }
 
@@ -214,7 +227,7 @@ impl Core {
 
     /// When [`Self::handle_timeout`] wants to be called.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.next_tick
+        earlier(self.next_tick, self.next_release)
     }
 
     /// What the control plane must know.
@@ -225,6 +238,11 @@ impl Core {
     /// The trains to send, in order.
     pub fn transmits(&self) -> impl Iterator<Item = Transmit<'_>> {
         self.trains.iter()
+    }
+
+    /// The last packet that was forwarded is video and not the last of its frame: more of it may be on its way.
+    pub const fn expects_more(&self) -> bool {
+        self.trains.is_unfinished()
     }
 
     /// Forgets the trains, after they were sent.
@@ -273,7 +291,9 @@ impl Core {
         self.counters.rtp_in += 1;
         let Ok(packet) = RtpPacket::parse(&data[..len]) else { return };
         let mut out = Egress::new(&mut self.peers, &mut self.trains, &mut self.counters, &self.clock, now);
-        self.rooms[room].handle_rtp(now, member, &packet, &mut out, &mut self.events);
+        let room = &mut self.rooms[room];
+        room.handle_rtp(now, member, &packet, &mut out, &mut self.events);
+        self.next_release = earlier(self.next_release, room.next_release());
     }
 
     fn handle_rtcp(&mut self, now: Instant, peer: PeerIndex, data: &mut [u8]) {
@@ -285,7 +305,9 @@ impl Core {
         let (room, member) = (state.room, state.member);
         self.counters.rtcp_in += 1;
         let mut out = Egress::new(&mut self.peers, &mut self.trains, &mut self.counters, &self.clock, now);
-        self.rooms[room].handle_rtcp(now, member, &data[..len], &mut out);
+        let room = &mut self.rooms[room];
+        room.handle_rtcp(now, member, &data[..len], &mut out);
+        self.next_release = earlier(self.next_release, room.next_release());
     }
 
     /// Takes what a transport wants to send and to say.
@@ -307,7 +329,10 @@ impl Core {
                     self.rooms[state.room].connected(state.member);
                     ConnectionState::Connected
                 }
-                TransportEvent::Interrupted => ConnectionState::Interrupted,
+                TransportEvent::Interrupted => {
+                    self.rooms[state.room].interrupted(state.member);
+                    ConnectionState::Interrupted
+                }
                 TransportEvent::Resumed => {
                     self.rooms[state.room].connected(state.member);
                     ConnectionState::Resumed
@@ -327,4 +352,8 @@ impl Core {
             self.events.push_back(Event::Connection { participant, state: connection });
         }
     }
+}
+
+fn earlier(one: Option<Instant>, other: Option<Instant>) -> Option<Instant> {
+    one.into_iter().chain(other).min()
 }

@@ -32,8 +32,6 @@ pub(super) struct Peer {
     pub ufrags: ArrayVec<String, 2>,
     pub remotes: ArrayVec<(Protocol, SocketAddr), MAX_REMOTES>,
     pub open_train: OpenTrain,
-    /// The next transport-wide sequence number.
-    pub transport_seq: u16,
     pub can_publish_data: bool,
     pub messages: Messages,
 }

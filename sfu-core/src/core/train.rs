@@ -43,11 +43,13 @@ pub(super) struct Trains {
     trains: Vec<Train>,
     used: usize,
     flush: u64,
+    /// The last media packet is not the last of its video frame.
+    unfinished: bool,
 }
 
 impl Trains {
     pub(super) fn new() -> Self {
-        Self { trains: Vec::new(), used: 0, flush: 1 }
+        Self { trains: Vec::new(), used: 0, flush: 1, unfinished: false }
     }
 
     /// Appends a datagram of exactly `len` bytes for `path` and returns its place, whose content is arbitrary.
@@ -57,6 +59,16 @@ impl Trains {
             *open = OpenTrain { flush: self.flush, index: self.open(path, len) };
         }
         self.trains[open.index].append(len)
+    }
+
+    /// Notes whether the frame goes on whose packet was pushed last.
+    pub(super) const fn set_unfinished(&mut self, unfinished: bool) {
+        self.unfinished = unfinished;
+    }
+
+    /// Whether more of a frame may be on its way.
+    pub(super) const fn is_unfinished(&self) -> bool {
+        self.unfinished
     }
 
     /// The trains in the order in which they were opened.
@@ -71,6 +83,7 @@ impl Trains {
     /// Forgets all trains, after they were sent.
     pub(super) fn clear(&mut self) {
         self.used = 0;
+        self.unfinished = false;
         self.flush += 1;
         if self.trains.len() > MAX_KEPT {
             self.trains.truncate(MAX_KEPT);

@@ -22,6 +22,8 @@ pub trait Engine {
     fn poll_event(&mut self) -> Option<Event>;
     /// The trains since the last [`Self::clear_transmits`], in order.
     fn transmits(&self) -> impl Iterator<Item = Transmit<'_>>;
+    /// The last packet that was forwarded is not the last of its frame: more of it may be on its way.
+    fn expects_more(&self) -> bool;
     /// All trains were sent.
     fn clear_transmits(&mut self);
     /// What the engine counted.
@@ -55,6 +57,10 @@ impl Engine for Core {
 
     fn transmits(&self) -> impl Iterator<Item = Transmit<'_>> {
         Self::transmits(self)
+    }
+
+    fn expects_more(&self) -> bool {
+        Self::expects_more(self)
     }
 
     fn clear_transmits(&mut self) {

@@ -12,6 +12,7 @@ mod connections;
 mod counters;
 mod engine;
 mod framing;
+mod linger;
 #[cfg(target_os = "linux")]
 mod sys;
 mod tcp;

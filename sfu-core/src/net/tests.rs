@@ -79,6 +79,10 @@ impl Engine for Echo {
         self.out.iter().map(|(path, data, segment)| Transmit { path: *path, data, segment: *segment })
     }
 
+    fn expects_more(&self) -> bool {
+        self.out.last().is_some_and(|(_, data, _)| data.first() == Some(&b'h'))
+    }
+
     fn clear_transmits(&mut self) {
         self.out.clear();
     }
@@ -176,6 +180,19 @@ fn answers_leave_from_the_address_that_was_asked() {
         assert_eq!(receive(&client), b"hello");
         let path = server.seen.lock().unwrap().paths[0];
         assert_eq!(path.local, SocketAddr::from(([127, 0, 0, 2], server.udp[0])));
+    }
+}
+
+/// Red if the worker waits for a rest that never comes.
+#[test]
+fn an_unfinished_frame_leaves_soon() {
+    for config in modes() {
+        let server = server(config, 0);
+        let client = client([127, 0, 0, 1], server.udp[0]);
+        for frame in [&b"half"[..], b"h", b"heap"] {
+            client.send(frame).unwrap();
+            assert_eq!(receive(&client), frame);
+        }
     }
 }
 

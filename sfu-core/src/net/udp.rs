@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
 
 use mio::net::UdpSocket;
 use socket2::{Domain, Socket, Type};
@@ -137,6 +138,15 @@ impl Udp {
             #[cfg(target_os = "linux")]
             Self::Linux(udp) => udp.receive(counters, each),
             Self::Portable(udp) => udp.receive(counters, each),
+        }
+    }
+
+    /// Waits for a datagram, at most `patience`; false if none came, or where the system cannot wait so shortly.
+    pub(super) fn wait(&self, patience: Duration) -> bool {
+        match self {
+            #[cfg(target_os = "linux")]
+            Self::Linux(udp) => udp.wait(patience),
+            Self::Portable(_) => false,
         }
     }
 

@@ -8,11 +8,14 @@
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::AsFd;
+use std::time::Duration;
 
 use arrayvec::ArrayVec;
 use mio::net::UdpSocket;
 use nix::libc;
+use nix::poll::{PollFd, PollFlags, ppoll};
 use nix::sys::socket::{getsockopt, setsockopt, sockopt};
+use nix::sys::time::TimeSpec;
 
 use super::counters::NetCounters;
 use super::sys::{BATCH, Datagrams, ReceiveBatch, SendBatch};
@@ -81,6 +84,12 @@ impl UdpLinux {
             }
         }
         if received < BATCH { Readiness::Drained } else { Readiness::More }
+    }
+
+    /// See [`Udp::wait`](super::udp::Udp::wait). The poll of the worker counts in milliseconds, `ppoll` does not.
+    pub(super) fn wait(&self, patience: Duration) -> bool {
+        let mut socket = [PollFd::new(self.socket.as_fd(), PollFlags::POLLIN)];
+        ppoll(&mut socket, Some(TimeSpec::from_duration(patience)), None).is_ok_and(|ready| ready > 0)
     }
 
     pub(super) fn send<'a>(&mut self, counters: &mut NetCounters, trains: impl Iterator<Item = Transmit<'a>>) {

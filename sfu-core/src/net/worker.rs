@@ -1,6 +1,6 @@
 //! The loop of one worker thread: it owns an engine and the sockets, and nothing per packet leaves it.
 //!
-//! One turn: wait; datagrams in batches, each sent on before the next is read; frames of TCP; a bounded number of
+//! One turn: wait; datagrams in batches, each sent on before the next is read unless a frame is unfinished; frames of TCP; a bounded number of
 //! commands; timeouts; events. Media never waits for the control plane: events that it does not take stay in a backlog,
 //! and while that is long, no further commands are taken, which are what most events come from.
 
@@ -16,6 +16,7 @@ use tokio::sync::mpsc;
 use super::connections::Connections;
 use super::counters::{NetCounters, Shared};
 use super::engine::Engine;
+use super::linger::Linger;
 use super::tcp::Accepted;
 use super::udp::{Readiness, Udp};
 use crate::control::{Command, Event};
@@ -61,6 +62,7 @@ pub(super) struct Worker {
     readable: bool,
     /// The mailbox was not empty when it was last looked at.
     more_commands: bool,
+    linger: Linger,
     window: Window,
 }
 
@@ -85,6 +87,7 @@ impl Worker {
             shared,
             readable: true,
             more_commands: false,
+            linger: Linger::new(),
             window: Window { since: Instant::now(), busy: Duration::ZERO },
         };
         Ok((worker, waker))
@@ -153,13 +156,27 @@ impl Worker {
     fn read_udp(&mut self, engine: &mut impl Engine) {
         for _ in 0..BATCHES {
             if !self.readable {
-                return;
+                break;
             }
             let now = Instant::now();
             let each = |path, data: &mut [u8]| engine.handle_datagram(now, path, data);
             self.readable = self.udp.receive(&mut self.counters, each) == Readiness::More;
-            self.send(engine, now);
+            if engine.expects_more() && !self.readable {
+                self.readable = self.linger(now);
+            }
+            if !self.readable || !engine.expects_more() {
+                self.send(engine, now);
+            }
         }
+        self.send(engine, Instant::now());
+    }
+
+    /// Waits a moment for the rest of a frame, so that all of it leaves in one train; whether something came.
+    fn linger(&mut self, now: Instant) -> bool {
+        let Some(patience) = self.linger.patience(now) else { return false };
+        let came = self.udp.wait(patience);
+        self.linger.on_result(came);
+        came
     }
 
     fn read_tcp(&mut self, engine: &mut impl Engine, now: Instant) {
@@ -201,6 +218,7 @@ impl Worker {
         }
         self.connections.flush(now);
         engine.clear_transmits();
+        self.linger.on_sent();
     }
 
     fn hand_out_events(&mut self, engine: &mut impl Engine) {

@@ -60,7 +60,8 @@ impl Queued {
     /// A packet for the member's `line`. `encoding` is below 16; of the two generations the low bits are kept, so that a
     /// line that shows another track by then, or an encoding that began anew, is told.
     pub const fn new(line: u16, subscription: u32, encoding: u8, generation: u32, packet: RingIndex) -> Self {
-        let key = (line as u32 & 0xfff) | (encoding as u32 & 0xf) << 12 | (subscription & 0xff) << 16 | generation << 24;
+        let key =
+            (line as u32 & 0xfff) | (encoding as u32 & 0xf) << 12 | (subscription & 0xff) << 16 | generation << 24;
         Self { packet, key }
     }
 

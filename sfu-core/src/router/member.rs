@@ -6,13 +6,18 @@ use hashbrown::HashSet;
 
 use crate::control::{ParticipantSettings, SlotContent, SlotIndex, SlotLines, TrackKind};
 use crate::id::{ParticipantId, TrackId};
+use crate::pacer::Queued;
 use crate::sdp::Answer;
 use crate::stream::PublisherOffset;
 
+use super::allocation::Adaptation;
 use super::assignment::Occupant;
+use super::connection_quality::Health;
+use super::downlink::Downlink;
 use super::layout::PlannedLine;
 use super::line::Line;
-use super::receiver::Receiver;
+use super::packet::MediaPacket;
+use super::receiver::{EncodingKey, Receiver};
 use super::{PeerIndex, PublicationIndex};
 
 /// The round-trip time that is assumed until one was measured.
@@ -34,10 +39,15 @@ pub struct Member {
     pub peer: PeerIndex,
     pub settings: ParticipantSettings,
     pub receiver: Receiver,
+    pub downlink: Downlink,
+    pub adaptation: Adaptation,
+    pub health: Health,
     pub lines: Vec<Line>,
     pub slots: Vec<Slot>,
     pub publications: Vec<PublicationIndex>,
     pub pins: Vec<(SlotIndex, ParticipantId)>,
+    /// When a speaker took a pair from somebody.
+    pub shown_at: Option<Instant>,
     /// The revision of the last slot event.
     pub revision: u64,
     /// The revision up to which the client has applied slot events.
@@ -68,10 +78,14 @@ impl Member {
             peer,
             settings,
             receiver: Receiver::new(window, now),
+            downlink: Downlink::new(now),
+            adaptation: Adaptation::default(),
+            health: Health::default(),
             lines: Vec::new(),
             slots: Vec::new(),
             publications: Vec::new(),
             pins: Vec::new(),
+            shown_at: None,
             revision: 0,
             confirmed: 0,
             rtcp_ssrc,
@@ -117,7 +131,7 @@ impl Member {
             self.lines.push(Line::new(line, self.window, now, first));
         }
         for line in &mut self.lines {
-            line.negotiate(answer.media.iter().find(|media| media.mid == line.mid));
+            line.negotiate(answer.media.iter().find(|media| media.mid == line.mid), answer.allow_mixed);
         }
         self.receiver.negotiate(&answer.media, now)
     }
@@ -139,6 +153,17 @@ impl Member {
     /// Forgets wishes about a track that ended.
     pub fn forget(&mut self, track: &TrackId) {
         self.exceptions.remove(track);
+        self.adaptation.forget(track);
+    }
+
+    /// Lets a packet for one of the m-lines wait for the pacer; false if the m-line has no use for it.
+    pub fn queue(&mut self, now: Instant, line: u16, packet: &MediaPacket<'_>) -> bool {
+        let to = &self.lines[usize::from(line)];
+        let Some(subscription) = to.subscription_id().filter(|_| to.may_take(packet)) else { return false };
+        let EncodingKey { index, .. } = packet.encoding;
+        let queued = Queued::new(line, subscription, index, packet.encoding.generation(), packet.stored);
+        self.downlink.pacer.queue(now, queued);
+        true
     }
 
     /// The round-trip time to reckon with.

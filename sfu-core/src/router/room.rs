@@ -19,11 +19,13 @@ use crate::id::{Mid, ParticipantId, RoomId, TrackId};
 use crate::rtp::RtpPacket;
 use crate::unit::SeqNo;
 
+use super::allocation::Allocating;
 use super::line::Forwarded;
 use super::member::Member;
 use super::packet::{MediaPacket, Outbox};
 use super::publication::{CodecUse, Publication, Subscriber};
-use super::receiver::{Content, Received};
+use super::receiver::{Content, EncodingKey, Received};
+use super::speakers::Speakers;
 use super::{MemberIndex, PeerIndex, PublicationIndex};
 
 /// The most packets that are sent again after the first packet of a keyframe that they overtook.
@@ -39,9 +41,16 @@ pub struct Room {
     /// RTCP is written here before it is sent.
     pub(super) scratch: Vec<u8>,
     by_id: HashMap<ParticipantId, MemberIndex>,
-    by_track: HashMap<TrackId, PublicationIndex>,
+    pub(super) by_track: HashMap<TrackId, PublicationIndex>,
     /// In order of their joining.
     pub(super) arrivals: Vec<MemberIndex>,
+    /// Those for whose pacer something waits, and when the next of it leaves.
+    pub(super) pacing: Vec<MemberIndex>,
+    pub(super) release_at: Option<Instant>,
+    pub(super) speakers: Speakers,
+    pub(super) allocating: Allocating,
+    /// When connections are looked at next.
+    pub(super) look_due: Option<Instant>,
     window: Duration,
 }
 
@@ -57,8 +66,19 @@ impl Room {
             by_id: HashMap::new(),
             by_track: HashMap::new(),
             arrivals: Vec::new(),
+            pacing: Vec::new(),
+            release_at: None,
+            speakers: Speakers::default(),
+            allocating: Allocating::default(),
+            look_due: None,
             window,
         }
+    }
+
+    /// The same with at most so many microphones forwarded at a time, the loudest; `None`: all.
+    pub fn with_loudest(mut self, limit: Option<usize>) -> Self {
+        self.speakers = Speakers::new(limit);
+        self
     }
 
     /// The member with this id.
@@ -107,6 +127,7 @@ impl Room {
         let Some(mut gone) = self.members.try_remove(member.0 as usize) else { return };
         self.by_id.remove(&gone.id);
         self.arrivals.retain(|other| *other != member);
+        self.pacing.retain(|other| *other != member);
         for (place, line) in gone.lines.iter().enumerate() {
             if let Some(publication) = line.publication() {
                 let subscriber = Subscriber { member, line: place as u16 };
@@ -140,6 +161,7 @@ impl Room {
         line.publication = Some(index);
         publisher.publications.push(index);
         self.by_track.insert(track, index);
+        self.seat(index);
         self.fill_all_slots(events);
         Ok(())
     }
@@ -159,20 +181,18 @@ impl Room {
         if std::mem::replace(&mut publication.muted, muted) == muted {
             return;
         }
-        for subscriber in &publication.subscribers {
-            self.members[subscriber.member.0 as usize].lines[usize::from(subscriber.line)].pause();
+        self.pause_lines(index);
+        for subscriber in &self.publications[index.0 as usize].subscribers {
+            self.members[subscriber.member.0 as usize].adaptation.invalidate();
         }
-        if !muted {
-            self.request_keyframe(index);
-        }
+        self.seat(index);
     }
 
     /// A member's transport is up, or up again: what was sent to it before went nowhere, so that its video starts anew.
     pub fn connected(&mut self, member: MemberIndex) {
         let Some(state) = self.members.get_mut(member.0 as usize) else { return };
         state.lines.iter_mut().for_each(|line| line.pause());
-        let shown: Vec<_> = state.lines.iter().filter_map(|line| line.publication()).collect();
-        shown.into_iter().for_each(|publication| self.request_keyframe(publication));
+        state.health.set_connected(true);
     }
 
     /// Notes that a member wants, or no longer wants, tracks.
@@ -189,6 +209,7 @@ impl Room {
         if let Some(found) = self.member_mut(member) {
             found.pins = pins;
             found.pins.truncate(usize::from(SlotIndex::MAX));
+            found.adaptation.invalidate();
             self.fill_slots(member, events);
         }
     }
@@ -230,41 +251,46 @@ impl Room {
         let line = &publisher.receiver.lines[received.line];
         let Some(index) = line.publication else { return };
         let publication = &mut self.publications[index.0 as usize];
-        let Received { key, preferred, content, line } = received;
+        let Received { key, content, .. } = received;
         if let Content::Padding(seq) = content {
             for subscriber in &publication.subscribers {
                 let lines = &mut self.members[subscriber.member.0 as usize].lines;
                 lines[usize::from(subscriber.line)].leave_out(key, seq);
             }
         }
-        let Content::Media { codec, keyframe, numbers, extensions, payload, stored } = content else { return };
+        let Content::Media { codec, numbers, extensions, payload, redundancy, stored } = content else { return };
         match publication.on_codec(now, codec) {
             CodecUse::Known => {}
             CodecUse::New => events.push_back(Event::TrackStarted { participant, track: publication.track, codec }),
             CodecUse::TooSoon => return,
         }
-        if publication.muted {
+        let primary = redundancy.map_or(0, |redundancy| redundancy.primary);
+        if !publication.admits(now, extensions.audio_level(), payload.len() - primary) {
             return;
         }
         let media = MediaPacket {
             csrc: publication.track.csrc(),
             codec,
             encoding: key,
-            preferred,
-            keyframe,
             marker: packet.marker(),
             numbers,
             extensions,
             payload,
+            redundancy,
             stored,
         };
-        let (mut needs_keyframe, mut started) = (false, false);
+        let video = publication.source.kind() == TrackKind::Video;
+        let (mut started, mut waits) = (false, false);
         for subscriber in &publication.subscribers {
             let to = &mut self.members[subscriber.member.0 as usize];
-            match to.lines[usize::from(subscriber.line)].forward(now, &media, to.peer, out) {
-                Forwarded::Sent | Forwarded::Skipped => {}
+            if video && !to.downlink.pacer.passes(now) {
+                waits |= to.queue(now, subscriber.line, &media);
+                continue;
+            }
+            let mut delivery = to.downlink.delivery(now, to.peer, out);
+            match to.lines[usize::from(subscriber.line)].forward(now, &media, &mut delivery) {
+                Forwarded::Sent | Forwarded::Skipped | Forwarded::NeedsKeyframe => {}
                 Forwarded::Started => started = true,
-                Forwarded::NeedsKeyframe => needs_keyframe = true,
                 Forwarded::CodecRefused => events.push_back(Event::TrackUnavailable {
                     participant: to.id,
                     track: publication.track,
@@ -272,61 +298,59 @@ impl Room {
                 }),
             }
         }
-        if started {
-            self.replay_overtakers(now, index, &media, out);
+        if started && video {
+            self.replay_overtakers(now, index, key, numbers.seq, out);
         }
-        if needs_keyframe {
-            self.members[member.0 as usize].receiver.lines[line].preferred_mut().keyframes.request();
+        if waits {
+            self.wait_for_subscribers(index);
         }
     }
 
     /// Sends what overtook `first`, the first packet of a keyframe, to the lines that waited for it: had it come in time,
     /// they would have got it.
-    fn replay_overtakers(
+    pub(super) fn replay_overtakers(
         &mut self,
         now: Instant,
         index: PublicationIndex,
-        first: &MediaPacket<'_>,
+        key: EncodingKey,
+        first: SeqNo,
         out: &mut impl Outbox,
     ) {
         let publication = &self.publications[index.0 as usize];
-        let publisher = publication.publisher.0 as usize;
+        let (publisher, csrc) = (publication.publisher.0 as usize, publication.track.csrc());
         for subscriber in &publication.subscribers {
             // Nobody is in its own slots, so that these are two members.
             let Some((publisher, to)) = self.members.get2_mut(publisher, subscriber.member.0 as usize) else {
                 continue;
             };
             let Some(from) = publisher.receiver.line_of(&publication.mid) else { return };
-            let Some(encoding) = from.encoding(first.encoding) else { return };
+            let Some((encoding, codec)) = from.encoding(key).and_then(|found| Some((found, found.codec?))) else {
+                return;
+            };
             let highest = encoding.stats.highest().map_or(0, |highest| highest.0);
             let line = &mut to.lines[usize::from(subscriber.line)];
-            if highest <= first.numbers.seq.0 || !line.has_just_started(first.encoding, first.numbers.seq) {
+            if highest <= first.0 || !line.has_just_started(key, first) {
                 continue;
             }
-            for seq in (first.numbers.seq.0 + 1..=highest).take(MAX_REPLAYED) {
+            for seq in (first.0 + 1..=highest).take(MAX_REPLAYED) {
                 let found = encoding.ring.lookup(SeqNo(seq));
                 let Some((at, stored)) = found.and_then(|at| Some((at, encoding.ring.get(at)?))) else { continue };
-                let packet = first.overtaken_by(at, &stored, &from.extensions);
-                line.forward(now, &packet, to.peer, out);
+                let packet = MediaPacket::stored(csrc, codec, key, at, &stored, &from.extensions);
+                line.forward(now, &packet, &mut to.downlink.delivery(now, to.peer, out));
             }
-        }
-    }
-
-    /// Asks for a keyframe of a publication, if it is video.
-    pub(super) fn request_keyframe(&mut self, index: PublicationIndex) {
-        let Some(publication) = self.publications.get(index.0 as usize) else { return };
-        if publication.source.kind() == TrackKind::Audio || publication.muted {
-            return;
-        }
-        let publisher = &mut self.members[publication.publisher.0 as usize];
-        if let Some(line) = publisher.receiver.line_of(&publication.mid) {
-            line.preferred_mut().keyframes.request();
         }
     }
 
     fn publication_of(&self, member: MemberIndex, track: &TrackId) -> Option<PublicationIndex> {
         let index = self.by_track.get(track).copied()?;
         (self.publications[index.0 as usize].publisher == member).then_some(index)
+    }
+
+    /// The lines of a publication wait for its media anew.
+    pub(super) fn pause_lines(&mut self, index: PublicationIndex) {
+        for subscriber in &self.publications[index.0 as usize].subscribers {
+            self.members[subscriber.member.0 as usize].lines[usize::from(subscriber.line)].pause();
+        }
     }
 
     /// Takes a publication away from its publisher, who stays.

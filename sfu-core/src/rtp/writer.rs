@@ -5,7 +5,10 @@
 /// time, a dependency descriptor of 255 bytes, orientation, playout delay), padded to words.
 pub const MAX_HEADER: usize = 12 + 4 + 4 + (10 * 2 + 3 * 16 + 1 + 2 + 3 + 16 + 255 + 1 + 3usize).next_multiple_of(4);
 
-/// The fields of an outgoing header. Version is 2, padding is not used.
+/// Of the first byte: the packet ends with padding.
+pub const PADDING_BIT: u8 = 0x20;
+
+/// The fields of an outgoing header. Version is 2; padding is added by whoever has some.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct HeaderOut {
     /// The marker bit.

@@ -1,0 +1,246 @@
+//! How much fits through one participant's downlink: congestion control at the sender.
+//!
+//! One [`Estimator`] belongs to one participant's downlink and hears of nothing else: a publisher with a bad uplink sends
+//! less, and who sends less is *application-limited*, which never lowers an estimate.
+//!
+//! # How
+//!
+//! Every packet takes a transport-wide number ([`Estimator::on_sent`], into [`history`]). The client's feedback
+//! (draft-holmer-rmcat-transport-wide-cc-extensions-01) tells when each arrived ([`Estimator::on_feedback`]):
+//!
+//! - the time between groups of packets ([`inter_arrival`]) and its trend ([`trendline`]) tell whether a queue grows; what
+//!   arrives ([`acknowledged`]) tells how fast the link is; [`aimd`] makes a rate of the two;
+//! - [`loss`] limits it where loss would be less at a lower rate, and leaves it alone where it would not;
+//! - [`probing`] sends faster for a moment ([`Estimator::take_probe`]) when more is wanted, and [`probe_result`] measures;
+//! - [`alr`] knows whether what is sent says anything about the link;
+//! - [`path`] measures the round trip, and asks for a little less while a queue of our own drains.
+//!
+//! A client without such feedback is believed its REMB, and one without either its receiver reports ([`reports`]).
+//!
+//! This is GCC (draft-ietf-rmcat-gcc-02) as libwebrtc has it, written anew after the files of its branch M128
+//! (branch-heads/6613, BSD licence) that each module names, where each says what is different and why.
+//! `rtc::interceptor` has a `GccEstimator`, which this replaces: it neither probes nor knows application limits, so that
+//! 1 to 3 Mbps takes it 14 s and a quiet minute all it knew, and it hashes three times per packet.
+//!
+//! # How to drive it
+//!
+//! - `now` never goes backwards. [`Estimator::poll`] every 5 ms or so: then the estimate may have changed, and
+//!   [`Estimator::take_probe`] may have something.
+//! - [`Estimator::on_sent`] for every packet that has a transport-wide number, and these are consecutive; `bytes` as they
+//!   count against the budget.
+//! - [`Estimator::set_demand`] whenever it changes: what would be sent if there were no limit, retransmissions and all.
+//!   At 0 there are no probes.
+//! - A probe: packets marked with its id, as evenly as the pacer can at its rate, until its bytes and packets are out. One that
+//!   cannot be sent may be forgotten.
+//!
+//! # Invariants
+//!
+//! No message of a client panics, takes more than its length's worth of time (and one walk through the history), or takes
+//! the estimate out of [`EstimatorConfig`]'s bounds. A liar gets what it asks for, on its own downlink.
+
+mod acknowledged;
+mod aimd;
+mod alr;
+mod history;
+mod inter_arrival;
+mod loss;
+mod path;
+mod probe_result;
+mod probing;
+mod reports;
+mod transport;
+mod trendline;
+
+use std::time::{Duration, Instant};
+
+pub use probing::{Probe, ProbeId};
+
+use crate::rtcp::TransportFeedback;
+use crate::unit::Bitrate;
+use probing::{ProbeController, Situation};
+use reports::ReportedLoss;
+use transport::Transport;
+
+/// Who was silent for so long is not believed any more, µs.
+const STALE_US: i64 = 10_000_000;
+
+/// The bounds of an estimate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EstimatorConfig {
+    pub min: Bitrate,
+    /// What is assumed when the first feedback comes.
+    pub start: Bitrate,
+    pub max: Bitrate,
+}
+
+impl Default for EstimatorConfig {
+    fn default() -> Self {
+        Self { min: Bitrate(30_000), start: Bitrate(300_000), max: Bitrate(100_000_000) }
+    }
+}
+
+/// What tells; when it last did, in µs.
+#[derive(Debug, Clone, Copy)]
+enum Source {
+    Reports,
+    Remb,
+    Transport(i64),
+}
+
+/// See the module's text.
+#[derive(Debug)]
+pub struct Estimator {
+    epoch: Instant,
+    config: EstimatorConfig,
+    demand: f64,
+    source: Option<Source>,
+    /// Bits per second, of another source than transport-wide feedback.
+    told: f64,
+    transport: Transport,
+    probing: ProbeController,
+    reported: ReportedLoss,
+    reported_loss: f64,
+}
+
+impl Estimator {
+    /// An estimator that was told nothing. Allocates with the first packet.
+    pub fn new(now: Instant, config: EstimatorConfig) -> Self {
+        let min = config.min.0.max(1) as f64;
+        let bounds = (min, (config.max.0 as f64).max(min));
+        Self {
+            epoch: now,
+            config,
+            demand: 0.0,
+            source: None,
+            told: 0.0,
+            transport: Transport::new(config.start.0 as f64, bounds),
+            probing: ProbeController::default(),
+            reported: ReportedLoss::default(),
+            reported_loss: 0.0,
+        }
+    }
+
+    /// Bits per second that fit; `None` before anything was told.
+    pub fn estimate(&self) -> Option<Bitrate> {
+        let rate = match self.source? {
+            Source::Transport(_) => self.transport.estimate(),
+            Source::Remb | Source::Reports => self.told,
+        };
+        let min = self.config.min;
+        Some(Bitrate(rate as u64).clamp(min, self.config.max.max(min)))
+    }
+
+    /// What tells: `twcc`, `remb` or `reports`.
+    pub fn source(&self) -> Option<&'static str> {
+        self.source.map(|source| match source {
+            Source::Transport(_) => "twcc",
+            Source::Remb => "remb",
+            Source::Reports => "reports",
+        })
+    }
+
+    /// The share of packets that were lost lately, 0 to 1.
+    pub fn loss(&self) -> f64 {
+        match self.source {
+            Some(Source::Transport(_)) => self.transport.loss(),
+            _ => self.reported_loss,
+        }
+    }
+
+    /// From transport-wide feedback.
+    pub fn rtt(&self) -> Option<Duration> {
+        self.transport.rtt().map(|micros| Duration::from_micros(micros.max(0) as u64))
+    }
+
+    /// Less is sent than would fit.
+    pub fn is_application_limited(&self) -> bool {
+        self.transport.is_application_limited()
+    }
+
+    /// The delay grows right now.
+    pub fn is_overusing(&self) -> bool {
+        self.transport.is_overusing()
+    }
+
+    /// What would be sent at most if nothing limited it.
+    pub fn set_demand(&mut self, demand: Bitrate) {
+        self.demand = demand.0 as f64;
+    }
+
+    /// A packet is sent.
+    #[inline]
+    pub fn on_sent(&mut self, now: Instant, number: u16, bytes: usize, probe: Option<ProbeId>) {
+        let now = self.micros(now);
+        self.transport.on_sent(now, number, bytes, probe.map_or(0, |id| id.0));
+    }
+
+    /// Feedback came.
+    pub fn on_feedback(&mut self, now: Instant, feedback: &TransportFeedback<'_>) {
+        let now = self.micros(now);
+        let Some(measured) = self.transport.on_feedback(now, feedback) else { return };
+        self.source = Some(Source::Transport(now));
+        if let Some(measured) = measured.filter(|measured| measured.capacity.is_none()) {
+            self.probing.on_result(measured.rate, self.situation(now));
+        }
+    }
+
+    /// A REMB came.
+    pub fn on_remb(&mut self, now: Instant, bitrate: Bitrate) {
+        let now = self.micros(now);
+        if !matches!(self.source, Some(Source::Transport(at)) if now - at < STALE_US) {
+            self.source = Some(Source::Remb);
+            self.told = bitrate.0 as f64;
+        }
+    }
+
+    /// Receiver reports say that so much is lost, 0 to 1.
+    pub fn on_loss(&mut self, now: Instant, fraction: f64) {
+        let now = self.micros(now);
+        self.reported_loss = if fraction.is_finite() { fraction.clamp(0.0, 1.0) } else { 0.0 };
+        // Every client sends receiver reports: one that ever told more is not judged by them, and one that tells nothing
+        // else is not limited before there is a reason to.
+        let judged = match self.source {
+            None => self.reported_loss > reports::HIGH,
+            Some(Source::Reports) => true,
+            Some(_) => false,
+        };
+        if judged {
+            self.source = Some(Source::Reports);
+            let start = self.demand.max(self.config.start.0 as f64);
+            self.told = self.reported.on_loss(now, self.reported_loss, start, self.demand);
+        }
+    }
+
+    /// Time passes.
+    pub fn poll(&mut self, now: Instant) {
+        let now = self.micros(now);
+        if matches!(self.source, Some(Source::Transport(_))) {
+            self.transport.poll(now);
+        }
+        if matches!(self.source, Some(Source::Transport(_) | Source::Remb)) {
+            self.probing.poll(self.situation(now));
+        }
+    }
+
+    /// The next probe to send, if it is time for one.
+    pub fn take_probe(&mut self) -> Option<Probe> {
+        let probe = self.probing.take()?;
+        self.transport.expect_probe(&probe);
+        Some(probe)
+    }
+
+    fn situation(&self, now: i64) -> Situation {
+        Situation {
+            now,
+            estimate: self.estimate().map_or(0.0, |estimate| estimate.0 as f64).max(1.0),
+            demand: self.demand,
+            max: self.config.max.0 as f64,
+            is_calm: self.transport.is_calm(),
+            decreased: self.transport.decreased(),
+        }
+    }
+
+    fn micros(&self, now: Instant) -> i64 {
+        now.saturating_duration_since(self.epoch).as_micros() as i64
+    }
+}

@@ -1,0 +1,243 @@
+//! Transport-wide feedback, brought together with what was sent, and handed to those that make something of it.
+//!
+//! The order of things follows libwebrtc `modules/congestion_controller/goog_cc/goog_cc_network_control.cc` and
+//! `delay_based_bwe.cc` (M128).
+
+use arrayvec::ArrayVec;
+
+use super::Probe;
+use super::acknowledged::Acknowledged;
+use super::aimd::{Aimd, Throughput};
+use super::alr::AlrDetector;
+use super::history::{Fate, History};
+use super::inter_arrival::InterArrival;
+use super::loss::LossController;
+use super::path::Path;
+use super::probe_result::{Measured, ProbeResults};
+use super::trendline::{Trendline, Usage};
+use crate::rtcp::{TICK_MICROS, TransportFeedback};
+
+/// Arrivals that are sorted by time together.
+const BATCH: usize = 128;
+/// The unit of reference times, µs.
+const REFERENCE_US: i64 = 64_000;
+/// Reference times count in 24 bits.
+const REFERENCE_BITS: u32 = 24;
+/// A reference time so far from the last one is of another clock: 10 min.
+const MAX_REFERENCE_STEP: i32 = 10_000;
+/// Assumed before a round trip was measured, µs.
+const FIRST_RTT_US: i64 = 200_000;
+/// Feedback that stays away for so long while packets are sent takes the rate down, and again after each interval, µs.
+const SILENCE_US: i64 = 1_500_000;
+const SILENCE_INTERVAL_US: i64 = 1_000_000;
+const SILENCE_SHARE: f64 = 0.7;
+/// So many packets must have been sent meanwhile.
+const SILENCE_PACKETS: u32 = 20;
+
+/// A packet that arrived; times in µs, `at` on the receiver's clock.
+#[derive(Debug, Clone, Copy)]
+struct Arrival {
+    number: u64,
+    sent: i64,
+    at: i64,
+    bytes: u16,
+    probe: u8,
+}
+
+/// See the module's text.
+#[derive(Debug)]
+pub(super) struct Transport {
+    history: History,
+    reference: Option<i32>,
+    /// Our own count of reference times, which does not wrap.
+    reference_units: i64,
+    /// The number after the last that feedback spoke of.
+    told_until: u64,
+    inter_arrival: InterArrival,
+    trendline: Trendline,
+    acknowledged: Acknowledged,
+    aimd: Aimd,
+    loss: LossController,
+    probes: ProbeResults,
+    alr: AlrDetector,
+    path: Path,
+    /// When feedback came last, or the rate was taken down for want of it; and packets since.
+    heard: Option<(i64, u32)>,
+    silent: bool,
+}
+
+impl Transport {
+    pub(super) fn new(start: f64, bounds: (f64, f64)) -> Self {
+        Self {
+            history: History::default(),
+            reference: None,
+            reference_units: 0,
+            told_until: 0,
+            inter_arrival: InterArrival::default(),
+            trendline: Trendline::default(),
+            acknowledged: Acknowledged::default(),
+            aimd: Aimd::new(0, start, bounds),
+            loss: LossController::new(0),
+            probes: ProbeResults::default(),
+            alr: AlrDetector::default(),
+            path: Path::default(),
+            heard: None,
+            silent: false,
+        }
+    }
+
+    /// The rate that delay and loss allow, less what a queue needs to drain.
+    pub(super) fn estimate(&self) -> f64 {
+        let rate = self.loss.limit().map_or(self.aimd.rate(), |limit| limit.min(self.aimd.rate()));
+        rate * self.path.draining_share()
+    }
+
+    pub(super) fn loss(&self) -> f64 {
+        self.loss.loss()
+    }
+
+    pub(super) fn rtt(&self) -> Option<i64> {
+        self.path.rtt()
+    }
+
+    pub(super) const fn is_application_limited(&self) -> bool {
+        self.alr.is_limited()
+    }
+
+    pub(super) fn is_overusing(&self) -> bool {
+        self.trendline.usage() == Usage::Over
+    }
+
+    /// Nothing holds the rate back but what is known of the link.
+    pub(super) fn is_calm(&self) -> bool {
+        let is_steady = self.trendline.usage() == Usage::Normal && !self.path.is_queued();
+        is_steady && self.loss.limit().is_none() && !self.silent
+    }
+
+    pub(super) const fn decreased(&self) -> Option<i64> {
+        self.aimd.decreased()
+    }
+
+    pub(super) fn expect_probe(&mut self, probe: &Probe) {
+        self.probes.expect(probe.id.0, probe.bytes, probe.min_packets);
+    }
+
+    #[inline]
+    pub(super) fn on_sent(&mut self, now: i64, number: u16, bytes: usize, probe: u8) {
+        self.history.insert(now, number, bytes, probe);
+        self.alr.on_sent(bytes);
+        if let Some((_, packets)) = &mut self.heard {
+            *packets += 1;
+        }
+    }
+
+    pub(super) fn poll(&mut self, now: i64) {
+        if self.alr.poll(now, self.estimate()) {
+            self.acknowledged.expect_change();
+        }
+        if let Some((at, packets)) = self.heard {
+            let patience = if self.silent { SILENCE_INTERVAL_US } else { SILENCE_US };
+            if now - at > patience && packets >= SILENCE_PACKETS {
+                self.aimd.set(now, self.aimd.rate() * SILENCE_SHARE);
+                self.heard = Some((now, 0));
+                self.silent = true;
+            }
+        }
+    }
+
+    /// What a probe measured, if one did; `None` if the message was about nothing that was sent.
+    pub(super) fn on_feedback(&mut self, now: i64, feedback: &TransportFeedback<'_>) -> Option<Option<Measured>> {
+        let reference = self.unwrap(feedback.reference_time);
+        let mut batch = ArrayVec::<Arrival, BATCH>::new();
+        let (mut highest, mut measured) = (None, None);
+        for (wire, ticks) in feedback.arrivals() {
+            let Some(number) = self.history.find(wire) else { continue };
+            if highest.is_none() {
+                self.notice_gap(feedback.base_sequence, number);
+            }
+            highest = highest.max(Some(number));
+            let Some(arrival) = self.arrival(now, number, reference + ticks * TICK_MICROS as i64) else { continue };
+            batch.push(arrival);
+            if batch.is_full() {
+                self.on_arrivals(now, &mut batch, &mut measured);
+            }
+        }
+        let highest = highest?;
+        self.on_arrivals(now, &mut batch, &mut measured);
+        let loss = &mut self.loss;
+        self.history.mark_lost(feedback.base_sequence, highest, |sent| loss.on_packet(sent.bytes, true));
+        self.told_until = self.told_until.max(highest + 1);
+        self.heard = Some((now, 0));
+        self.silent = false;
+        self.update(now, measured);
+        Some(measured)
+    }
+
+    /// Makes 24 bits that wrap a time in µs. A jump becomes a small step: there the clock is another one.
+    fn unwrap(&mut self, reference: i32) -> i64 {
+        let shift = i32::BITS - REFERENCE_BITS;
+        let step = self.reference.map_or(0, |last| (reference.wrapping_sub(last) << shift) >> shift);
+        self.reference = Some(reference);
+        if step.abs() > MAX_REFERENCE_STEP {
+            self.inter_arrival = InterArrival::default();
+            self.acknowledged.skip();
+        } else {
+            self.reference_units += i64::from(step);
+        }
+        self.reference_units * REFERENCE_US
+    }
+
+    /// Feedback that was lost spoke of packets that we shall never hear of: not lost, and not slow.
+    fn notice_gap(&mut self, base: u16, number: u64) {
+        let base = crate::unit::SeqNo(number).nearest(base).0;
+        if base > self.told_until && self.told_until > 0 {
+            self.acknowledged.skip();
+        }
+    }
+
+    /// The packet, if this is the first that is heard of its arrival.
+    fn arrival(&mut self, now: i64, number: u64, at: i64) -> Option<Arrival> {
+        let sent = self.history.sent(number);
+        match std::mem::replace(&mut sent.fate, Fate::Arrived) {
+            Fate::Untold => self.loss.on_packet(sent.bytes, false),
+            Fate::Lost => self.loss.on_late_arrival(),
+            Fate::Arrived | Fate::Unused => return None,
+        }
+        Some(Arrival { number, sent: sent.at(now), at, bytes: sent.bytes, probe: sent.probe })
+    }
+
+    fn on_arrivals(&mut self, now: i64, batch: &mut ArrayVec<Arrival, BATCH>, measured: &mut Option<Measured>) {
+        batch.sort_unstable_by_key(|arrival| (arrival.at, arrival.number));
+        let Some(latest) = batch.last().map(|arrival| arrival.at) else { return };
+        // The receiver kept each packet until it had the last one, at least.
+        let rtt = batch.iter().map(|arrival| now - arrival.sent - (latest - arrival.at)).min();
+        self.path.on_round_trip(now, rtt.unwrap_or(0));
+        for arrival in batch.drain(..) {
+            self.acknowledged.on_arrival(arrival.at, arrival.bytes);
+            if arrival.probe != 0 {
+                let result = self.probes.on_arrival(arrival.probe, arrival.sent, arrival.at, arrival.bytes);
+                *measured = result.or(*measured);
+            }
+            if let Some(deltas) = self.inter_arrival.on_packet(arrival.sent, arrival.at, now) {
+                self.trendline.on_group(deltas, arrival.at);
+            }
+        }
+    }
+
+    fn update(&mut self, now: i64, measured: Option<Measured>) {
+        let usage = match self.trendline.usage() {
+            Usage::Normal if self.path.complains(now) => Usage::Over,
+            Usage::Normal if self.path.is_queued() => Usage::Under,
+            usage => usage,
+        };
+        let application_limited = self.alr.is_limited();
+        let throughput =
+            Throughput { steady: self.acknowledged.bitrate(), recent: self.acknowledged.recent(), application_limited };
+        // What a probe measured below the rate says less than the delay does.
+        match measured.filter(|measured| usage != Usage::Over && measured.rate > self.aimd.rate()) {
+            Some(measured) => self.aimd.on_probe(now, measured),
+            None => self.aimd.update(now, usage, throughput, self.path.rtt().unwrap_or(FIRST_RTT_US)),
+        }
+        self.loss.update(now, self.aimd.rate());
+    }
+}

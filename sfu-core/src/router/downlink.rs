@@ -1,0 +1,137 @@
+//! What goes to one member: transport-wide numbers, what its path carries, and when packets leave.
+//!
+//! The router numbers packets (draft-holmer-rmcat-transport-wide-cc-extensions-01) and not the transport, since whoever
+//! decides when a packet leaves must know it when feedback names it. Packets are numbered as they are handed to the
+//! outbox, so that numbers leave in order.
+
+use std::time::{Duration, Instant};
+
+use crate::bwe::{Estimator, EstimatorConfig, Probe, ProbeId};
+use crate::pacer::{Pacer, ProbeTask};
+use crate::rtp::Extension;
+use crate::unit::Bitrate;
+
+use super::PeerIndex;
+use super::packet::{OutPacket, Outbox};
+
+/// What a packet takes on the wire besides its payload, roughly: header with extensions, SRTP tag, UDP and IPv4.
+const OVERHEAD: usize = 40 + 16 + 28;
+
+/// Rates are averaged over so long.
+const RATE_WINDOW: Duration = Duration::from_millis(500);
+
+/// What a packet is to the one that it goes to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Class {
+    Audio,
+    Video,
+    Resend,
+    Filler,
+}
+
+/// What goes to one member.
+#[derive(Debug)]
+pub struct Downlink {
+    pub estimator: Estimator,
+    pub pacer: Pacer,
+    next_number: u16,
+    audio: RateMeter,
+    resent: RateMeter,
+}
+
+impl Downlink {
+    /// Nothing was sent yet.
+    pub fn new(now: Instant) -> Self {
+        Self {
+            estimator: Estimator::new(now, EstimatorConfig::default()),
+            pacer: Pacer::new(now),
+            next_number: 0,
+            audio: RateMeter::new(now),
+            resent: RateMeter::new(now),
+        }
+    }
+
+    /// What leaves for the member through `out`.
+    pub fn delivery<'a, O: Outbox>(&'a mut self, now: Instant, peer: PeerIndex, out: &'a mut O) -> Delivery<'a, O> {
+        Delivery { now, peer, downlink: self, out }
+    }
+
+    /// Bits per second of audio, and of retransmissions.
+    pub fn reserved(&self) -> (Bitrate, Bitrate) {
+        (self.audio.rate, self.resent.rate)
+    }
+
+    /// Does what is due. Returns whether something waits for the pacer.
+    pub fn tick(&mut self, now: Instant) -> bool {
+        self.audio.roll(now);
+        self.resent.roll(now);
+        self.estimator.poll(now);
+        self.pacer.set_estimate(now, self.estimator.estimate());
+        if let Some(Probe { id, rate, bytes, min_packets }) = self.estimator.take_probe() {
+            self.pacer
+                .start_probe(now, ProbeTask { id: id.0, rate, bytes: bytes as usize, packets: u32::from(min_packets) });
+        }
+        self.pacer.due().is_some()
+    }
+
+    fn on_sent(&mut self, now: Instant, class: Class, bytes: usize, number: Option<u16>) {
+        if let Some(number) = number {
+            self.estimator.on_sent(now, number, bytes, self.pacer.probe().map(ProbeId));
+        }
+        self.pacer.on_sent(bytes);
+        match class {
+            Class::Audio => self.audio.bytes += bytes as u64,
+            Class::Resend => {
+                self.resent.bytes += bytes as u64;
+                self.pacer.on_resent(bytes);
+            }
+            Class::Video | Class::Filler => {}
+        }
+    }
+}
+
+/// The last step of packets to one member inside the router.
+#[derive(Debug)]
+pub struct Delivery<'a, O> {
+    pub now: Instant,
+    peer: PeerIndex,
+    downlink: &'a mut Downlink,
+    out: &'a mut O,
+}
+
+impl<O: Outbox> Delivery<'_, O> {
+    /// Hands a packet to the transport, numbered if the receiver tells when it arrives.
+    #[inline]
+    pub fn send(&mut self, class: Class, mut packet: OutPacket<'_>) {
+        if packet.map.id(Extension::TransportCc).is_some() {
+            packet.number = Some(self.downlink.next_number);
+            self.downlink.next_number = self.downlink.next_number.wrapping_add(1);
+        }
+        let bytes = packet.payload.len() + usize::from(packet.padding) + OVERHEAD;
+        self.downlink.on_sent(self.now, class, bytes, packet.number);
+        self.out.send_rtp(self.now, self.peer, class, &packet);
+    }
+}
+
+/// Bits per second over the last window that ended.
+#[derive(Debug)]
+struct RateMeter {
+    since: Instant,
+    bytes: u64,
+    rate: Bitrate,
+}
+
+impl RateMeter {
+    const fn new(now: Instant) -> Self {
+        Self { since: now, bytes: 0, rate: Bitrate(0) }
+    }
+
+    fn roll(&mut self, now: Instant) {
+        let elapsed = now.saturating_duration_since(self.since);
+        if elapsed >= RATE_WINDOW {
+            self.rate = Bitrate((self.bytes * 8 * 1_000_000).checked_div(elapsed.as_micros() as u64).unwrap_or(0));
+            self.bytes = 0;
+            self.since = now;
+        }
+    }
+}
