@@ -94,12 +94,13 @@ impl Tap for KeyframeRequests {
     }
 }
 
-/// A forwarder's: everything goes on.
+/// A forwarder's: media goes on. RTCP has done its work in the interceptors before; an application that does not read it
+/// would let its queue fill, and the connection stand still.
 pub struct Passing;
 
 impl Tap for Passing {
-    fn passes(&mut self, _packet: &TaggedPacket) -> bool {
-        true
+    fn passes(&mut self, packet: &TaggedPacket) -> bool {
+        matches!(packet.message.packet, Packet::Rtp(_))
     }
 }
 

@@ -1,7 +1,5 @@
 //! The baselines forward: what they are compared by is real work.
 
-mod support;
-
 use clap::Parser;
 use load_tests::baseline;
 use load_tests::cli::{Baseline, BaselineArgs, Cli, Command};
@@ -11,7 +9,7 @@ use tokio::sync::oneshot;
 async fn run_against(kind: Baseline) -> Report {
     let (ready, address) = oneshot::channel();
     let args = BaselineArgs { kind, bind: ([127, 0, 0, 1], 0).into() };
-    let server = tokio::spawn(async move { baseline::serve(&args, |address| drop(ready.send(address))).await });
+    let server = tokio::spawn(async move { baseline::serve(&args, |address| ready.send(address).unwrap()).await });
     let url = format!("http://{}", address.await.unwrap());
     let flags = ["--target", "whip-whep", "--viewers", "3", "--video-bitrate", "500k", "--duration", "2s", "--quiet"];
     let command = Cli::parse_from([&["madang-load", "run", "--url", &url], &flags[..]].concat()).command;

@@ -110,12 +110,22 @@ async fn forward(shared: Arc<Shared>, track: Arc<dyn TrackRemote>) {
             lock(&shared.lines).values().filter_map(|lines| lines[usize::from(is_video)].clone()).collect();
         for line in lines {
             let mut packet = packet.clone();
-            packet.header.ssrc = line.ssrc;
-            packet.header.extension = false;
-            packet.header.extensions.clear();
+            packet.header = outgoing(packet.header, line.ssrc);
             // A viewer that has just left takes no more.
             let _ = line.track.write_rtp(packet).await;
         }
+    }
+}
+
+/// The publisher's extensions are not the viewer's; the crate adds its own. All their traces go, padding included.
+fn outgoing(header: rtc::rtp::Header, ssrc: u32) -> rtc::rtp::Header {
+    rtc::rtp::Header {
+        ssrc,
+        extension: false,
+        extension_profile: 0,
+        extensions: Vec::new(),
+        extensions_padding: 0,
+        ..header
     }
 }
 
