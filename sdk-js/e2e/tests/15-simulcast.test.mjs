@@ -1,14 +1,19 @@
-// Three sizes of one camera: whoever has little bandwidth gets the small one, others keep theirs, and nothing stands still.
+// Three sizes of one camera, as simulcast (VP8) or as the SDK's choice for the codec: whoever has little bandwidth gets a small
+// one, others keep theirs, and nothing stands still.
 
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 
 import { Cast } from '../lib/cast.mjs';
-import { ADAPTIVE, assertSmooth, CAMERA, getsWidth, HIGH, isLimitedBy, keepsWidth, LOW, showAt, startWatching } from '../lib/layers.mjs';
+import { ADAPTIVE, assertSmooth, CAMERA, getsWidth, HIGH, isLimitedBy, keepsWidth, LOW, MIDDLE, showAt, startWatching } from '../lib/layers.mjs';
 import { freshRoom } from '../lib/tokens.mjs';
 
-/** What the narrow path carries, in kbps, and what its queue holds. */
+/**
+ * Chromium's fake camera moves so little that its 360p layer takes 200 kbps, 110 at half the frame rate: a path of 300 carries
+ * that, and only one of 100 is for the smallest layer.
+ */
 const NARROW = { kbps: 300, queueMs: 400, delayMs: 20 };
+const NARROWEST = { kbps: 100 };
 
 let cast;
 before(async () => (cast = await Cast.start()));
@@ -22,29 +27,28 @@ for (const codec of ['vp8', 'vp9', 'av1']) {
     const bob = await cast.join(room, 'bob', { options: ADAPTIVE, publish: false });
     await showAt(bob, 'ann', HIGH);
     // Chromium adds its layers one by one as its own estimate rises.
-    t.diagnostic(`the high layer came after ${await getsWidth(bob, 'ann', HIGH, { within: 30_000, publisher: ann })} ms`);
+    t.diagnostic(`the high layer came after ${await getsWidth(bob, 'ann', [HIGH], { within: 30_000, publisher: ann })} ms`);
 
     const cat = await cast.join(room, 'cat', { options: ADAPTIVE, publish: false, network });
     await showAt(cat, 'ann', HIGH);
-    await getsWidth(cat, 'ann', LOW, { within: 10_000, publisher: ann });
+    await getsWidth(cat, 'ann', [LOW, MIDDLE], { within: 10_000, publisher: ann });
     await startWatching([bob, cat]);
-    await Promise.all([keepsWidth(cat, 'ann', LOW, 6_000, { publisher: ann }), keepsWidth(bob, 'ann', HIGH, 6_000, { publisher: ann })]);
+    await Promise.all([keepsWidth(cat, 'ann', [LOW, MIDDLE], 6_000, { publisher: ann }), keepsWidth(bob, 'ann', [HIGH], 6_000, { publisher: ann })]);
     await assertSmooth([bob, cat], 'ann');
-    const { participant, subscription } = await isLimitedBy(cat, 'ann', 'bandwidth');
+    const { participant } = await isLimitedBy(cat, 'ann', ['bandwidth']);
     assert.equal(participant.estimateSource, 'twcc');
     assert.ok(participant.estimate <= 1.2 * NARROW.kbps * 1_000, `the estimate is that of the path: ${JSON.stringify(participant)}`);
-    assert.match(subscription.reason, /Mbps|kbps/);
-    await isLimitedBy(bob, 'ann', 'none');
+    await isLimitedBy(bob, 'ann', ['none', 'size']);
 
     network.setDown({ kbps: Infinity });
-    t.diagnostic(`it climbed within ${await getsWidth(cat, 'ann', HIGH, { within: 10_000, publisher: ann })} ms`);
-    await keepsWidth(cat, 'ann', HIGH, 2_000, { publisher: ann });
+    t.diagnostic(`it climbed within ${await getsWidth(cat, 'ann', [HIGH], { within: 10_000, publisher: ann })} ms`);
+    await keepsWidth(cat, 'ann', [HIGH], 2_000, { publisher: ann });
     await assertSmooth([bob, cat], 'ann');
-    assert.equal((await bob.call('receivedVideo', 'ann')).frameWidth, HIGH, 'the other did not notice');
 
-    network.setDown(NARROW);
-    t.diagnostic(`it fell within ${await getsWidth(cat, 'ann', LOW, { within: 10_000, publisher: ann })} ms`);
-    await keepsWidth(cat, 'ann', LOW, 3_000, { publisher: ann });
+    network.setDown(NARROWEST);
+    t.diagnostic(`it fell within ${await getsWidth(cat, 'ann', [LOW], { within: 10_000, publisher: ann })} ms`);
+    await keepsWidth(cat, 'ann', [LOW], 3_000, { publisher: ann });
+    await keepsWidth(bob, 'ann', [HIGH], 500, { publisher: ann });
     await assertSmooth([bob], 'ann');
     t.diagnostic(JSON.stringify(network.counts()));
     await Promise.all([ann, bob, cat].map((person) => person.close()));
