@@ -192,7 +192,10 @@ impl Simulation {
             }
             Step::Down(to, sent, seq) if self.clients[to].alive => self.clients[to].on_media(self.now, &sent, seq),
             Step::DownRtcp(to, bytes) if self.clients[to].alive => self.on_feedback(to, &bytes),
-            Step::Slots(to, revision, slots) if !self.clients[to].offline => {
+            // What comes after a gap was on its way when the connection was cut: a snapshot follows.
+            Step::Slots(to, revision, slots)
+                if !self.clients[to].offline && revision == self.clients[to].view.revision + 1 =>
+            {
                 self.clients[to].view.apply(revision, &slots);
                 self.ack(to, revision);
             }
