@@ -58,9 +58,9 @@ struct Current {
 struct Decided {
     timestamp: u32,
     spatial: u8,
-    taken: bool,
-    /// It is of the highest spatial layer that is taken.
-    top: bool,
+    /// The spatial and temporal layers that were taken then.
+    layers: (u8, u8),
+    temporal: u8,
 }
 
 /// The selector of one subscription.
@@ -164,8 +164,9 @@ impl Selector {
         let Some((spatial, temporal)) = self.wish(encoding) else { return Choice::Skip };
         self.stop();
         self.current = Some(Current { encoding, spatial, temporal, highest: (frame.spatial, frame.temporal) });
-        self.remember(Decided { timestamp, spatial: frame.spatial, taken: true, top: frame.spatial == spatial });
-        Choice::Take { starts: true, ends: frame.end && frame.spatial == spatial }
+        let decided = Decided::new(timestamp, frame, (spatial, temporal));
+        self.remember(decided);
+        Choice::Take { starts: true, ends: frame.end && decided.is_top() }
     }
 
     /// Whether a packet could be taken, or is of the encoding that is waited for.
@@ -194,22 +195,21 @@ impl Selector {
         let Some((wish, mut current)) = self.wish(encoding).zip(self.current) else { return Choice::Skip };
         let newest = self.decided[self.newest];
         let ahead = newest.map_or(1, |newest| timestamp.wrapping_sub(newest.timestamp) as i32);
-        // A frame that comes late is judged by what flows, and changes nothing.
-        if ahead > 0 || (ahead == 0 && newest.is_none_or(|newest| newest.spatial < frame.spatial)) {
-            current.advance(wish, frame, ahead > 0);
-            self.current = Some(current);
+        if ahead < 0 || (ahead == 0 && newest.is_some_and(|newest| newest.spatial > frame.spatial)) {
+            // Later ones were decided as if it had come in time.
+            let before = self.last_before(timestamp);
+            return before.map_or(Choice::Leave, |before| Decided::new(timestamp, frame, before.layers).choice(frame));
         }
-        let taken = frame.spatial <= current.spatial && frame.temporal <= current.temporal;
-        let decided = Decided { timestamp, spatial: frame.spatial, taken, top: frame.spatial == current.spatial };
-        if ahead >= 0 {
-            self.remember(decided);
-        }
+        current.advance(wish, frame, ahead > 0);
+        self.current = Some(current);
+        let decided = Decided::new(timestamp, frame, (current.spatial, current.temporal));
+        self.remember(decided);
         decided.choice(frame)
     }
 
     /// Nothing shall flow, but a frame that was begun goes to its end.
     fn wind_down(&mut self, flows: bool, frame: &Frame, timestamp: u32) -> Choice {
-        match self.find(timestamp, frame.spatial).filter(|decided| flows && decided.taken) {
+        match self.find(timestamp, frame.spatial).filter(|decided| flows && decided.is_taken()) {
             Some(decided) => decided.choice(frame),
             None if flows => {
                 self.stop();
@@ -224,6 +224,12 @@ impl Selector {
         // Nearly always it is the newest.
         let newest = self.decided[self.newest].filter(is_it);
         newest.or_else(|| self.decided.iter().flatten().copied().find(is_it))
+    }
+
+    /// The frame before one that comes late.
+    fn last_before(&self, timestamp: u32) -> Option<Decided> {
+        let age = |decided: &Decided| timestamp.wrapping_sub(decided.timestamp) as i32;
+        self.decided.iter().flatten().copied().filter(|decided| age(decided) >= 0).min_by_key(age)
     }
 
     const fn remember(&mut self, decided: Decided) {
@@ -264,8 +270,24 @@ impl Current {
 }
 
 impl Decided {
+    const fn new(timestamp: u32, frame: &Frame, layers: (u8, u8)) -> Self {
+        Self { timestamp, spatial: frame.spatial, temporal: frame.temporal, layers }
+    }
+
+    const fn is_taken(&self) -> bool {
+        self.spatial <= self.layers.0 && self.temporal <= self.layers.1
+    }
+
+    /// Whether no higher spatial layer is taken.
+    const fn is_top(&self) -> bool {
+        self.spatial == self.layers.0
+    }
+
     const fn choice(self, frame: &Frame) -> Choice {
-        if self.taken { Choice::Take { starts: false, ends: frame.end && self.top } } else { Choice::Leave }
+        match self.is_taken() {
+            true => Choice::Take { starts: false, ends: frame.end && self.is_top() },
+            false => Choice::Leave,
+        }
     }
 }
 
