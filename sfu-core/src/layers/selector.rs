@@ -15,9 +15,6 @@ use super::{Frame, Layer};
 /// Frames whose fate is remembered for packets that come late.
 const REMEMBERED: usize = 16;
 
-/// A frame that comes later than this, in RTP ticks of 90 kHz, is past its time.
-const LATE: u32 = 90_000;
-
 /// Encodings of one m-line.
 const MAX_ENCODINGS: usize = 4;
 
@@ -54,8 +51,6 @@ struct Current {
     temporal: u8,
     /// The highest layers that there are.
     highest: (u8, u8),
-    /// From when on these layers are taken, as an RTP timestamp, and the layers before.
-    raised: Option<(u32, (u8, u8))>,
 }
 
 /// A frame's fate.
@@ -63,9 +58,9 @@ struct Current {
 struct Decided {
     timestamp: u32,
     spatial: u8,
-    taken: bool,
-    /// It is of the highest spatial layer that is taken.
-    top: bool,
+    /// The spatial and temporal layers that were taken then.
+    layers: (u8, u8),
+    temporal: u8,
 }
 
 /// The selector of one subscription.
@@ -116,7 +111,7 @@ impl Selector {
 
     /// What flows.
     pub fn sending(&self) -> Option<Layer> {
-        let Current { encoding, spatial, temporal, highest, .. } = self.current?;
+        let Current { encoding, spatial, temporal, highest } = self.current?;
         Some(Layer { encoding, spatial: spatial.min(highest.0), temporal: temporal.min(highest.1) })
     }
 
@@ -168,10 +163,10 @@ impl Selector {
         }
         let Some((spatial, temporal)) = self.wish(encoding) else { return Choice::Skip };
         self.stop();
-        self.current =
-            Some(Current { encoding, spatial, temporal, highest: (frame.spatial, frame.temporal), raised: None });
-        self.remember(Decided { timestamp, spatial: frame.spatial, taken: true, top: frame.spatial == spatial });
-        Choice::Take { starts: true, ends: frame.end && frame.spatial == spatial }
+        self.current = Some(Current { encoding, spatial, temporal, highest: (frame.spatial, frame.temporal) });
+        let decided = Decided::new(timestamp, frame, (spatial, temporal));
+        self.remember(decided);
+        Choice::Take { starts: true, ends: frame.end && decided.is_top() }
     }
 
     /// Whether a packet could be taken, or is of the encoding that is waited for.
@@ -200,25 +195,21 @@ impl Selector {
         let Some((wish, mut current)) = self.wish(encoding).zip(self.current) else { return Choice::Skip };
         let newest = self.decided[self.newest];
         let ahead = newest.map_or(1, |newest| timestamp.wrapping_sub(newest.timestamp) as i32);
-        // A frame that comes late is judged by what flows, and changes nothing.
-        if ahead > 0 || (ahead == 0 && newest.is_none_or(|newest| newest.spatial < frame.spatial)) {
-            let before = (current.spatial, current.temporal);
-            current.advance(wish, frame, ahead > 0);
-            current.note_raise(before, timestamp);
-            self.current = Some(current);
+        if ahead < 0 || (ahead == 0 && newest.is_some_and(|newest| newest.spatial > frame.spatial)) {
+            // Later ones were decided as if it had come in time.
+            let before = self.last_before(timestamp);
+            return before.map_or(Choice::Leave, |before| Decided::new(timestamp, frame, before.layers).choice(frame));
         }
-        let (spatial, temporal) = current.layers_at(timestamp);
-        let taken = frame.spatial <= spatial && frame.temporal <= temporal;
-        let decided = Decided { timestamp, spatial: frame.spatial, taken, top: frame.spatial == current.spatial };
-        if ahead >= 0 {
-            self.remember(decided);
-        }
+        current.advance(wish, frame, ahead > 0);
+        self.current = Some(current);
+        let decided = Decided::new(timestamp, frame, (current.spatial, current.temporal));
+        self.remember(decided);
         decided.choice(frame)
     }
 
     /// Nothing shall flow, but a frame that was begun goes to its end.
     fn wind_down(&mut self, flows: bool, frame: &Frame, timestamp: u32) -> Choice {
-        match self.find(timestamp, frame.spatial).filter(|decided| flows && decided.taken) {
+        match self.find(timestamp, frame.spatial).filter(|decided| flows && decided.is_taken()) {
             Some(decided) => decided.choice(frame),
             None if flows => {
                 self.stop();
@@ -235,6 +226,12 @@ impl Selector {
         newest.or_else(|| self.decided.iter().flatten().copied().find(is_it))
     }
 
+    /// The frame before one that comes late.
+    fn last_before(&self, timestamp: u32) -> Option<Decided> {
+        let age = |decided: &Decided| timestamp.wrapping_sub(decided.timestamp) as i32;
+        self.decided.iter().flatten().copied().filter(|decided| age(decided) >= 0).min_by_key(age)
+    }
+
     const fn remember(&mut self, decided: Decided) {
         self.newest = (self.newest + 1) % REMEMBERED;
         self.decided[self.newest] = Some(decided);
@@ -248,24 +245,6 @@ impl Default for Selector {
 }
 
 impl Current {
-    fn note_raise(&mut self, before: (u8, u8), timestamp: u32) {
-        if self.spatial > before.0 || self.temporal > before.1 {
-            let lately = self.raised.filter(|(at, _)| timestamp.wrapping_sub(*at) < LATE);
-            let lowest = lately.map_or(before, |(_, lowest)| (before.0.min(lowest.0), before.1.min(lowest.1)));
-            self.raised = Some((timestamp, lowest));
-        }
-    }
-
-    /// What is taken of a frame that comes late: it may refer to what was left out before a raise.
-    fn layers_at(&self, timestamp: u32) -> (u8, u8) {
-        match self.raised {
-            Some((at, (spatial, temporal))) if (timestamp.wrapping_sub(at) as i32) < 0 => {
-                (spatial.min(self.spatial), temporal.min(self.temporal))
-            }
-            _ => (self.spatial, self.temporal),
-        }
-    }
-
     /// Moves towards `wish` as far as a new frame allows.
     fn advance(&mut self, wish: (u8, u8), frame: &Frame, new_picture: bool) {
         if new_picture {
@@ -291,8 +270,24 @@ impl Current {
 }
 
 impl Decided {
+    const fn new(timestamp: u32, frame: &Frame, layers: (u8, u8)) -> Self {
+        Self { timestamp, spatial: frame.spatial, temporal: frame.temporal, layers }
+    }
+
+    const fn is_taken(&self) -> bool {
+        self.spatial <= self.layers.0 && self.temporal <= self.layers.1
+    }
+
+    /// Whether no higher spatial layer is taken.
+    const fn is_top(&self) -> bool {
+        self.spatial == self.layers.0
+    }
+
     const fn choice(self, frame: &Frame) -> Choice {
-        if self.taken { Choice::Take { starts: false, ends: frame.end && self.top } } else { Choice::Leave }
+        match self.is_taken() {
+            true => Choice::Take { starts: false, ends: frame.end && self.is_top() },
+            false => Choice::Leave,
+        }
     }
 }
 

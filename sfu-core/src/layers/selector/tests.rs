@@ -222,3 +222,17 @@ fn late_packets_share_their_frames_fate() {
     assert!(takes(selector.choose(0, &entry, 15)));
     assert_eq!(selector.choose(0, &frame(1, false), 13), Choice::Leave, "the rest of what was not");
 }
+
+#[test]
+fn a_frame_that_comes_after_a_keyframe_is_judged_by_what_was_before() {
+    let mut selector = Selector::new();
+    selector.follow(&flows(&[(1, 3)]));
+    selector.set_target(Some(layer(0, 0, 1)));
+    assert!(takes(selector.choose(0, &frame(0, true), 10)));
+    assert_eq!(selector.choose(0, &frame(2, false), 11), Choice::Leave);
+    assert!(takes(selector.choose(0, &frame(1, false), 12)));
+    selector.set_target(Some(Layer::BEST));
+    assert!(takes(selector.choose(0, &frame(0, true), 14)));
+    assert_eq!(selector.choose(0, &frame(2, false), 13), Choice::Leave, "it may refer to what was left out");
+    assert!(takes(selector.choose(0, &frame(2, false), 15)));
+}
