@@ -41,7 +41,7 @@ pub fn page(report: &Report) -> anyhow::Result<String> {
     }
     let json = escape(&serde_json::to_string_pretty(report)?);
     let _ =
-        write!(page, "<h2>All figures</h2><details><summary>JSON</summary><pre>{json}</pre></details></body></html>\n");
+        writeln!(page, "<h2>All figures</h2><details><summary>JSON</summary><pre>{json}</pre></details></body></html>");
     Ok(page)
 }
 

@@ -104,7 +104,7 @@ impl Receiver {
             return;
         }
         let sequence = u16::from_be_bytes([packet[2], packet[3]]);
-        let is_opened = shared.open_every <= 1 || sequence % shared.open_every == 0;
+        let is_opened = shared.open_every <= 1 || sequence.is_multiple_of(shared.open_every);
         let len = match is_opened.then(|| open.rtp(packet)) {
             None => {
                 shared.totals.unopened += 1;

@@ -274,7 +274,7 @@ impl Microphone {
             return;
         }
         let speaks = self.speech.is_speaking(due.saturating_duration_since(moment.epoch));
-        if !speaks && self.ticks % DTX_TICKS != 0 {
+        if !speaks && !self.ticks.is_multiple_of(DTX_TICKS) {
             self.spoke = false;
             return;
         }

@@ -140,8 +140,12 @@ impl Summary {
                 format!("{median:.3} ({least:.3} to {greatest:.3})")
             });
             let goal = row.goal.map_or("-".to_owned(), |goal| {
-                let met = row.ratio.is_some_and(|[_, median, _]| median <= goal);
-                format!("<= {goal}: {}", if met { "met" } else { "missed" })
+                let verdict = match row.ratio {
+                    Some([_, median, _]) if median <= goal => "met",
+                    Some(_) => "missed",
+                    None => "not measured",
+                };
+                format!("<= {goal}: {verdict}")
             });
             let added = row.added_ms.map_or("-".to_owned(), |[p50, p99]| format!("{p50:+.2} / {p99:+.2} ms"));
             // Writing to a String cannot fail.
