@@ -1,8 +1,9 @@
 //! What the layers of one encoding cost and carry, measured as its packets arrive.
 //!
 //! Bytes and frames are counted per spatial and temporal layer in steps of [`STEP`]; a figure is the sum of the last
-//! [`STEPS`] whole steps. An encoding that stops keeps its last figures. Per packet it is one addition, per frame a few
-//! comparisons.
+//! [`STEPS`] whole steps. A layer that stops keeps the figures of its last step with a packet: what it costs is asked again
+//! before it is wanted back, and a rate that fades with the pause would make the largest layer look like the cheapest. Per
+//! packet it is one addition, per frame a few comparisons.
 
 use std::time::{Duration, Instant};
 
@@ -136,7 +137,7 @@ impl Meter {
             return;
         }
         let seconds: f32 = filled.iter().map(|step| step.seconds).sum();
-        for cell in 0..CELLS {
+        for cell in (0..CELLS).filter(|cell| filled[0].bytes[*cell] > 0) {
             let bytes: u64 = filled.iter().map(|step| u64::from(step.bytes[cell])).sum();
             let frames: u32 = filled.iter().map(|step| u32::from(step.frames[cell])).sum();
             self.rates[cell] = (bytes as f32 * 8.0 / seconds) as u32;
@@ -149,4 +150,65 @@ const fn cell(spatial: u8, temporal: u8) -> usize {
     let spatial = if spatial as usize >= MAX_SPATIAL { MAX_SPATIAL - 1 } else { spatial as usize };
     let temporal = if temporal as usize >= MAX_TEMPORAL { MAX_TEMPORAL - 1 } else { temporal as usize };
     spatial * MAX_TEMPORAL + temporal
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Frames of `bytes` every `gap` until `to`, asked for figures every 50 ms as a room does.
+    fn run(meter: &mut Meter, start: Instant, gap: u64, range: std::ops::Range<u64>, spatial: u8, bytes: usize) {
+        let frame = Frame { spatial, end: true, ..Frame::default() };
+        for at in range {
+            let now = start + Duration::from_millis(at);
+            if bytes > 0 && at % gap == 0 {
+                meter.on_packet(now, &frame, bytes, true);
+            }
+            if at % 50 == 0 {
+                meter.figures(now, spatial, 0);
+            }
+        }
+    }
+
+    fn kbps(meter: &mut Meter, start: Instant, at: u64, spatial: u8) -> u64 {
+        meter.figures(start + Duration::from_millis(at), spatial, 0).0.0 / 1_000
+    }
+
+    #[test]
+    fn what_stops_keeps_its_figures() {
+        let start = Instant::now();
+        let mut meter = Meter::new(start);
+        run(&mut meter, start, 50, 0..3_010, 0, 5_000);
+        let before = kbps(&mut meter, start, 3_010, 0);
+        assert!((780..=820).contains(&before), "{before}");
+        run(&mut meter, start, 50, 3_010..9_000, 0, 0);
+        let after = kbps(&mut meter, start, 9_000, 0);
+        assert!(after >= before * 3 / 4, "{before} before it stopped, {after} after");
+    }
+
+    #[test]
+    fn a_spatial_layer_that_stops_keeps_its_figures_while_the_one_below_flows() {
+        let start = Instant::now();
+        let mut meter = Meter::new(start);
+        let (low, high) =
+            (Frame { end: true, ..Frame::default() }, Frame { spatial: 1, end: true, ..Frame::default() });
+        for at in (0..6_000).step_by(50) {
+            let now = start + Duration::from_millis(at);
+            meter.on_packet(now, &low, 1_000, at >= 3_000);
+            if at < 3_000 {
+                meter.on_packet(now, &high, 5_000, true);
+            }
+        }
+        assert!((150..=170).contains(&kbps(&mut meter, start, 6_000, 0)));
+        assert!(kbps(&mut meter, start, 6_000, 1) >= 720, "{}", kbps(&mut meter, start, 6_000, 1));
+    }
+
+    #[test]
+    fn few_frames_a_second_are_measured_over_the_second() {
+        let start = Instant::now();
+        let mut meter = Meter::new(start);
+        run(&mut meter, start, 1_000, 0..6_400, 0, 50_000);
+        let rate = kbps(&mut meter, start, 6_400, 0);
+        assert!((380..=420).contains(&rate), "{rate}");
+    }
 }

@@ -15,6 +15,9 @@ use super::{Frame, Layer};
 /// Frames whose fate is remembered for packets that come late.
 const REMEMBERED: usize = 16;
 
+/// A frame that comes later than this, in RTP ticks of 90 kHz, is past its time.
+const LATE: u32 = 90_000;
+
 /// Encodings of one m-line.
 const MAX_ENCODINGS: usize = 4;
 
@@ -51,6 +54,8 @@ struct Current {
     temporal: u8,
     /// The highest layers that there are.
     highest: (u8, u8),
+    /// From when on these layers are taken, as an RTP timestamp, and the layers before.
+    raised: Option<(u32, (u8, u8))>,
 }
 
 /// A frame's fate.
@@ -111,7 +116,7 @@ impl Selector {
 
     /// What flows.
     pub fn sending(&self) -> Option<Layer> {
-        let Current { encoding, spatial, temporal, highest } = self.current?;
+        let Current { encoding, spatial, temporal, highest, .. } = self.current?;
         Some(Layer { encoding, spatial: spatial.min(highest.0), temporal: temporal.min(highest.1) })
     }
 
@@ -156,7 +161,8 @@ impl Selector {
         }
         let Some((spatial, temporal)) = self.wish(encoding) else { return Choice::Skip };
         self.stop();
-        self.current = Some(Current { encoding, spatial, temporal, highest: (frame.spatial, frame.temporal) });
+        self.current =
+            Some(Current { encoding, spatial, temporal, highest: (frame.spatial, frame.temporal), raised: None });
         self.remember(Decided { timestamp, spatial: frame.spatial, taken: true, top: frame.spatial == spatial });
         Choice::Take { starts: true, ends: frame.end && frame.spatial == spatial }
     }
@@ -189,10 +195,13 @@ impl Selector {
         let ahead = newest.map_or(1, |newest| timestamp.wrapping_sub(newest.timestamp) as i32);
         // A frame that comes late is judged by what flows, and changes nothing.
         if ahead > 0 || (ahead == 0 && newest.is_none_or(|newest| newest.spatial < frame.spatial)) {
+            let before = (current.spatial, current.temporal);
             current.advance(wish, frame, ahead > 0);
+            current.note_raise(before, timestamp);
             self.current = Some(current);
         }
-        let taken = frame.spatial <= current.spatial && frame.temporal <= current.temporal;
+        let (spatial, temporal) = current.layers_at(timestamp);
+        let taken = frame.spatial <= spatial && frame.temporal <= temporal;
         let decided = Decided { timestamp, spatial: frame.spatial, taken, top: frame.spatial == current.spatial };
         if ahead >= 0 {
             self.remember(decided);
@@ -232,6 +241,24 @@ impl Default for Selector {
 }
 
 impl Current {
+    fn note_raise(&mut self, before: (u8, u8), timestamp: u32) {
+        if self.spatial > before.0 || self.temporal > before.1 {
+            let lately = self.raised.filter(|(at, _)| timestamp.wrapping_sub(*at) < LATE);
+            let lowest = lately.map_or(before, |(_, lowest)| (before.0.min(lowest.0), before.1.min(lowest.1)));
+            self.raised = Some((timestamp, lowest));
+        }
+    }
+
+    /// What is taken of a frame that comes late: it may refer to what was left out before a raise.
+    fn layers_at(&self, timestamp: u32) -> (u8, u8) {
+        match self.raised {
+            Some((at, (spatial, temporal))) if (timestamp.wrapping_sub(at) as i32) < 0 => {
+                (spatial.min(self.spatial), temporal.min(self.temporal))
+            }
+            _ => (self.spatial, self.temporal),
+        }
+    }
+
     /// Moves towards `wish` as far as a new frame allows.
     fn advance(&mut self, wish: (u8, u8), frame: &Frame, new_picture: bool) {
         if new_picture {

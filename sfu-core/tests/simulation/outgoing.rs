@@ -81,6 +81,7 @@ impl Checker {
     }
 
     fn start_run(&mut self, now: Instant, sent: &Sent) {
+        assert!(self.video || sent.marker, "a talkspurt begins with the marker (RFC 3551 section 4.1)");
         let mut run = Run {
             csrc: sent.csrc,
             ssrc: sent.tag.ssrc,
