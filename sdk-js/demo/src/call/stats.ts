@@ -63,7 +63,9 @@ export class StatsReader {
     const streams: StreamStats[] = [];
     for (const stat of stats.values()) {
       if (stat.type === 'inbound-rtp' && (stat['packetsReceived'] ?? 0) > 0) streams.push(this.inbound(stat, stats, owners));
-      if (stat.type === 'outbound-rtp' && (stat['packetsSent'] ?? 0) > 0) streams.push(this.outbound(stat, stats));
+      // Probes of the path fill streams that carry nothing.
+      const sends = (stat['kind'] === 'video' ? stat['framesEncoded'] : stat['packetsSent']) ?? 0;
+      if (stat.type === 'outbound-rtp' && sends > 0) streams.push(this.outbound(stat, stats));
     }
     const raw = [...stats.values()];
     this.last = stats;
