@@ -1,5 +1,7 @@
 //! The whole core in virtual time: clients that check, shake hands, seal and open, without sockets.
 
+#[path = "core/adaptation.rs"]
+mod adaptation;
 #[path = "core/hostile.rs"]
 mod hostile;
 #[path = "core/media.rs"]

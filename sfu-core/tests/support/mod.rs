@@ -37,6 +37,8 @@ pub struct World {
     pub clients: Vec<Client>,
     /// What the control plane was told and no test has taken yet.
     pub events: Vec<Event>,
+    /// What the cameras of clients that join send in.
+    pub rids: &'static [&'static str],
     rng: StdRng,
     certificate: Certificate,
     requests: u64,
@@ -93,6 +95,7 @@ impl World {
             now,
             clients: Vec::new(),
             events: Vec::new(),
+            rids: &[],
             rng: StdRng::seed_from_u64(1),
             certificate,
             requests: 0,
@@ -117,7 +120,14 @@ impl World {
         let id = ParticipantId::random(&mut self.rng);
         let index = self.clients.len();
         let ice = credentials(index, 0);
-        let (lines, slots) = lines(pairs);
+        let (mut lines, slots) = lines(pairs);
+        for line in &mut lines {
+            if let Line::Video { mid, rids, .. } = line
+                && mid == CAMERA
+            {
+                *rids = self.rids;
+            }
+        }
         let negotiation =
             Negotiation { offer: offer::parsed(&ice, &self.certificate.fingerprint(), &lines), slots: slots.clone() };
         let request = self.request();
