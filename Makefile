@@ -1,11 +1,11 @@
 # Thin: the work is done by cargo, npm and scripts/. `make help` lists the targets.
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test check bench e2e fuzz types nightly
+.PHONY: help run demo test check bench bench-instructions compare e2e fuzz types nightly
 
 help: ## this list
 	@printf 'usage: make TARGET\n\n'
-	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@printf '\nmake run ARGS="--dev-tls" passes flags on to `madang serve --dev`.\n'
 
 run: ## build everything and start a group call at http://localhost:7880
@@ -26,6 +26,12 @@ e2e: ## browser tests only; ONE=08-resume runs one scenario
 
 bench: ## benchmarks of the forwarding path (criterion)
 	cargo bench -p sfu-core --features test-support $(ARGS)
+
+bench-instructions: ## instructions per forwarded packet (callgrind): for a busy machine
+	@scripts/bench-instructions
+
+compare: ## madang beside Janus, a plain forwarder and the floor, in turns (20 minutes); ARGS='--pairs 1' for a try
+	@scripts/compare $(ARGS)
 
 fuzz: ## parsers against random input; SECONDS_EACH=60 per target, ONE=sdp for one
 	@scripts/fuzz $(ONE)

@@ -3,16 +3,24 @@
 use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::Context;
 use clap::Parser;
-use load_tests::cli::{Cli, Command, RunArgs};
-use load_tests::report::Report;
+use indicatif::ProgressBar;
+use load_tests::cli::{BaselineArgs, Cli, Command, CompareArgs, RunArgs, VersusArgs};
+use load_tests::report::{Report, compare, html};
 
 fn main() -> ExitCode {
-    let Command::Run(args) = Cli::parse().command;
-    match run(&args) {
-        Ok(report) => ExitCode::from(report.exit_code()),
+    let done = match Cli::parse().command {
+        Command::Run(args) => run(&args),
+        Command::Show(args) => args.text().and_then(|text| print(&text)),
+        Command::Compare(args) => compare(&args),
+        Command::Baseline(args) => baseline(&args),
+        Command::Versus(args) => versus(&args),
+    };
+    match done {
+        Ok(code) => code,
         Err(error) => {
             let _ = writeln!(std::io::stderr(), "madang-load: {error:#}");
             ExitCode::FAILURE
@@ -20,23 +28,66 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(args: &RunArgs) -> anyhow::Result<Report> {
+fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let report = runtime.block_on(load_tests::run::run(args))?;
     // Sockets of peers may take a while to close; nothing waits for them.
     runtime.shutdown_background();
-    write(&report, args.json.as_deref())?;
-    Ok(report)
+    write(&report, args)?;
+    Ok(ExitCode::from(report.exit_code()))
 }
 
-fn write(report: &Report, json: Option<&Path>) -> anyhow::Result<()> {
-    let mut out = std::io::stdout().lock();
-    if let Some(path) = json {
+fn compare(args: &CompareArgs) -> anyhow::Result<ExitCode> {
+    let comparison = compare::compare(&compare::read(&args.a)?, &compare::read(&args.b)?, args.max_worse);
+    print(&comparison.table)?;
+    Ok(if comparison.worse.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(4) })
+}
+
+fn baseline(args: &BaselineArgs) -> anyhow::Result<ExitCode> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(load_tests::baseline::serve(args, |address| {
+        // Nobody may be reading.
+        let _ = writeln!(std::io::stdout(), "ready: http://{address}");
+    }))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn versus(args: &VersusArgs) -> anyhow::Result<ExitCode> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let bar = ProgressBar::new(0);
+    bar.enable_steady_tick(Duration::from_millis(200));
+    let summary = runtime.block_on(load_tests::versus::versus(args, &bar))?;
+    bar.finish_and_clear();
+    runtime.shutdown_background();
+    let text = summary.markdown();
+    if let Some(path) = &args.json {
+        save(path, &(serde_json::to_string_pretty(&summary)? + "\n"))?;
+    }
+    if let Some(path) = &args.markdown {
+        save(path, &text)?;
+    }
+    print(&text)
+}
+
+fn save(path: &Path, text: &str) -> anyhow::Result<()> {
+    std::fs::write(path, text).with_context(|| path.display().to_string())
+}
+
+fn write(report: &Report, args: &RunArgs) -> anyhow::Result<()> {
+    if let Some(path) = &args.html {
+        save(path, &html::page(report)?)?;
+    }
+    if let Some(path) = &args.json {
         let text = serde_json::to_string_pretty(report)? + "\n";
         if path == Path::new("-") {
-            return Ok(out.write_all(text.as_bytes())?);
+            return print(&text).map(drop);
         }
-        std::fs::write(path, text).with_context(|| path.display().to_string())?;
+        save(path, &text)?;
     }
-    Ok(out.write_all(report.table().as_bytes())?)
+    print(&report.table()).map(drop)
+}
+
+fn print(text: &str) -> anyhow::Result<ExitCode> {
+    std::io::stdout().lock().write_all(text.as_bytes())?;
+    Ok(ExitCode::SUCCESS)
 }

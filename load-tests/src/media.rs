@@ -35,6 +35,10 @@ pub struct VideoShape {
     pub fps: u32,
     /// The longest payload, in bytes.
     pub max_payload: usize,
+    /// What keyframes say of width and height, in pixels.
+    pub size: (u16, u16),
+    /// Which simulcast encoding this is, from the smallest on.
+    pub encoding: u8,
 }
 
 impl VideoShape {
@@ -46,6 +50,17 @@ impl VideoShape {
     /// Packets of an ordinary frame.
     pub fn frame_packets(&self) -> usize {
         self.frame_bytes().div_ceil(self.max_payload.max(MIN_VIDEO_PAYLOAD))
+    }
+
+    /// Three encodings as browsers scale them: the whole picture, half and a quarter of its sides. The largest has this
+    /// shape; the others get about a fourth of the bits each time.
+    pub fn simulcast(self) -> [Self; 3] {
+        let scaled = |encoding: u8| {
+            let steps = 2 - u32::from(encoding);
+            let size = (self.size.0 >> steps, self.size.1 >> steps);
+            Self { bitrate: self.bitrate >> (2 * steps), size, encoding, ..self }
+        };
+        [scaled(0), scaled(1), scaled(2)]
     }
 }
 
@@ -59,6 +74,11 @@ pub struct Payload {
 }
 
 impl Payload {
+    /// Whether it was made while the run was measuring.
+    pub fn is_measured(&self) -> bool {
+        self.stamp.measured
+    }
+
     /// Stamps the time, in microseconds since the run's epoch, and gives what follows the RTP header.
     pub fn stamped(mut self, sent_us: u64) -> Bytes {
         Stamp { sent_us, ..self.stamp }.write(&mut self.body);
@@ -97,19 +117,21 @@ pub struct VideoSource {
     shape: VideoShape,
     picture_id: u16,
     tl0picidx: u8,
+    frame: u16,
     indices: Indices,
 }
 
 impl VideoSource {
     /// A track that starts at any picture id, as encoders do.
     pub fn new(shape: VideoShape, picture_id: u16) -> Self {
-        Self { shape, picture_id: picture_id & 0x7fff, tl0picidx: 0, indices: Indices::default() }
+        Self { shape, picture_id: picture_id & 0x7fff, tl0picidx: 0, frame: 0, indices: Indices::default() }
     }
 
     /// The payloads of the next frame, in order.
     pub fn frame(&mut self, keyframe: bool, mark: Mark) -> Vec<Payload> {
         self.picture_id = (self.picture_id + 1) & 0x7fff;
         self.tl0picidx = self.tl0picidx.wrapping_add(1);
+        self.frame = self.frame.wrapping_add(1);
         let bytes = self.shape.frame_bytes() * if keyframe { KEYFRAME_FACTOR } else { 1 };
         let count = bytes.div_ceil(self.shape.max_payload.max(MIN_VIDEO_PAYLOAD));
         (0..count)
@@ -122,6 +144,8 @@ impl VideoSource {
                     kind: Kind::Video,
                     keyframe,
                     measured: mark.measured,
+                    encoding: self.shape.encoding,
+                    frame: self.frame,
                     frame_packets: u16::try_from(count).unwrap_or(u16::MAX),
                     index: self.indices.next(mark.measured),
                     sent_us: 0,
@@ -138,7 +162,7 @@ impl VideoSource {
         let descriptor = [0x80 | (u8::from(first) << 4), 0xe0, 0x80 | high, low, self.tl0picidx, 0];
         payload[..DESCRIPTOR_LEN].copy_from_slice(&descriptor);
         if first {
-            write_frame_header(&mut payload[DESCRIPTOR_LEN..], keyframe);
+            write_frame_header(&mut payload[DESCRIPTOR_LEN..], keyframe, self.shape.size);
         }
         payload
     }
@@ -151,12 +175,12 @@ fn filled(len: usize) -> BytesMut {
 }
 
 /// The frame tag: not-keyframe bit, version 0, shown, first partition of 64 bytes; keyframes add start code and size.
-fn write_frame_header(buf: &mut [u8], keyframe: bool) {
+fn write_frame_header(buf: &mut [u8], keyframe: bool, size: (u16, u16)) {
     let tag: u32 = u32::from(!keyframe) | (1 << 4) | (64 << 5);
     buf[..INTERFRAME_HEADER_LEN].copy_from_slice(&tag.to_le_bytes()[..INTERFRAME_HEADER_LEN]);
     if keyframe {
-        let [width_low, width_high] = 1280u16.to_le_bytes();
-        let [height_low, height_high] = 720u16.to_le_bytes();
+        let [width_low, width_high] = size.0.to_le_bytes();
+        let [height_low, height_high] = size.1.to_le_bytes();
         let rest = [0x9d, 0x01, 0x2a, width_low, width_high, height_low, height_high];
         buf[INTERFRAME_HEADER_LEN..KEYFRAME_HEADER_LEN].copy_from_slice(&rest);
     }
@@ -166,6 +190,7 @@ fn write_frame_header(buf: &mut [u8], keyframe: bool) {
 #[derive(Debug)]
 pub struct AudioSource {
     len: usize,
+    frame: u16,
     indices: Indices,
 }
 
@@ -173,18 +198,30 @@ impl AudioSource {
     /// A track of `bitrate` bits per second.
     pub fn new(bitrate: u64) -> Self {
         let len = usize::try_from(bitrate / 8 * u64::from(AUDIO_PACKET_MS) / 1_000).unwrap_or(usize::MAX);
-        Self { len: len.clamp(1 + STAMP_LEN, 1_275), indices: Indices::default() }
+        Self { len: len.clamp(1 + STAMP_LEN, 1_275), frame: 0, indices: Indices::default() }
     }
 
     /// The next 20 ms.
     pub fn packet(&mut self, mark: Mark) -> Payload {
-        let mut payload = filled(self.len);
+        self.packet_of(self.len, mark)
+    }
+
+    /// A packet of comfort noise, as short as the stamp allows: what DTX sends every 400 ms of silence.
+    pub fn silence(&mut self, mark: Mark) -> Payload {
+        self.packet_of(1 + STAMP_LEN, mark)
+    }
+
+    fn packet_of(&mut self, len: usize, mark: Mark) -> Payload {
+        let mut payload = filled(len);
+        self.frame = self.frame.wrapping_add(1);
         payload[0] = OPUS_TOC;
         let stamp = Stamp {
             publisher: mark.publisher,
             kind: Kind::Audio,
             keyframe: false,
             measured: mark.measured,
+            encoding: 0,
+            frame: self.frame,
             frame_packets: 1,
             index: self.indices.next(mark.measured),
             sent_us: 0,
@@ -199,7 +236,8 @@ mod tests {
     use proptest::prelude::*;
     use sfu_core::rtp::vp8::Vp8Descriptor;
 
-    const SHAPE: VideoShape = VideoShape { bitrate: 2_500_000, fps: 30, max_payload: 1_160 };
+    const SHAPE: VideoShape =
+        VideoShape { bitrate: 2_500_000, fps: 30, max_payload: 1_160, size: (1280, 720), encoding: 0 };
     const MARK: Mark = Mark { publisher: 3, measured: true };
 
     #[test]
@@ -248,7 +286,7 @@ mod tests {
         fn any_shape_gives_even_packets_with_one_marker(
             bitrate in 1_000u64..50_000_000, fps in 1u32..120, max_payload in 1usize..1_400, keyframe: bool,
         ) {
-            let shape = VideoShape { bitrate, fps, max_payload };
+            let shape = VideoShape { bitrate, fps, max_payload, ..SHAPE };
             let frame = VideoSource::new(shape, 0).frame(keyframe, MARK);
             let lengths: Vec<_> = frame.iter().map(|payload| payload.body.len()).collect();
             let spread = lengths.iter().max().unwrap() - lengths.iter().min().unwrap();

@@ -45,27 +45,34 @@ pub struct Progress {
     pub tracks: usize,
 }
 
-struct Events(watch::Sender<Progress>);
+/// What is done with a track that the other side sends.
+type OnTrack = Box<dyn Fn(Arc<dyn TrackRemote>) + Send + Sync>;
+
+struct Events {
+    progress: watch::Sender<Progress>,
+    on_track: OnTrack,
+}
 
 #[async_trait::async_trait]
 impl PeerConnectionEventHandler for Events {
     async fn on_ice_gathering_state_change(&self, state: RTCIceGatheringState) {
         if state == RTCIceGatheringState::Complete {
-            self.0.send_modify(|progress| progress.gathered = true);
+            self.progress.send_modify(|progress| progress.gathered = true);
         }
     }
 
     async fn on_connection_state_change(&self, state: RTCPeerConnectionState) {
         let now = Instant::now();
-        self.0.send_modify(|progress| match state {
+        self.progress.send_modify(|progress| match state {
             RTCPeerConnectionState::Connected => progress.connected = progress.connected.or(Some(now)),
             RTCPeerConnectionState::Failed | RTCPeerConnectionState::Closed => progress.ended = true,
             _ => {}
         });
     }
 
-    async fn on_track(&self, _track: Arc<dyn TrackRemote>) {
-        self.0.send_modify(|progress| progress.tracks += 1);
+    async fn on_track(&self, track: Arc<dyn TrackRemote>) {
+        self.progress.send_modify(|progress| progress.tracks += 1);
+        (self.on_track)(track);
     }
 }
 
@@ -79,6 +86,15 @@ pub struct Peer {
 impl Peer {
     /// Binds a UDP port on `local`, with `tap` at the end of the interceptors.
     pub async fn bind(local: IpAddr, tap: impl Interceptor + 'static) -> anyhow::Result<Self> {
+        Self::bind_with(local, tap, drop).await
+    }
+
+    /// The same, and `on_track` takes what the other side sends.
+    pub async fn bind_with(
+        local: IpAddr,
+        tap: impl Interceptor + 'static,
+        on_track: impl Fn(Arc<dyn TrackRemote>) + Send + Sync + 'static,
+    ) -> anyhow::Result<Self> {
         let mut media = media_engine()?;
         let registry = configure_nack(Registry::new(), &mut media);
         let registry = configure_twcc(configure_rtcp_reports(registry), &mut media)?.with(tap::slot(), tap);
@@ -94,7 +110,7 @@ impl Peer {
             .with_media_engine(media)
             .with_setting_engine(settings)
             .with_interceptor_registry(registry)
-            .with_handler(Arc::new(Events(events)))
+            .with_handler(Arc::new(Events { progress: events, on_track: Box::new(on_track) }))
             .with_udp_addrs(vec![SocketAddr::new(local, 0)])
             .build()
             .await?;
@@ -105,6 +121,16 @@ impl Peer {
     pub async fn offer(&self) -> anyhow::Result<String> {
         let offer = self.connection.create_offer(None).await?;
         self.connection.set_local_description(offer).await?;
+        self.reached(GATHERING_TIMEOUT, |progress| progress.gathered).await.context("gathering candidates")?;
+        Ok(self.connection.local_description().await.context("no local description")?.sdp)
+    }
+
+    /// Takes an offer and gives the answer, with all candidates in it.
+    pub async fn answer(&self, offer: &str) -> anyhow::Result<String> {
+        let offer = RTCSessionDescription::offer(offer.to_owned()).context("the offer")?;
+        self.connection.set_remote_description(offer).await.context("the offer")?;
+        let answer = self.connection.create_answer(None).await?;
+        self.connection.set_local_description(answer).await?;
         self.reached(GATHERING_TIMEOUT, |progress| progress.gathered).await.context("gathering candidates")?;
         Ok(self.connection.local_description().await.context("no local description")?.sdp)
     }

@@ -24,7 +24,7 @@ use crate::token::Role;
 use crate::whip::Session;
 
 /// How the packets of a video frame leave.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum, serde::Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Pacing {
     /// All at once, as an encoder hands them over.

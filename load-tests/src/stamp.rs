@@ -7,7 +7,7 @@
 use std::time::{Duration, Instant};
 
 /// Length of a stamp on the wire, in bytes.
-pub const STAMP_LEN: usize = 22;
+pub const STAMP_LEN: usize = 24;
 const MAGIC: u32 = 0x6d61_6461;
 const VIDEO: u8 = 1;
 const KEYFRAME: u8 = 2;
@@ -33,6 +33,10 @@ pub struct Stamp {
     pub keyframe: bool,
     /// Sent while the run was measuring.
     pub measured: bool,
+    /// Which simulcast encoding, from the smallest on; 0 without simulcast.
+    pub encoding: u8,
+    /// Counts the frames of an encoding.
+    pub frame: u16,
     /// How many packets the frame has.
     pub frame_packets: u16,
     /// Rises by one per packet of this publisher and kind; counts measured packets apart from the others.
@@ -54,7 +58,8 @@ impl Stamp {
         bytes[8..12].copy_from_slice(&self.index.to_be_bytes());
         bytes[12..20].copy_from_slice(&self.sent_us.to_be_bytes());
         bytes[20] = flags;
-        bytes[21] = 0;
+        bytes[21] = self.encoding;
+        bytes[22..24].copy_from_slice(&self.frame.to_be_bytes());
     }
 
     /// Reads the stamp at the end of a payload; `None` if there is none.
@@ -69,6 +74,8 @@ impl Stamp {
             kind: if bytes[20] & VIDEO != 0 { Kind::Video } else { Kind::Audio },
             keyframe: bytes[20] & KEYFRAME != 0,
             measured: bytes[20] & MEASURED != 0,
+            encoding: bytes[21],
+            frame: u16::from_be_bytes([bytes[22], bytes[23]]),
             frame_packets: u16::from_be_bytes([bytes[6], bytes[7]]),
             index: u32::from_be_bytes([bytes[8], bytes[9], bytes[10], bytes[11]]),
             sent_us,
@@ -89,11 +96,11 @@ mod tests {
     proptest! {
         #[test]
         fn a_stamp_is_read_back_behind_anything(
-            publisher: u16, video: bool, keyframe: bool, measured: bool, frame_packets: u16, index: u32, sent_us: u64,
-            before in proptest::collection::vec(any::<u8>(), 0..64),
+            publisher: u16, video: bool, keyframe: bool, measured: bool, encoding: u8, frame: u16, frame_packets: u16,
+            index: u32, sent_us: u64, before in proptest::collection::vec(any::<u8>(), 0..64),
         ) {
             let kind = if video { Kind::Video } else { Kind::Audio };
-            let stamp = Stamp { publisher, kind, keyframe, measured, frame_packets, index, sent_us };
+            let stamp = Stamp { publisher, kind, keyframe, measured, encoding, frame, frame_packets, index, sent_us };
             let mut payload = before;
             payload.resize(payload.len() + STAMP_LEN, 0);
             stamp.write(&mut payload);
@@ -114,6 +121,8 @@ mod tests {
             kind: Kind::Audio,
             keyframe: false,
             measured: true,
+            encoding: 0,
+            frame: 0,
             frame_packets: 1,
             index: 0,
             sent_us: 5_000,

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// The usual percentiles, in milliseconds.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Percentiles {
     /// How many values there were.
     pub count: u64,
@@ -15,6 +15,8 @@ pub struct Percentiles {
     pub p90_ms: f64,
     /// All but one in a hundred were no longer.
     pub p99_ms: f64,
+    /// All but one in a thousand were no longer.
+    pub p999_ms: f64,
     /// The longest.
     pub max_ms: f64,
 }
@@ -30,6 +32,7 @@ impl Percentiles {
             p50_ms: millis(at(500)?),
             p90_ms: millis(at(900)?),
             p99_ms: millis(at(990)?),
+            p999_ms: millis(at(999)?),
             max_ms: millis(*sorted.last()?),
         })
     }
@@ -73,6 +76,27 @@ impl Histogram {
         self.max = self.max.max(other.max);
     }
 
+    /// What was recorded since `earlier`, an older copy of this histogram. The longest value stays that of all.
+    pub fn since(&self, earlier: &Self) -> Self {
+        let mut recent = self.clone();
+        recent.buckets.iter_mut().zip(&earlier.buckets).for_each(|(now, then)| *now = now.saturating_sub(*then));
+        recent.count = self.count.saturating_sub(earlier.count);
+        recent
+    }
+
+    /// Values above each bound of a set that doubles: microseconds and how many values lay in `(bound / 2, bound]`.
+    pub fn doubling(&self) -> Vec<(u64, u64)> {
+        let mut counts: Vec<(u64, u64)> = Vec::new();
+        for (bucket, count) in self.buckets.iter().enumerate().filter(|(_, count)| **count > 0) {
+            let bound = upper_of(bucket).max(1).next_power_of_two();
+            match counts.last_mut().filter(|(last, _)| *last == bound) {
+                Some((_, sum)) => *sum += count,
+                None => counts.push((bound, *count)),
+            }
+        }
+        counts
+    }
+
     /// The usual percentiles; `None` without values.
     pub fn percentiles(&self) -> Option<Percentiles> {
         (self.count > 0).then(|| Percentiles {
@@ -80,6 +104,7 @@ impl Histogram {
             p50_ms: self.quantile_ms(500),
             p90_ms: self.quantile_ms(900),
             p99_ms: self.quantile_ms(990),
+            p999_ms: self.quantile_ms(999),
             max_ms: millis(self.max),
         })
     }

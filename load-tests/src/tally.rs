@@ -20,6 +20,14 @@ pub struct Count {
     pub bytes: u64,
 }
 
+impl Count {
+    /// Adds another count.
+    pub fn merge(&mut self, other: Self) {
+        self.packets += other.packets;
+        self.bytes += other.bytes;
+    }
+}
+
 /// Which packets of a track have arrived.
 #[derive(Debug, Default)]
 struct Arrivals(Vec<u64>);
@@ -48,7 +56,7 @@ struct Assembly {
 #[derive(Debug)]
 pub struct Tally {
     epoch: Instant,
-    arrivals: HashMap<(u16, Kind), Arrivals>,
+    arrivals: HashMap<(u16, Kind, u8), Arrivals>,
     assembling: HashMap<u32, Assembly>,
     /// Measured audio.
     pub audio: Count,
@@ -111,7 +119,7 @@ impl Tally {
     }
 
     fn count(&mut self, now: Instant, stamp: Stamp, bytes: usize) {
-        if !self.arrivals.entry((stamp.publisher, stamp.kind)).or_default().insert(stamp.index) {
+        if !self.arrivals.entry((stamp.publisher, stamp.kind, stamp.encoding)).or_default().insert(stamp.index) {
             self.duplicates += 1;
             return;
         }
@@ -131,7 +139,8 @@ mod tests {
     use crate::media::{AudioSource, Mark, Payload, VideoShape, VideoSource};
     use std::time::Duration;
 
-    const SHAPE: VideoShape = VideoShape { bitrate: 1_500_000, fps: 30, max_payload: 1_100 };
+    const SHAPE: VideoShape =
+        VideoShape { bitrate: 1_500_000, fps: 30, max_payload: 1_100, size: (1280, 720), encoding: 0 };
     const MARK: Mark = Mark { publisher: 0, measured: true };
 
     fn arrive(tally: &mut Tally, now: Instant, timestamp: u32, payload: &Payload) {

@@ -94,6 +94,15 @@ impl Tap for KeyframeRequests {
     }
 }
 
+/// A forwarder's: everything goes on.
+pub struct Passing;
+
+impl Tap for Passing {
+    fn passes(&mut self, _packet: &TaggedPacket) -> bool {
+        true
+    }
+}
+
 /// A viewer's: counts what arrives.
 pub struct Counting {
     tally: Arc<Mutex<Tally>>,

@@ -27,6 +27,8 @@ pub enum Role {
     Publisher,
     /// Receives and sends nothing.
     Viewer,
+    /// Does both.
+    Participant,
 }
 
 #[derive(Serialize)]
@@ -52,12 +54,11 @@ impl TokenMint {
     /// A token for one participant.
     pub fn mint(&self, identity: &str, role: Role) -> anyhow::Result<String> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).context("the clock stands before 1970")?.as_secs();
-        let publisher = role == Role::Publisher;
         let video = Grant {
             room_join: true,
             room: &self.room,
-            can_publish: publisher,
-            can_subscribe: !publisher,
+            can_publish: role != Role::Viewer,
+            can_subscribe: role != Role::Publisher,
             can_publish_data: false,
         };
         let claims = Claims { iss: &self.key, sub: identity, nbf: now, exp: now + LIFE, video };

@@ -102,6 +102,9 @@ pub(crate) struct ServeArgs {
     /// Media threads; 0: one per processor
     #[arg(long, value_name = "N")]
     pub(crate) workers: Option<usize>,
+    /// The most microphones of a room that are forwarded at a time, the loudest; 0: all
+    #[arg(long, value_name = "N")]
+    pub(crate) loudest_speakers: Option<usize>,
     /// Certificate chain for HTTPS (PEM)
     #[arg(long, value_name = "FILE", requires = "tls_key")]
     pub(crate) tls_cert: Option<PathBuf>,
@@ -211,6 +214,7 @@ impl ServeArgs {
         }
         let single = [
             (["media", "workers"], self.workers.map(Value::from)),
+            (["media", "loudest_speakers"], self.loudest_speakers.map(Value::from)),
             (["tls", "cert"], self.tls_cert.as_ref().map(|path| json!(path))),
             (["tls", "key"], self.tls_key.as_ref().map(|path| json!(path))),
             (["log", "format"], self.log_format.map(|format| json!(format))),

@@ -133,6 +133,8 @@ pub(crate) struct MediaConfig {
     #[serde(with = "sfu_signal::duration")]
     #[schemars(with = "String")]
     pub(crate) retransmission_window: Duration,
+    /// The most microphones of a room that are forwarded at a time, the loudest; 0: all.
+    pub(crate) loudest_speakers: usize,
 }
 
 impl Default for MediaConfig {
@@ -149,6 +151,7 @@ impl Default for MediaConfig {
             handshake_timeout: Duration::from_secs(30),
             interruption_timeout: Duration::from_secs(60),
             retransmission_window: Duration::from_secs(1),
+            loudest_speakers: 6,
         }
     }
 }

@@ -71,6 +71,7 @@ fn core_configs(config: &Config, sockets: &Sockets, dev: bool) -> anyhow::Result
         handshake_timeout: media.handshake_timeout,
         interruption_timeout: media.interruption_timeout,
         retransmission_window: media.retransmission_window,
+        loudest: (media.loudest_speakers > 0).then_some(media.loudest_speakers),
         max_media: config.limits.media_per_offer,
     };
     Ok(sockets.udp_addresses().map(core).collect())

@@ -22,6 +22,8 @@ pub struct CoreConfig {
     pub interruption_timeout: Duration,
     /// How long packets are kept for retransmission.
     pub retransmission_window: Duration,
+    /// The most microphones of a room that are forwarded at a time, the loudest; `None`: all.
+    pub loudest: Option<usize>,
     /// The most m-lines, and so slots and tracks, that a participant may have.
     pub max_media: usize,
 }

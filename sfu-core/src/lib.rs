@@ -26,6 +26,8 @@
 
 #![cfg_attr(not(test), warn(clippy::disallowed_methods, clippy::disallowed_types))]
 
+pub mod alloc;
+pub mod audio;
 pub mod bwe;
 pub mod config;
 pub mod control;
@@ -34,12 +36,12 @@ pub mod data;
 #[cfg(any(test, feature = "test-support"))]
 pub mod fuzzing;
 pub mod id;
+pub mod layers;
 #[allow(
     clippy::disallowed_methods,
     clippy::disallowed_types,
     reason = "the one place with clocks, sockets and threads"
 )]
-pub mod layers;
 pub mod net;
 pub mod pacer;
 pub mod router;

@@ -4,8 +4,12 @@
 
 #[path = "simulation/client.rs"]
 mod client;
+#[path = "simulation/meeting.rs"]
+mod meeting;
 #[path = "simulation/outgoing.rs"]
 mod outgoing;
+#[path = "simulation/redundancy.rs"]
+mod redundancy;
 #[path = "simulation/room.rs"]
 mod room;
 #[path = "simulation/source.rs"]
@@ -14,6 +18,13 @@ mod support;
 
 fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok().and_then(|text| text.parse().ok())
+}
+
+#[test]
+fn the_loudest_three_of_fifty_are_heard_by_all() {
+    for seed in 0..number("MADANG_SEEDS").unwrap_or(200).div_ceil(100) {
+        meeting::Meeting::new(seed).run();
+    }
 }
 
 #[test]

@@ -7,10 +7,10 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use sfu_core::control::{ConnectionState, Event};
-use sfu_core::id::ParticipantId;
+use sfu_core::id::{ParticipantId, RoomId};
 
 use crate::protocol::{self, LeaveReason, RoomEvent};
-use crate::room::Room;
+use crate::room::{Room, RoomState};
 use crate::server::Server;
 
 impl Server {
@@ -23,6 +23,12 @@ impl Server {
             }
         }
         match &event {
+            Event::Speakers { room, speakers } => {
+                self.in_room(*room, |state| state.apply_speakers(speakers));
+            }
+            Event::Qualities { room, qualities } => {
+                self.in_room(*room, |state| state.apply_qualities(qualities));
+            }
             Event::Negotiated { request, .. }
             | Event::Published { request, .. }
             | Event::Stats { request, .. }
@@ -61,11 +67,18 @@ impl Server {
                     state.tell_surely(id, &event, now);
                 }
             }
-            Event::Streams { .. }
-            | Event::Demand { .. }
-            | Event::Speakers { .. }
-            | Event::Qualities { .. }
-            | Event::Explained { .. } => {}
+            Event::Streams { streams, .. } => room.state.lock().apply_streams(id, streams, now),
+            Event::Demand { track, encodings, .. } => room.state.lock().apply_demand(id, *track, encodings, now),
+            // These are of no participant.
+            Event::Speakers { .. } | Event::Qualities { .. } | Event::Explained { .. } => {}
+        }
+    }
+
+    /// A room that closed meanwhile hears of nothing.
+    fn in_room(&self, room: RoomId, change: impl FnOnce(&mut RoomState)) {
+        let room = self.rooms_by_id.get(&room).map(|entry| entry.value().clone());
+        if let Some(room) = room {
+            change(&mut room.state.lock());
         }
     }
 

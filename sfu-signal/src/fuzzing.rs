@@ -2,6 +2,7 @@
 
 use sfu_core::fuzzing::Target;
 
+use crate::adaptation::subscription_settings;
 use crate::config::{DEV_KEY, DEV_SECRET, Keys, Limits};
 use crate::negotiation::{mid, negotiation};
 use crate::protocol::{ClientMessage, Request};
@@ -37,6 +38,7 @@ fn check_request(message: &ClientMessage) {
                 assert!(negotiation.slots.len() == slots.len() && slots.len() <= limits.media_per_offer);
             }
         }
+        Request::Configure { tracks } => tracks.iter().for_each(|track| drop(subscription_settings(track))),
         Request::Publish { track } => {
             let _ = mid(&track.mid);
         }

@@ -25,6 +25,7 @@ pub(crate) fn router(server: Arc<Server>) -> axum::Router {
     let mut router = axum::Router::new()
         .route("/v1/rtc", get(crate::ws::rtc))
         .route("/healthz", get(|| async { StatusCode::OK }))
+        .route("/v1/rooms/{room}/explain", get(crate::explain::explain))
         .merge(crate::resource::router());
     if server.config.dev {
         router = router.route("/dev/token", get(dev_token));

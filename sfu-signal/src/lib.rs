@@ -13,11 +13,13 @@
 //!
 //! Nothing that a client sends can panic; every queue, buffer and text that a client can grow has a limit.
 
+mod adaptation;
 pub mod config;
 mod counters;
 mod dispatch;
 pub mod duration;
 pub mod error;
+mod explain;
 #[cfg(feature = "test-support")]
 pub mod fuzzing;
 mod http;

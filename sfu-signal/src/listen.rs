@@ -70,7 +70,10 @@ impl Server {
         for event in missed.into_iter().flatten() {
             link.send(event);
         }
-        state.member_mut(participant)?.session.attach(link.clone());
+        let whole = state.whole();
+        let session = &mut state.member_mut(participant)?.session;
+        session.attach(link.clone());
+        session.catch_up(&whole);
         drop(state);
         add(&self.counters.resumes, 1);
         tracing::info!(%participant, room = %room.id, "session resumed");

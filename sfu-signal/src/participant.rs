@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use sfu_core::control::{ParticipantSettings, SlotContent, SlotIndex, Source};
+use sfu_core::control::{EncodingDemand, ParticipantSettings, SlotContent, SlotIndex, Source, StreamState};
 use sfu_core::id::{Mid, ParticipantId, TrackId};
 
-use crate::protocol::{Participant, Permissions, PublishTrack, Slot, SlotLayout, SlotTrack, Track, TrackSource};
+use crate::adaptation::{demand_view, stream_view};
+use crate::protocol::{self, Participant, Permissions, PublishTrack, Slot, SlotLayout, SlotTrack, Track, TrackSource};
 use crate::session::Session;
 use crate::tokens::Claims;
 
@@ -39,12 +40,14 @@ pub(crate) struct OwnTrack {
     pub(crate) codec: Option<&'static str>,
     pub(crate) mid: Mid,
     pub(crate) public: bool,
+    /// What anybody takes of it; empty: nothing was said yet.
+    pub(crate) demand: Vec<EncodingDemand>,
 }
 
 impl OwnTrack {
     pub(crate) fn new(id: TrackId, mid: Mid, publish: &PublishTrack) -> Self {
         let PublishTrack { source, ref name, muted, .. } = *publish;
-        Self { id, source, name: name.clone(), muted, codec: None, mid, public: false }
+        Self { id, source, name: name.clone(), muted, codec: None, mid, public: false, demand: Vec::new() }
     }
 
     pub(crate) fn view(&self) -> Track {
@@ -74,6 +77,8 @@ pub(crate) struct Member {
     pub(crate) layout: Vec<SlotLayout>,
     pub(crate) slots: BTreeMap<SlotIndex, SlotContent>,
     pub(crate) slots_revision: u64,
+    /// What it is sent of the tracks in its slots.
+    pub(crate) streams: BTreeMap<TrackId, StreamState>,
     pub(crate) session: Session,
     /// Whether events are for its session already: after the snapshot that they build on.
     pub(crate) listening: bool,
@@ -103,6 +108,7 @@ impl Member {
             layout: Vec::new(),
             slots: BTreeMap::new(),
             slots_revision: 0,
+            streams: BTreeMap::new(),
             session,
             listening: false,
             early: Vec::new(),
@@ -140,6 +146,21 @@ impl Member {
 
     pub(crate) fn slots_view(&self) -> Vec<Slot> {
         self.slots.values().map(slot_view).collect()
+    }
+
+    pub(crate) fn streams_view(&self) -> Vec<protocol::StreamState> {
+        self.streams.values().map(stream_view).collect()
+    }
+
+    pub(crate) fn demand_view(&self) -> Vec<protocol::TrackDemand> {
+        let told = self.tracks.iter().filter(|track| !track.demand.is_empty());
+        told.map(|track| demand_view(track.id, &track.demand)).collect()
+    }
+
+    /// Keeps what is said of tracks in slots only: there are few of them, whatever the room publishes.
+    pub(crate) fn forget_streams(&mut self) {
+        let shown = |id: TrackId| self.slots.values().any(|slot| slot.video.is_some_and(|video| video.track == id));
+        self.streams.retain(|id, _| shown(*id));
     }
 }
 

@@ -8,11 +8,14 @@ use std::time::Instant;
 use sfu_core::control::{Command, Event};
 use sfu_core::id::{ParticipantId, TrackId};
 
+use crate::adaptation::{MAX_CONFIGURED, subscription_settings};
 use crate::error::{ErrorCode, SignalError};
 use crate::join::{negotiated, published_ok};
 use crate::negotiation::negotiation;
 use crate::participant::OwnTrack;
-use crate::protocol::{LeaveReason, PublishTrack, Reply, Request, RoomEvent, SlotLayout, SlotPin, Track};
+use crate::protocol::{
+    LeaveReason, PublishTrack, Reply, Request, RoomEvent, SlotLayout, SlotPin, Track, TrackSettings,
+};
 use crate::room::Room;
 use crate::server::Server;
 
@@ -40,6 +43,7 @@ impl Server {
             Request::Mute { track, muted } => self.mute(caller, &track, muted)?,
             Request::Subscribe { tracks } => self.subscribe(caller, &tracks, true)?,
             Request::Unsubscribe { tracks } => self.subscribe(caller, &tracks, false)?,
+            Request::Configure { tracks } => self.configure(caller, &tracks)?,
             Request::Slots { pins } => self.pin_slots(caller, &pins)?,
             Request::SlotsAck { revision } => {
                 let participant = caller.id;
@@ -111,6 +115,20 @@ impl Server {
         }
         let tracks = tracks.into_iter().filter(|track| state.owner(*track).is_some()).collect();
         self.media.send(caller.room.worker, Command::Subscribe { participant: caller.id, tracks, wanted })
+    }
+
+    fn configure(&self, caller: &Caller, tracks: &[TrackSettings]) -> Result<(), SignalError> {
+        if tracks.len() > MAX_CONFIGURED {
+            return Err(SignalError::new(ErrorCode::BadRequest, format!("at most {MAX_CONFIGURED} tracks at once")));
+        }
+        let read = |wanted: &TrackSettings| Ok((parse::<TrackId>(&wanted.track)?, subscription_settings(wanted)?));
+        let tracks = tracks.iter().map(read).collect::<Result<Vec<_>, SignalError>>()?;
+        let state = caller.room.state.lock();
+        if !state.member(caller.id)?.permissions.can_subscribe {
+            return Err(SignalError::new(ErrorCode::PermissionDenied, "the token does not grant subscribing"));
+        }
+        let tracks = tracks.into_iter().filter(|(track, _)| state.owner(*track).is_some()).collect();
+        self.media.send(caller.room.worker, Command::Configure { participant: caller.id, tracks })
     }
 
     fn pin_slots(&self, caller: &Caller, pins: &[SlotPin]) -> Result<(), SignalError> {

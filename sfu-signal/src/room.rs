@@ -5,10 +5,13 @@
 //! that it builds on. Nobody hears of a participant or track that was not announced before: the media plane's answer
 //! makes it public, and what the media plane says later comes later.
 
+mod live;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
 
+pub(crate) use live::Live;
 use parking_lot::Mutex;
 use sfu_core::control::{SlotContent, WorkerIndex};
 use sfu_core::id::{ParticipantId, RoomId, TrackId};
@@ -37,6 +40,7 @@ impl Room {
             closed: false,
             empty_since: Some(now),
             slow: 0,
+            live: Live::default(),
         };
         Self { id, name: name.to_owned(), worker, state: Mutex::new(state) }
     }
@@ -52,6 +56,10 @@ impl Room {
             participants: others.into_iter().map(Member::view).collect(),
             slots: participant.slots_view(),
             slots_revision: participant.slots_revision,
+            streams: participant.streams_view(),
+            demand: participant.demand_view(),
+            speakers: state.speakers_view(),
+            qualities: state.qualities_view(),
         }
     }
 }
@@ -65,6 +73,7 @@ pub(crate) struct RoomState {
     pub(crate) empty_since: Option<Instant>,
     /// Clients that were cut since the last look because they do not read.
     pub(crate) slow: u64,
+    live: Live,
 }
 
 impl RoomState {
@@ -101,6 +110,7 @@ impl RoomState {
         for track in &member.tracks {
             self.owners.remove(&track.id);
         }
+        self.live.forget(id);
         if member.is_visible() {
             self.tell_others(id, &RoomEvent::ParticipantLeft { participant: id.to_string(), reason }, now);
         }
@@ -183,6 +193,7 @@ impl RoomState {
                 None => member.slots.remove(&slot.slot),
             };
         }
+        member.forget_streams();
         self.tell(id, &RoomEvent::Slots { revision, slots: slots.iter().map(slot_view).collect() }, now);
     }
 

@@ -34,6 +34,7 @@ pub struct Server {
     pub(crate) media: MediaLink,
     pub(crate) counters: Counters,
     pub(crate) rooms: DashMap<String, Arc<Room>>,
+    pub(crate) rooms_by_id: DashMap<RoomId, Arc<Room>>,
     pub(crate) participants: DashMap<ParticipantId, Arc<Room>>,
     pub(crate) sessions: DashMap<SessionId, (Arc<Room>, ParticipantId)>,
     running: AtomicBool,
@@ -55,6 +56,7 @@ impl Server {
             media: MediaLink::new(media),
             counters: Counters::default(),
             rooms: DashMap::new(),
+            rooms_by_id: DashMap::new(),
             participants: DashMap::new(),
             sessions: DashMap::new(),
             running: AtomicBool::new(false),
@@ -62,7 +64,7 @@ impl Server {
         })
     }
 
-    /// The API of port 7880: `/v1/rtc`, `/whip`, `/whep`, `/healthz`, and `/dev/token` in dev mode.
+    /// The API of port 7880: `/v1/rtc`, `/v1/rooms/{room}/explain`, `/whip`, `/whep`, `/healthz`, and `/dev/token` in dev mode.
     pub fn router(self: &Arc<Self>) -> axum::Router {
         crate::http::router(self.clone())
     }
@@ -129,7 +131,9 @@ impl Server {
             let room = Room::new(RoomId::random(&mut rand::rng()), name, self.media.pick_worker(), Instant::now());
             self.media.send(room.worker, Command::OpenRoom { room: room.id })?;
             tracing::info!(room = %room.id, worker = room.worker, "room opened");
-            Ok::<_, SignalError>(Arc::new(room))
+            let room = Arc::new(room);
+            self.rooms_by_id.insert(room.id, room.clone());
+            Ok::<_, SignalError>(room)
         })?;
         Ok(room.clone())
     }
@@ -182,6 +186,7 @@ impl Server {
         let id = room.id;
         self.media.post(room.worker, move || Command::CloseRoom { room: id });
         self.rooms.remove_if(&room.name, |_, other| other.id == id);
+        self.rooms_by_id.remove(&id);
         tracing::info!(room = %id, ?reason, "room closed");
     }
 
@@ -205,6 +210,7 @@ impl Server {
                 );
             }
             self.refresh_tokens(&mut state, now);
+            state.refresh_live();
             let empty = state.empty_since.is_some_and(|since| now - since >= self.config.rooms.empty_timeout);
             if empty && !state.closed {
                 self.close_room(&room, &mut state, LeaveReason::RoomClosed, "the room was empty");

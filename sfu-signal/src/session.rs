@@ -1,7 +1,8 @@
 //! One participant's signalling session: the events it was told, and the WebSocket that they go to, if there is one.
 //!
 //! Events are numbered from 1 without gaps, and the last of them are kept, so that a resume brings exactly what was
-//! missed. A session outlives its WebSocket by the grace period. Every queue is bounded: a client that does not read is
+//! missed. State of the moment is numbered 0: it is worth nothing later, so that it is not kept, and never what a slow
+//! client is disconnected for. A session outlives its WebSocket by the grace period. Every queue is bounded: a client that does not read is
 //! disconnected, and may resume.
 
 use std::collections::VecDeque;
@@ -50,6 +51,11 @@ impl Link {
     /// Queues a message. False: the queue is full, or the WebSocket gone.
     pub(crate) fn send(&self, text: impl Into<Utf8Bytes>) -> bool {
         self.queue.try_send(Outgoing::Text(text.into())).is_ok()
+    }
+
+    /// Whether the queue is at most half full.
+    fn has_room(&self) -> bool {
+        self.queue.capacity() * 2 >= self.queue.max_capacity()
     }
 
     /// Closes the WebSocket after what is queued, or at once where nothing more can be queued.
@@ -110,6 +116,8 @@ pub(crate) struct Session {
     replay_limit: usize,
     link: Option<Link>,
     lost_at: Option<Instant>,
+    /// It missed state of the moment.
+    behind: bool,
 }
 
 impl Session {
@@ -122,6 +130,7 @@ impl Session {
             replay_limit,
             link: None,
             lost_at: None,
+            behind: false,
         }
     }
 
@@ -149,6 +158,7 @@ impl Session {
     /// Events go to `link` from now on; an older WebSocket is closed.
     pub(crate) fn attach(&mut self, link: Link) {
         self.lost_at = None;
+        self.behind = false;
         if let Some(old) = self.link.replace(link) {
             old.close(CLOSE_POLICY, "the session was resumed elsewhere");
         }
@@ -182,6 +192,23 @@ impl Session {
         }
         self.lost_at = Some(now);
         Delivery::Slow
+    }
+
+    /// Sends state of the moment, `{"type":...}`: numbered 0 and not kept. A client with much to read misses it.
+    pub(crate) fn hint(&mut self, event: &Arc<str>) {
+        let Some(link) = &self.link else { return };
+        self.behind |= !(link.has_room() && link.send(numbered(0, event)));
+    }
+
+    /// Whether it missed state of the moment, and has caught up with the rest.
+    pub(crate) fn is_behind(&self) -> bool {
+        self.behind && self.link.as_ref().is_some_and(Link::has_room)
+    }
+
+    /// Sends all of the state of the moment, after which nothing of it is missing.
+    pub(crate) fn catch_up(&mut self, whole: &[Arc<str>]) {
+        self.behind = false;
+        whole.iter().for_each(|event| self.hint(event));
     }
 
     /// The events after `last_seq`, or `None` where they are no longer all known.

@@ -138,6 +138,17 @@ impl Claims {
             room => Ok(room),
         }
     }
+
+    /// Checks that the token lets its bearer administer this very room.
+    pub fn administers(&self, room: &str) -> Result<(), SignalError> {
+        if !self.video.room_admin {
+            return Err(SignalError::new(ErrorCode::PermissionDenied, "the token does not grant roomAdmin"));
+        }
+        if self.video.room != room || room.is_empty() {
+            return Err(ErrorCode::WrongRoom.into());
+        }
+        Ok(())
+    }
 }
 
 /// The API keys, ready for use.

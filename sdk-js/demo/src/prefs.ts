@@ -10,9 +10,11 @@ export interface Prefs {
   cameraId: string;
   microphoneId: string;
   speakerId: string;
+  /** Every picture says why it is as it is. */
+  explain: boolean;
 }
 
-const DEFAULTS: Prefs = { name: '', camera: true, microphone: true, cameraId: '', microphoneId: '', speakerId: '' };
+const DEFAULTS: Prefs = { name: '', camera: true, microphone: true, cameraId: '', microphoneId: '', speakerId: '', explain: false };
 
 /** The remembered choices, or the defaults. */
 export function loadPrefs(): Prefs {

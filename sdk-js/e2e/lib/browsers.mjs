@@ -1,4 +1,5 @@
 // One face for both browsers: `open(url)` gives a page with `call(name, ...args)`, which runs a function of the test page.
+// `before` are scripts of `init-scripts.mjs`.
 
 import { chromium } from 'playwright-core';
 import puppeteer from 'puppeteer-core';
@@ -80,8 +81,9 @@ export async function launchChromium({ flags = [] } = {}) {
   return {
     name: 'chromium',
     raw: browser,
-    async open(url, options = {}) {
-      const context = await browser.newContext({ viewport: { width: 1280, height: 720 }, ...options });
+    async open(url, { before = [] } = {}) {
+      const context = await browser.newContext({ viewport: { width: 1280, height: 720 } });
+      for (const { script, argument } of before) await context.addInitScript(script, argument);
       const page = new Page(await context.newPage(), 'chromium');
       return page.load(url);
     },
@@ -100,10 +102,11 @@ export async function launchFirefox({ preferences = {} } = {}) {
   return {
     name: 'firefox',
     raw: browser,
-    async open(url) {
+    async open(url, { before = [] } = {}) {
       const context = await browser.createBrowserContext();
-      const page = new Page(await context.newPage(), 'firefox');
-      return page.load(url);
+      const raw = await context.newPage();
+      for (const { script, argument } of before) await raw.evaluateOnNewDocument(script, argument);
+      return new Page(raw, 'firefox').load(url);
     },
     close: () => browser.close(),
   };

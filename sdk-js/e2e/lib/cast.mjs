@@ -1,9 +1,11 @@
 // Everything that a scenario needs, made on demand and ended together: server, test page, browsers, people in rooms.
 
 import { launchChromium, launchFirefox } from './browsers.mjs';
+import { pointToProxy } from './init-scripts.mjs';
 import { Server } from './server.mjs';
 import { serveSite } from './site.mjs';
 import { mint } from './tokens.mjs';
+import { UdpProxy } from './udp-proxy.mjs';
 import { until } from './until.mjs';
 
 const LAUNCH = { chromium: launchChromium, firefox: launchFirefox };
@@ -25,6 +27,7 @@ export class Cast {
     this.flags = flags;
     this.browsers = {};
     this.people = [];
+    this.networks = [];
   }
 
   /** A browser, launched at its first use. */
@@ -33,17 +36,26 @@ export class Cast {
     return this.browsers[name];
   }
 
-  /** A page of the test site. */
-  async page(browser = 'chromium') {
+  /** A page of the test site; `before` are scripts that run ahead of it. */
+  async page(browser = 'chromium', before = []) {
     const launched = await this.browser(browser);
-    return launched.open(this.site.url);
+    return launched.open(this.site.url, { before });
   }
 
-  /** Somebody in a room: `publish` says what they send, false for nothing. */
-  async join(room, identity, { browser = 'chromium', publish = {}, colour, url = this.server.ws, options = {}, token, page } = {}) {
-    const person = page ?? (await this.page(browser));
+  /** A bad network; `settings` are those of `UdpProxy.start`. */
+  async network(settings = {}) {
+    const proxy = await UdpProxy.start(this.server.mediaPorts, settings);
+    this.networks.push(proxy);
+    return proxy;
+  }
+
+  /** Somebody in a room: `publish` says what they send, false for nothing; `network` is what their media goes through. */
+  async join(room, identity, { browser = 'chromium', publish = {}, colour, url = this.server.ws, options = {}, token, page, network, before = [] } = {}) {
+    const scripts = network ? [...before, pointToProxy(network)] : before;
+    const person = page ?? (await this.page(browser, scripts));
     person.identity = identity;
     person.room = room;
+    person.server = this.server;
     await person.call('connect', url, token ?? (await mint(room, identity)), options);
     if (colour) await person.call('publishColour', colour);
     else if (publish) await person.call('publish', publish);
@@ -58,7 +70,7 @@ export class Cast {
 
   async end() {
     await Promise.allSettled(Object.values(this.browsers).map(async (browser) => (await browser).close()));
-    await this.site?.close();
+    await Promise.all([this.site?.close(), ...this.networks.map((network) => network.close())]);
     return this.server?.stop();
   }
 }

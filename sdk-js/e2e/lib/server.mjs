@@ -57,6 +57,8 @@ export class Server {
     this.port = first;
     this.http = `http://127.0.0.1:${first}`;
     this.ws = `ws://127.0.0.1:${first}`;
+    /** UDP: one port for each worker, of which there may be as many as fit below the operator's. */
+    this.mediaPorts = Array.from({ length: 7 }, (_, worker) => first + 2 + worker);
     this.operator = `http://127.0.0.1:${first + 9}`;
     this.logFile = logFile;
     this.exited = new Promise((done) => child.once('exit', (code, signal) => done({ code, signal })));

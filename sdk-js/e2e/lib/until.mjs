@@ -12,3 +12,12 @@ export async function until(condition, { within = 10_000, every = 50, what = 'a 
     await new Promise((done) => setTimeout(done, every));
   }
 }
+
+/** Polls `condition` for `milliseconds` and throws with `what` as soon as it does not hold. */
+export async function throughout(milliseconds, condition, { every = 100, what = 'a condition' } = {}) {
+  const startedAt = Date.now();
+  while (Date.now() - startedAt < milliseconds) {
+    if (!(await condition())) throw new Error(`after ${Date.now() - startedAt} ms it no longer holds: ${typeof what === 'function' ? await what() : what}`);
+    await new Promise((done) => setTimeout(done, every));
+  }
+}

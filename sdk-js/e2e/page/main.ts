@@ -2,8 +2,9 @@
 
 import { Room, RoomEvent, type Participant, type RemoteTrack, type RoomOptions, type TrackPublishOptions } from '@madang/client';
 
+import { receivedVideo, sentVideo, styleVideo } from './adaptation';
 import { connections, factories, rawStats, sockets, transport } from './connections';
-import { pseudoRandomBytes, sha256, solidColour } from './sources';
+import { pseudoRandomBytes, sha256, solidColour, tone } from './sources';
 import { colourOf, nameColour, Watch } from './watch';
 
 interface ConnectOptions {
@@ -21,6 +22,7 @@ const files: { from: string; name: string; size: number; sha256: string }[] = []
 let room: Room | undefined;
 let connectedAfter: number | undefined;
 let startedAt = 0;
+let voice: ReturnType<typeof tone> | undefined;
 
 function theRoom(): Room {
   if (!room) throw new Error('not connected');
@@ -57,6 +59,7 @@ function listen(made: Room, colours: boolean): void {
     .on(RoomEvent.ParticipantDisconnected, (participant) => note('ParticipantDisconnected', participant.identity))
     .on(RoomEvent.TrackMuted, (publication, participant) => note('TrackMuted', { identity: participant.identity, source: publication.source }))
     .on(RoomEvent.TrackUnmuted, (publication, participant) => note('TrackUnmuted', { identity: participant.identity, source: publication.source }))
+    .on(RoomEvent.ActiveSpeakersChanged, (speakers) => note('ActiveSpeakersChanged', speakers.map(({ identity }) => identity)))
     .on(RoomEvent.ConnectionStateChanged, (state) => note('ConnectionStateChanged', state))
     .on(RoomEvent.Disconnected, (reason) => note('Disconnected', reason));
   made.registerTextStreamHandler('chat', async (reader, from) => {
@@ -109,16 +112,30 @@ const e2e = {
     elements.replaceChildren();
   },
 
-  async publish(options: { width?: number; height?: number; video?: boolean; audio?: boolean } & TrackPublishOptions = {}) {
-    const { width = 640, height = 360, video = true, audio = true, ...publish } = options;
+  async publish(options: { width?: number; height?: number; frameRate?: number; video?: boolean; audio?: boolean } & TrackPublishOptions = {}) {
+    const { width = 640, height = 360, frameRate = 15, video = true, audio = true, ...publish } = options;
     const me = theRoom().localParticipant;
     if (audio) await me.setMicrophoneEnabled(true);
-    if (video) await me.setCameraEnabled(true, { resolution: { width, height, frameRate: 15 } }, publish);
+    if (video) await me.setCameraEnabled(true, { resolution: { width, height, frameRate } }, publish);
   },
 
   async publishColour(name: string, width = 320, height = 180) {
     await theRoom().localParticipant.publishTrack(solidColour(name, width, height, 15), { source: 'camera', simulcast: false });
   },
+
+  /** A microphone whose loudness the test decides. */
+  async publishTone(hertz: number) {
+    voice = tone(hertz);
+    await theRoom().localParticipant.publishTrack(voice.track, { source: 'microphone' });
+  },
+
+  setLoudness(level: number) {
+    if (!voice) throw new Error('no tone is published');
+    voice.setLoudness(level);
+  },
+
+  /** Who speaks, as the room says now. */
+  activeSpeakers: () => theRoom().activeSpeakers.map(({ identity }) => identity),
 
   async setMicrophone(enabled: boolean) {
     await theRoom().localParticipant.setMicrophoneEnabled(enabled);
@@ -237,6 +254,9 @@ const e2e = {
     });
   },
 
+  sentVideo,
+  receivedVideo: (identity: string) => receivedVideo(theRoom(), identity),
+  styleVideo,
   events: () => events,
   texts: () => texts,
   files: () => files,

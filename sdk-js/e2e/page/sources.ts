@@ -42,3 +42,16 @@ export async function sha256(bytes: ArrayBuffer | Uint8Array<ArrayBuffer>): Prom
   const digest = await crypto.subtle.digest('SHA-256', bytes);
   return [...new Uint8Array(digest)].map((byte) => byte.toString(16).padStart(2, '0')).join('');
 }
+
+/** A tone; `setLoudness` takes 0 to 1 of full scale. */
+export function tone(hertz: number): { track: MediaStreamTrack; setLoudness(level: number): void } {
+  const context = new AudioContext();
+  const oscillator = new OscillatorNode(context, { frequency: hertz });
+  const volume = new GainNode(context, { gain: 0 });
+  const out = new MediaStreamAudioDestinationNode(context);
+  oscillator.connect(volume).connect(out);
+  oscillator.start();
+  const track = out.stream.getAudioTracks()[0];
+  if (!track) throw new Error('the graph gives no track');
+  return { track, setLoudness: (level) => volume.gain.setTargetAtTime(level, context.currentTime, 0.02) };
+}

@@ -202,10 +202,17 @@ impl Estimator {
     pub fn on_loss(&mut self, now: Instant, fraction: f64) {
         let now = self.micros(now);
         self.reported_loss = if fraction.is_finite() { fraction.clamp(0.0, 1.0) } else { 0.0 };
-        // Every client sends receiver reports: one that ever told more is not judged by them.
-        if matches!(self.source, None | Some(Source::Reports)) {
+        // Every client sends receiver reports: one that ever told more is not judged by them, and one that tells nothing
+        // else is not limited before there is a reason to.
+        let judged = match self.source {
+            None => self.reported_loss > reports::HIGH,
+            Some(Source::Reports) => true,
+            Some(_) => false,
+        };
+        if judged {
             self.source = Some(Source::Reports);
-            self.told = self.reported.on_loss(now, self.reported_loss, self.config.start.0 as f64, self.demand);
+            let start = self.demand.max(self.config.start.0 as f64);
+            self.told = self.reported.on_loss(now, self.reported_loss, start, self.demand);
         }
     }
 

@@ -3,7 +3,8 @@
 //!
 //! The latter follows draft-ietf-rmcat-gcc-02 section 6: above 10 % down by half the loss, below 2 % up by 8 % a second.
 
-const HIGH: f64 = 0.10;
+/// Loss above which less is sent, and below which nobody is judged who was not before.
+pub(super) const HIGH: f64 = 0.10;
 const LOW: f64 = 0.02;
 const INCREASE: f64 = 1.08;
 /// A change may follow another after this, µs.

@@ -43,6 +43,7 @@ pub struct SubscriptionSettings {
     /// It is on screen. Nothing is sent of what nobody sees.
     pub visible: bool,
     /// The size it is shown at; `None`: unknown, as large as it comes.
+    #[serde(flatten)]
     pub size: Option<Size>,
     /// Frames per second that are enough; `None`: all.
     pub max_fps: Option<u8>,
@@ -88,6 +89,7 @@ pub struct SentLayer {
     /// 0: the lowest.
     pub temporal: u8,
     /// Where the stream says it.
+    #[serde(flatten)]
     pub size: Option<Size>,
     /// Bits per second, as measured.
     pub bitrate: u64,

@@ -51,7 +51,11 @@ impl Core {
                 let stats = self.stats(participant).map(Box::new);
                 self.events.push_back(Event::Stats { request, participant, stats });
             }
-            Command::Explain { request, .. } => self.events.push_back(Event::Explained { request, explanation: None }),
+            Command::Explain { request, room } => {
+                let room = self.by_room.get(&room).map(|room| &self.rooms[*room]);
+                let explanation = room.map(|room| Box::new(room.explain(now)));
+                self.events.push_back(Event::Explained { request, explanation });
+            }
             Command::Unpublish { participant, .. }
             | Command::Configure { participant, .. }
             | Command::Mute { participant, .. }
@@ -72,6 +76,7 @@ impl Core {
         match command {
             Command::Unpublish { track, .. } => room.unpublish(member, &track, events),
             Command::Mute { track, muted, .. } => room.mute(member, &track, muted),
+            Command::Configure { tracks, .. } => room.configure(member, tracks),
             Command::Subscribe { tracks, wanted, .. } => room.subscribe(member, &tracks, wanted, events),
             Command::PinSlots { pins, .. } => room.pin(member, pins, events),
             Command::AckSlots { revision, .. } => room.confirm_slots(member, revision),
@@ -88,7 +93,7 @@ impl Core {
 
     fn open_room(&mut self, id: RoomId) {
         if !self.by_room.contains_key(&id) {
-            let room = Room::new(id, self.clock, self.config.retransmission_window);
+            let room = Room::new(id, self.clock, self.config.retransmission_window).with_loudest(self.config.loudest);
             self.by_room.insert(id, self.rooms.insert(room));
         }
     }

@@ -49,15 +49,15 @@ impl Outbox for Egress<'_> {
             return;
         };
         let number = packet.number.map(|number| TransportCc(number).to_bytes());
-        let mut extensions: ArrayVec<(u8, &[u8]), 8> = packet.extensions.iter(packet.map).collect();
+        let mut own: ArrayVec<(u8, &[u8]), 2> = ArrayVec::new();
         if let Some(id) = packet.map.id(Extension::AbsSendTime) {
-            extensions.push((id, &self.abs_send_time));
+            own.push((id, &self.abs_send_time));
         }
         if let Some((id, number)) = packet.map.id(Extension::TransportCc).zip(number.as_ref()) {
-            extensions.push((id, number));
+            own.push((id, number));
         }
         let mut header = [0; rtp::MAX_HEADER];
-        let header_len = rtp::write_header(&mut header, &packet.header, &extensions);
+        let header_len = packet.write_header(&mut header, &own);
         let osn_len = if packet.osn.is_some() { rtp::rtx::OSN_LEN } else { 0 };
         let padding_at = header_len + osn_len + packet.payload.len();
         let len = padding_at + usize::from(packet.padding);
@@ -73,9 +73,7 @@ impl Outbox for Egress<'_> {
             buffer[padding_at..len].fill(0);
             buffer[len - 1] = packet.padding;
         }
-        if let Some(vp8) = packet.vp8 {
-            rtp::vp8::rewrite(&mut buffer[header_len + osn_len..padding_at], vp8.picture_id, vp8.tl0);
-        }
+        packet.rewrite_payload(&mut buffer[header_len + osn_len..padding_at]);
         peer.transport.seal_rtp(buffer, len, header_len, packet.seq, packet.header.ssrc);
         if class == Class::Video {
             self.trains.set_unfinished(!packet.header.marker);

@@ -210,7 +210,7 @@ impl Core {
         self.deliver_all_held(now);
         let mut out = Egress::new(&mut self.peers, &mut self.trains, &mut self.counters, &self.clock, now);
         for (_, room) in &mut self.rooms {
-            room.tick(now, &mut out);
+            room.tick(now, &mut out, &mut self.events);
             self.next_release = earlier(self.next_release, room.next_release());
         }
     }
@@ -329,7 +329,10 @@ impl Core {
                     self.rooms[state.room].connected(state.member);
                     ConnectionState::Connected
                 }
-                TransportEvent::Interrupted => ConnectionState::Interrupted,
+                TransportEvent::Interrupted => {
+                    self.rooms[state.room].interrupted(state.member);
+                    ConnectionState::Interrupted
+                }
                 TransportEvent::Resumed => {
                     self.rooms[state.room].connected(state.member);
                     ConnectionState::Resumed

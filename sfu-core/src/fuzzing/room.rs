@@ -109,7 +109,7 @@ impl Session {
             13 => drop(self.room.stats(index)),
             14 => {
                 self.now += Duration::from_millis(u64::from(input.byte()).pow(2) / 16);
-                self.room.tick(self.now, &mut self.out);
+                self.room.tick(self.now, &mut self.out, &mut self.events);
             }
             _ => {
                 let packet = packet(input);
@@ -276,15 +276,13 @@ struct Checked {
 
 impl Outbox for Checked {
     fn send_rtp(&mut self, _now: Instant, peer: PeerIndex, _class: Class, packet: &OutPacket<'_>) {
-        let mut extensions: ArrayVec<(u8, &[u8]), 8> = packet.extensions.iter(packet.map).collect();
-        extensions.extend(packet.map.id(Extension::AbsSendTime).map(|id| (id, &[0; 3][..])));
-        extensions.extend(packet.map.id(Extension::TransportCc).map(|id| (id, &[0; 2][..])));
+        let mut own: ArrayVec<(u8, &[u8]), 2> = ArrayVec::new();
+        own.extend(packet.map.id(Extension::AbsSendTime).map(|id| (id, &[0; 3][..])));
+        own.extend(packet.map.id(Extension::TransportCc).map(|id| (id, &[0; 2][..])));
         let mut header = [0; rtp::MAX_HEADER];
-        let len = rtp::write_header(&mut header, &packet.header, &extensions);
+        let len = packet.write_header(&mut header, &own);
         let mut bytes = [&header[..len], packet.payload].concat();
-        if let Some(vp8) = packet.vp8 {
-            rtp::vp8::rewrite(&mut bytes[len..], vp8.picture_id, vp8.tl0);
-        }
+        packet.rewrite_payload(&mut bytes[len..]);
         let written = RtpPacket::parse(&bytes).expect("we read what we write");
         assert_eq!(written.sequence_number(), packet.seq.0 as u16, "SRTP counts what the header says");
         assert!(self.given.insert((peer, packet.header.ssrc, packet.seq.0)), "a number is given once");

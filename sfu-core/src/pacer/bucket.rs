@@ -9,6 +9,9 @@ use crate::unit::Bitrate;
 
 const NANOS_PER_SECOND: u128 = 1_000_000_000;
 
+/// Bytes per second that are reckoned with at most.
+const MAX_RATE: u64 = 1 << 33;
+
 /// The bucket.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Bucket {
@@ -42,12 +45,16 @@ impl Bucket {
 
     /// Adds what the time since the last call brings.
     pub(super) fn fill(&mut self, now: Instant) {
-        let elapsed = now.saturating_duration_since(self.filled);
         if self.level >= self.burst {
             self.filled = now;
             return;
         }
-        let gained = (elapsed.as_nanos() * u128::from(self.rate) / NANOS_PER_SECOND) as i64;
+        let elapsed = now.saturating_duration_since(self.filled);
+        // Below 2^30 nanoseconds times a rate below 2^34; a longer pause counts as a second.
+        let gained = match elapsed.as_secs() {
+            0 => (u64::from(elapsed.subsec_nanos()) * self.rate.min(MAX_RATE) / NANOS_PER_SECOND as u64) as i64,
+            _ => i64::try_from(self.rate).unwrap_or(i64::MAX),
+        };
         if gained > 0 {
             self.filled = now;
             self.level = self.level.saturating_add(gained).min(self.burst);

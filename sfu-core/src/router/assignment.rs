@@ -3,8 +3,11 @@
 //! Invariants:
 //! - Nobody is in two slots for the same thing (camera and microphone count as one thing, screen and its sound as another).
 //! - Whoever is in a slot stays there while there is something to show, unless somebody was pinned into that slot.
-//! - Free slots fill in order of arrival. Screens take screen slots, and pairs only when a layout has no screen slot.
+//! - Free slots fill in the order of the candidates: who spoke last first, then by arrival. Screens take screen slots, and
+//!   pairs, ahead of people, only when a layout has no screen slot.
 //! - A participant in a pair is in no lone audio slot: it is heard through its pair.
+//!
+//! How slots follow who speaks afterwards is in [`super::stage`].
 
 use crate::control::{SlotIndex, SlotRole};
 
@@ -46,7 +49,7 @@ impl Candidate {
     }
 }
 
-/// Fills `slots` anew. `current` is who is there now (same length); `candidates` are in order of arrival.
+/// Fills `slots` anew. `current` is who is there now (same length); `candidates` are in their order of precedence.
 pub fn assign(
     roles: &[SlotRole],
     current: &[Option<Occupant>],
@@ -57,10 +60,10 @@ pub fn assign(
     apply_pins(roles, &mut slots, pins, candidates);
     let lone_screens = !roles.contains(&SlotRole::Screen);
     fill(roles, &mut slots, SlotRole::Screen, Part::Screen, candidates);
-    fill(roles, &mut slots, SlotRole::Pair, Part::Person, candidates);
     if lone_screens {
         fill(roles, &mut slots, SlotRole::Pair, Part::Screen, candidates);
     }
+    fill(roles, &mut slots, SlotRole::Pair, Part::Person, candidates);
     hear_the_shown_through_their_pair(roles, &mut slots);
     let unseen: Vec<Candidate> =
         candidates.iter().filter(|c| !slots.contains(&Some((c.member, Part::Person)))).copied().collect();
@@ -166,7 +169,7 @@ mod tests {
         let screen = Candidate { screen: true, ..person(1) };
         assert_eq!(assign(&LAYOUT, &[], &[], &[screen])[2], at(1, Part::Screen));
         let pairs = [SlotRole::Pair, SlotRole::Pair];
-        assert_eq!(assign(&pairs, &[], &[], &[screen]), [at(1, Part::Person), at(1, Part::Screen)]);
+        assert_eq!(assign(&pairs, &[], &[], &[screen]), [at(1, Part::Screen), at(1, Part::Person)]);
     }
 
     fn roles() -> impl Strategy<Value = Vec<SlotRole>> {

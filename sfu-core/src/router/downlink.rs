@@ -6,7 +6,8 @@
 
 use std::time::{Duration, Instant};
 
-use crate::pacer::Pacer;
+use crate::bwe::{Estimator, EstimatorConfig, Probe, ProbeId};
+use crate::pacer::{Pacer, ProbeTask};
 use crate::rtp::Extension;
 use crate::unit::Bitrate;
 
@@ -31,6 +32,7 @@ pub enum Class {
 /// What goes to one member.
 #[derive(Debug)]
 pub struct Downlink {
+    pub estimator: Estimator,
     pub pacer: Pacer,
     next_number: u16,
     audio: RateMeter,
@@ -40,7 +42,13 @@ pub struct Downlink {
 impl Downlink {
     /// Nothing was sent yet.
     pub fn new(now: Instant) -> Self {
-        Self { pacer: Pacer::new(now), next_number: 0, audio: RateMeter::new(now), resent: RateMeter::new(now) }
+        Self {
+            estimator: Estimator::new(now, EstimatorConfig::default()),
+            pacer: Pacer::new(now),
+            next_number: 0,
+            audio: RateMeter::new(now),
+            resent: RateMeter::new(now),
+        }
     }
 
     /// What leaves for the member through `out`.
@@ -53,13 +61,23 @@ impl Downlink {
         (self.audio.rate, self.resent.rate)
     }
 
-    /// Does what is due.
-    pub fn tick(&mut self, now: Instant) {
+    /// Does what is due. Returns whether something waits for the pacer.
+    pub fn tick(&mut self, now: Instant) -> bool {
         self.audio.roll(now);
         self.resent.roll(now);
+        self.estimator.poll(now);
+        self.pacer.set_estimate(now, self.estimator.estimate());
+        if let Some(Probe { id, rate, bytes, min_packets }) = self.estimator.take_probe() {
+            self.pacer
+                .start_probe(now, ProbeTask { id: id.0, rate, bytes: bytes as usize, packets: u32::from(min_packets) });
+        }
+        self.pacer.due().is_some()
     }
 
     fn on_sent(&mut self, now: Instant, class: Class, bytes: usize, number: Option<u16>) {
+        if let Some(number) = number {
+            self.estimator.on_sent(now, number, bytes, self.pacer.probe().map(ProbeId));
+        }
         self.pacer.on_sent(bytes);
         match class {
             Class::Audio => self.audio.bytes += bytes as u64,

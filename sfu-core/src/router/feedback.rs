@@ -4,16 +4,18 @@
 //! subscriber gets sender reports in our NTP time (the publisher's clock plus one offset for all its streams, so that lip
 //! sync holds) and retransmissions.
 
+use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use arrayvec::ArrayVec;
 
-use crate::control::{InboundStats, OutboundStats, TrackKind};
+use crate::control::{Event, InboundStats, OutboundStats, TrackKind};
 use crate::id::Ssrc;
 use crate::pacer::Resend;
 use crate::rtcp::{self, Packet, ReportBlock};
 use crate::stream::{MAX_NACKS, Ntp};
 
+use super::downlink::Downlink;
 use super::member::Member;
 use super::packet::Outbox;
 use super::{MemberIndex, PeerIndex, Room};
@@ -31,6 +33,9 @@ impl Room {
     /// Digests a compound RTCP packet that `member` sent.
     pub fn handle_rtcp(&mut self, now: Instant, member: MemberIndex, compound: &[u8], out: &mut impl Outbox) {
         let ours = Ntp::at(&self.clock, now);
+        if let Some(member) = self.member_mut(member) {
+            member.health.on_report();
+        }
         for packet in rtcp::packets(compound).flatten() {
             match packet {
                 Packet::SenderReport(report) => {
@@ -40,9 +45,11 @@ impl Room {
                             encoding.stats.on_sender_report(now, Ntp(report.ntp), report.rtp_timestamp);
                         }
                     }
-                    self.on_report_blocks(member, ours, report.reports.iter());
+                    self.on_report_blocks(now, member, ours, report.reports.iter());
                 }
-                Packet::ReceiverReport(report) => self.on_report_blocks(member, ours, report.reports.iter()),
+                Packet::ReceiverReport(report) => self.on_report_blocks(now, member, ours, report.reports.iter()),
+                Packet::TransportFeedback(feedback) => self.adapt(member, |d| d.estimator.on_feedback(now, &feedback)),
+                Packet::Remb(remb) => self.adapt(member, |d| d.estimator.on_remb(now, remb.bitrate)),
                 Packet::Nack(nack) => self.retransmit(now, member, nack.media, nack.iter(), out),
                 Packet::Pli(pli) => self.on_keyframe_request(member, pli.media),
                 Packet::Fir(fir) => fir.entries().for_each(|entry| self.on_keyframe_request(member, entry.media)),
@@ -52,10 +59,18 @@ impl Room {
     }
 
     /// Does what is due for all members.
-    pub fn tick(&mut self, now: Instant, out: &mut impl Outbox) {
+    pub fn tick(&mut self, now: Instant, out: &mut impl Outbox, events: &mut VecDeque<Event>) {
+        self.hear(now, events);
+        self.allocate(now, events);
+        self.look_at_connections(now, events);
         let ours = Ntp::at(&self.clock, now);
+        self.follow_flows(now);
         let mut buffer = std::mem::take(&mut self.scratch);
         for index in 0..self.members.capacity() {
+            let Some(member) = self.members.get_mut(index) else { continue };
+            if member.downlink.tick(now) {
+                self.wait_for(MemberIndex(index as u32));
+            }
             let Some(member) = self.members.get_mut(index) else { continue };
             buffer.clear();
             let (sender, peer) = (Ssrc(member.rtcp_ssrc), member.peer);
@@ -105,20 +120,31 @@ impl Room {
         (inbound.collect(), outbound.collect())
     }
 
-    fn on_report_blocks(&mut self, member: MemberIndex, ours: Ntp, blocks: impl Iterator<Item = ReportBlock>) {
+    fn on_report_blocks(
+        &mut self,
+        now: Instant,
+        member: MemberIndex,
+        ours: Ntp,
+        blocks: impl Iterator<Item = ReportBlock>,
+    ) {
         let Some(member) = self.member_mut(member) else { return };
+        let mut worst: Option<f64> = None;
         for block in blocks {
-            let line = member.lines.iter_mut().find(|line| line.ssrc() == block.ssrc.0);
-            if let Some(rtt) = line.and_then(|line| line.stats.on_report_block(ours, &block)) {
+            let Some(line) = member.lines.iter_mut().find(|line| line.ssrc() == block.ssrc.0) else { continue };
+            let rtt = line.stats.on_report_block(ours, &block);
+            worst = Some(line.stats.fraction_lost().max(worst.unwrap_or(0.0)));
+            if let Some(rtt) = rtt {
                 member.on_rtt(rtt);
             }
         }
+        if let Some(loss) = worst {
+            member.downlink.estimator.on_loss(now, loss);
+        }
     }
 
-    fn on_keyframe_request(&mut self, member: MemberIndex, media: Ssrc) {
-        let line = self.member(member).and_then(|member| member.lines.iter().find(|line| line.ssrc() == media.0));
-        if let Some(publication) = line.and_then(|line| line.publication()) {
-            self.request_keyframe(publication);
+    fn adapt(&mut self, member: MemberIndex, change: impl FnOnce(&mut Downlink)) {
+        if let Some(member) = self.member_mut(member) {
+            change(&mut member.downlink);
         }
     }
 
@@ -178,7 +204,6 @@ fn write_feedback(member: &mut Member, now: Instant, buffer: &mut Vec<u8>, out: 
     let (sender, rtt, peer) = (Ssrc(member.rtcp_ssrc), member.rtt(), member.peer);
     let mut any = None;
     for line in &mut member.receiver.lines {
-        line.choose_preferred(now);
         let (nacks, fir) = (line.nacks(), line.only_fir());
         for encoding in &mut line.encodings {
             let Some(media) = encoding.ssrc else { continue };

@@ -11,8 +11,10 @@ const RETRY: Duration = Duration::from_millis(400);
 /// The keyframe requests of one encoding.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct KeyframeRequests {
-    /// Somebody waits.
+    /// A keyframe was asked for and did not come yet.
     wanted: bool,
+    /// Subscriptions wait for one now.
+    awaited: bool,
     asked: Option<Instant>,
     keyframe: Option<Instant>,
     /// How many were sent.
@@ -20,14 +22,20 @@ pub struct KeyframeRequests {
 }
 
 impl KeyframeRequests {
-    /// Somebody waits for a keyframe from now on.
+    /// The next keyframe is wanted, whoever asked for it.
     pub fn request(&mut self) {
         self.wanted = true;
     }
 
-    /// A keyframe began to arrive: nobody waits any more.
+    /// Tells whether subscriptions wait for a keyframe now.
+    pub fn set_awaited(&mut self, awaited: bool) {
+        self.awaited = awaited;
+    }
+
+    /// A keyframe began to arrive: it is what was asked for.
     pub fn on_keyframe(&mut self, now: Instant) {
         self.wanted = false;
+        self.awaited = false;
         self.asked = None;
         self.keyframe = Some(now);
     }
@@ -41,7 +49,7 @@ impl KeyframeRequests {
 
     /// Whether a request must be sent now; it counts as sent.
     pub fn poll(&mut self, now: Instant, rtt: Duration) -> bool {
-        let due = self.wanted && self.due(rtt).is_none_or(|due| due <= now);
+        let due = (self.wanted || self.awaited) && self.due(rtt).is_none_or(|due| due <= now);
         if due {
             self.asked = Some(now);
             self.sent += 1;
@@ -71,6 +79,16 @@ mod tests {
         requests.on_keyframe(start + Duration::from_secs(1));
         assert!(!requests.poll(start + Duration::from_secs(9), RTT), "answered");
         assert_eq!(requests.sent, 2);
+    }
+
+    #[test]
+    fn who_no_longer_waits_is_not_asked_for() {
+        let start = Instant::now();
+        let mut requests = KeyframeRequests::default();
+        requests.set_awaited(true);
+        assert!(requests.poll(start, RTT));
+        requests.set_awaited(false);
+        assert!(!requests.poll(start + Duration::from_secs(1), RTT));
     }
 
     #[test]

@@ -3,7 +3,8 @@
 //! Invariants:
 //! - Between two tracks nothing is sent until the client confirmed that the first one's elements are gone
 //!   ([`Line::assign`]), even if nothing of the first one was ever sent: the client was told its name.
-//! - Video starts, and changes its encoding, at a keyframe only.
+//! - Video starts, and changes its encoding, at a keyframe only; which packets it takes of an encoding is the
+//!   [`Selector`]'s matter.
 //! - Retransmissions leave on the RTX SSRC (RFC 4588), or not at all: the same SRTP index is never sealed twice.
 
 use std::time::{Duration, Instant};
@@ -12,18 +13,21 @@ use arrayvec::ArrayVec;
 
 use crate::control::{SlotIndex, SlotTrack, TrackKind};
 use crate::id::{Mid, Ssrc, TrackId};
-use crate::rtp::{ExtensionMap, HeaderOut};
+use crate::layers::{Choice, Flows, Layer, Selector};
+use crate::rtp::{Extension, ExtensionMap, HeaderOut};
 use crate::sdp::{AnswerMedia, Codec, NegotiatedCodec, SendStream};
-use crate::stream::{Descriptor, Epoch, SendHistory, SendStats};
+use crate::stream::{SendHistory, SendStats};
 use crate::unit::SeqNo;
 
 use super::PublicationIndex;
 use super::downlink::{Class, Delivery};
 use super::layout::PlannedLine;
-use super::munger::{Incoming, Munger};
-use super::packet::{ForwardedExtensions, MediaPacket, OutPacket, Outbox};
+use super::munger::Munger;
+use super::packet::{DescriptorOut, ForwardedExtensions, MediaPacket, OutPacket, Outbox};
 use super::receiver::{EncodingKey, ReceivingLine};
+use super::redundancy::RedundancyGate;
 use super::resend::Resends;
+use super::sent::{self, Sources};
 
 /// A codec that the receiver knows.
 #[derive(Debug, Clone, Copy)]
@@ -31,6 +35,7 @@ struct LineCodec {
     codec: Codec,
     payload_type: u8,
     rtx: Option<u8>,
+    red: Option<u8>,
 }
 
 /// The track that an m-line was given.
@@ -62,9 +67,9 @@ pub enum Forwarded {
     Sent,
     /// It was sent as the first of its encoding; packets that overtook it were [`Self::NeedsKeyframe`].
     Started,
-    /// It is of another encoding, or too old.
+    /// It is of another encoding, of no layer that is taken, or too old.
     Skipped,
-    /// The line waits for a keyframe of this packet's encoding.
+    /// The line waits for a keyframe of this packet's encoding; see [`Line::awaits`].
     NeedsKeyframe,
     /// The receiver has no such codec; said once per codec.
     CodecRefused,
@@ -82,9 +87,11 @@ pub struct Line {
     cname: String,
     codecs: ArrayVec<LineCodec, 16>,
     extensions: ExtensionMap,
+    selector: Selector,
     munger: Munger,
     history: SendHistory,
-    epoch: Epoch,
+    sources: Sources,
+    redundancy: RedundancyGate,
     rtx_seq: SeqNo,
     resends: Resends,
     /// How many subscriptions there were.
@@ -114,9 +121,11 @@ impl Line {
             cname: planned.stream.cname.clone(),
             codecs: ArrayVec::new(),
             extensions: ExtensionMap::default(),
+            selector: Selector::new(),
             munger: Munger::new(clock_rate, first.0, first.2),
             history: SendHistory::new(window, now),
-            epoch: Epoch::FIRST,
+            sources: Sources::new(),
+            redundancy: RedundancyGate::default(),
             rtx_seq: SeqNo::first(first.1 & 0x7fff),
             resends: Resends::new(now),
             subscriptions: 0,
@@ -134,12 +143,22 @@ impl Line {
         PlannedLine { mid: self.mid, kind: self.kind, slot: self.slot, stream }
     }
 
-    /// Takes over what was negotiated for the m-line; `None`: it is gone, and nothing can be sent on it.
-    pub fn negotiate(&mut self, media: Option<&AnswerMedia>) {
-        let codec = |c: &NegotiatedCodec| LineCodec { codec: c.codec, payload_type: c.payload_type, rtx: c.rtx };
+    /// Takes over what was negotiated for the m-line; `None`: it is gone, and nothing can be sent on it. `mixed`: header
+    /// extensions of both forms may alternate on all m-lines (RFC 8285 section 4.1.2).
+    pub fn negotiate(&mut self, media: Option<&AnswerMedia>, mixed: bool) {
+        let codec = |c: &NegotiatedCodec| LineCodec {
+            codec: c.codec,
+            payload_type: c.payload_type,
+            rtx: c.rtx,
+            red: c.red.map(|red| red.payload_type),
+        };
         let sends = media.filter(|media| media.accepted && media.send.is_some());
         self.codecs = sends.into_iter().flat_map(|media| &media.codecs).map(codec).take(16).collect();
         self.extensions = sends.map_or_else(ExtensionMap::default, |media| media.extensions);
+        if !mixed && !sends.is_some_and(|media| media.wire.allow_mixed) {
+            // Its structures are longer than the one-byte form can carry.
+            self.extensions.remove(Extension::DependencyDescriptor);
+        }
         if let Some(subscription) = &mut self.subscription {
             subscription.codec = None;
             subscription.refused = None;
@@ -186,6 +205,7 @@ impl Line {
             self.requires = revision;
         }
         self.subscription = None;
+        self.sources.forget();
         let after = self.munger.last_timestamp();
         self.assigned = track.map(|(track, publication)| Assigned { track, publication, after });
         true
@@ -206,6 +226,7 @@ impl Line {
     pub fn start(&mut self, confirmed: u64) -> Option<PublicationIndex> {
         let assigned = self.assigned.filter(|_| self.subscription.is_none() && self.requires <= confirmed)?;
         self.subscriptions = self.subscriptions.wrapping_add(1);
+        self.selector = Selector::new();
         self.subscription = Some(Subscription {
             publication: assigned.publication,
             csrc: assigned.track.csrc(),
@@ -216,11 +237,43 @@ impl Line {
         Some(assigned.publication)
     }
 
-    /// The track's media stopped for a while (mute): what comes next is a new start.
+    /// The track's media stopped for a while (mute): what comes next is a new start, and nothing of before is sent again.
     pub fn pause(&mut self) {
+        self.sources.forget();
         if let Some(subscription) = &mut self.subscription {
             subscription.flowing = None;
+            self.selector.stop();
         }
+    }
+
+    /// What shall flow; `None`: nothing. A new subscription takes the best until it is told.
+    pub fn set_target(&mut self, target: Option<Layer>) {
+        self.selector.set_target(target);
+    }
+
+    /// What shall flow.
+    pub fn target(&self) -> Option<Layer> {
+        self.selector.target()
+    }
+
+    /// What flows. Without an allocator's target it is the best that the publication sends.
+    pub fn sending(&self) -> Option<Layer> {
+        self.flowing().and_then(|_| self.selector.sending())
+    }
+
+    /// Whether the receiver has no such codec.
+    pub fn refuses(&self, codec: Codec) -> bool {
+        codec_for(&self.codecs, codec).is_none()
+    }
+
+    /// Follows what the publication sends; to be called with every tick.
+    pub fn follow(&mut self, flows: &Flows) {
+        self.selector.follow(flows);
+    }
+
+    /// The encoding whose keyframe the line waits for.
+    pub fn awaits(&self) -> Option<u8> {
+        self.subscription.and_then(|_| self.selector.awaits())
     }
 
     /// Whether `first` is all that was sent of this encoding, so that later packets of it may be missing here.
@@ -230,51 +283,44 @@ impl Line {
 
     /// Whether a packet is of an encoding that flows here, or could.
     pub fn may_take(&self, packet: &MediaPacket<'_>) -> bool {
-        packet.preferred || self.flowing() == Some(packet.encoding)
+        self.selector.may_take(packet.encoding.index, &packet.numbers.frame)
     }
 
     /// Sends a packet of the publication that the line is subscribed to.
     pub fn forward(&mut self, now: Instant, packet: &MediaPacket<'_>, to: &mut Delivery<'_, impl Outbox>) -> Forwarded {
-        let Some(subscription) = &mut self.subscription else { return Forwarded::Skipped };
-        let codec = match subscription.codec {
-            Some((of, codec)) if of == packet.codec => codec,
-            _ => match codec_for(&self.codecs, packet.codec) {
-                Some(codec) => subscription.codec.insert((packet.codec, codec)).1,
-                None if self.codecs.is_empty() || subscription.refused == Some(packet.codec) => {
-                    return Forwarded::Skipped;
-                }
-                None => {
-                    subscription.refused = Some(packet.codec);
-                    subscription.flowing = None;
-                    return Forwarded::CodecRefused;
-                }
-            },
+        let codec = match self.codec_of(packet) {
+            Ok(codec) => codec,
+            Err(refusal) => return refusal,
         };
-        let starts = subscription.flowing != Some(packet.encoding);
-        if starts {
-            if !packet.preferred {
+        let (starts, ends) = match self.choose(packet) {
+            Choice::Take { starts, ends } => (starts, ends),
+            Choice::Leave => {
+                self.munger.leave_out_frame(&packet.numbers);
                 return Forwarded::Skipped;
             }
-            if self.kind == TrackKind::Video && !packet.keyframe {
-                return Forwarded::NeedsKeyframe;
-            }
-            subscription.flowing = Some(packet.encoding);
+            Choice::Skip => return Forwarded::Skipped,
+            Choice::Wait => return Forwarded::NeedsKeyframe,
+        };
+        if starts {
             self.munger.switch_source(now, &packet.numbers);
-            self.epoch = self.epoch.next();
+            self.sources.begin(packet.encoding, packet.codec, codec.rtx, self.munger.offsets());
+            self.redundancy.begin(packet.numbers.timestamp);
         }
         let Some(numbers) = self.munger.munge(now, &packet.numbers) else { return Forwarded::Skipped };
+        let marker = packet.marker || ends || (starts && self.kind == TrackKind::Audio);
         if self.rtx_ssrc.is_some() {
-            self.history.insert(now, numbers.seq, Descriptor { packet: packet.stored, epoch: self.epoch });
+            self.history.insert(now, numbers.seq, self.sources.describe(packet.stored, &numbers, marker));
             self.resends.on_sent();
         }
-        self.stats.on_packet(now, numbers.timestamp, packet.payload.len());
+        let wrapped = self.redundancy.wrap(packet, codec.payload_type, codec.red);
+        self.stats.on_packet(now, numbers.timestamp, wrapped.payload.len());
         let class = if self.kind == TrackKind::Audio { Class::Audio } else { Class::Video };
         to.send(
             class,
             OutPacket {
                 header: HeaderOut {
-                    marker: packet.marker || (starts && self.kind == TrackKind::Audio),
-                    payload_type: codec.payload_type,
+                    marker,
+                    payload_type: wrapped.payload_type,
                     sequence_number: numbers.seq.wire(),
                     timestamp: numbers.timestamp,
                     ssrc: self.ssrc,
@@ -283,14 +329,60 @@ impl Line {
                 seq: numbers.seq,
                 map: &self.extensions,
                 extensions: packet.extensions,
+                descriptor: descriptor_out(packet.extensions.descriptor, numbers.number),
                 osn: None,
-                payload: packet.payload,
-                vp8: (packet.codec == Codec::Vp8).then(|| self.munger.vp8(&packet.numbers)),
+                payload: wrapped.payload,
+                blocks: wrapped.blocks,
+                rewrite: Some((packet.codec, numbers.payload)),
                 padding: 0,
                 number: None,
             },
         );
         if starts { Forwarded::Started } else { Forwarded::Sent }
+    }
+
+    /// What the receiver calls the packet's codec.
+    fn codec_of(&mut self, packet: &MediaPacket<'_>) -> Result<LineCodec, Forwarded> {
+        let subscription = self.subscription.as_mut().ok_or(Forwarded::Skipped)?;
+        if let Some((of, codec)) = subscription.codec
+            && of == packet.codec
+        {
+            return Ok(codec);
+        }
+        if let Some(codec) = codec_for(&self.codecs, packet.codec) {
+            return Ok(subscription.codec.insert((packet.codec, codec)).1);
+        }
+        if self.codecs.is_empty() || subscription.refused == Some(packet.codec) {
+            return Err(Forwarded::Skipped);
+        }
+        subscription.refused = Some(packet.codec);
+        self.pause();
+        Err(Forwarded::CodecRefused)
+    }
+
+    /// What becomes of a packet. Audio has one encoding, which may start anywhere.
+    fn choose(&mut self, packet: &MediaPacket<'_>) -> Choice {
+        let Some(subscription) = &mut self.subscription else { return Choice::Skip };
+        let key = packet.encoding;
+        if self.kind == TrackKind::Audio {
+            if key.index != 0 {
+                return Choice::Skip;
+            }
+            let starts = subscription.flowing.replace(key) != Some(key);
+            return Choice::Take { starts, ends: false };
+        }
+        if subscription.flowing.is_some_and(|flowing| flowing.index == key.index && flowing != key) {
+            // Its numbers began anew.
+            self.selector.stop();
+        }
+        let choice = self.selector.choose(key.index, &packet.numbers.frame, packet.numbers.timestamp);
+        if choice == (Choice::Skip) && self.selector.sending().is_none() {
+            subscription.flowing = None;
+        }
+        if matches!(choice, Choice::Take { starts: true, .. }) {
+            subscription.flowing = Some(key);
+        }
+        choice
     }
 
     /// A packet of the flowing encoding that is not forwarded to anybody: later ones close up.
@@ -305,8 +397,8 @@ impl Line {
         self.subscription.and_then(|subscription| subscription.flowing)
     }
 
-    /// Answers a NACK for `wire`, of a receiver as far as `rtt`, from the ring of the flowing encoding. `from` is the
-    /// m-line that the track comes on. Returns whether it was sent.
+    /// Answers a NACK for `wire`, of a receiver as far as `rtt`, with what was sent then. `from` is the m-line that the
+    /// track comes on. Returns whether it was sent.
     pub fn retransmit(
         &mut self,
         now: Instant,
@@ -315,15 +407,13 @@ impl Line {
         from: &ReceivingLine,
         to: &mut Delivery<'_, impl Outbox>,
     ) -> bool {
-        let Some(subscription) = self.subscription else { return false };
-        let rtx = subscription.codec.and_then(|(_, codec)| codec.rtx).zip(self.rtx_ssrc);
-        let Some((payload_type, ssrc)) = rtx else { return false };
-        let Some((seq, descriptor)) = self.history.lookup(wire) else { return false };
-        let encoding = subscription.flowing.and_then(|key| from.encoding(key));
-        let stored = encoding.filter(|_| descriptor.epoch == self.epoch).and_then(|e| e.ring.get(descriptor.packet));
+        let Some((subscription, ssrc)) = self.subscription.zip(self.rtx_ssrc) else { return false };
+        let Some((seq, sent)) = self.history.lookup(wire) else { return false };
+        let Some(source) = self.sources.of(&sent) else { return false };
+        let Some(payload_type) = source.rtx else { return false };
+        let stored = from.encoding(source.encoding).and_then(|encoding| encoding.ring.get(sent.packet));
         let Some(stored) = stored.filter(|_| self.resends.admit(now, wire, rtt)) else { return false };
-        let vp8 = subscription.codec.is_some_and(|(codec, _)| codec == Codec::Vp8);
-        let numbers = Incoming::read(stored.meta.seq, stored.meta.timestamp, vp8, stored.payload);
+        let extensions = ForwardedExtensions::pick(stored.extensions, &from.extensions);
         let rtx_seq = self.rtx_seq;
         self.rtx_seq = SeqNo(rtx_seq.0 + 1);
         self.stats.on_retransmission();
@@ -331,19 +421,21 @@ impl Line {
             Class::Resend,
             OutPacket {
                 header: HeaderOut {
-                    marker: stored.meta.marker,
+                    marker: sent::marker(&sent),
                     payload_type,
                     sequence_number: rtx_seq.wire(),
-                    timestamp: self.munger.timestamp(stored.meta.timestamp),
+                    timestamp: source.offsets.timestamp(stored.meta.timestamp),
                     ssrc,
                     csrc: Some(subscription.csrc),
                 },
                 seq: rtx_seq,
                 map: &self.extensions,
-                extensions: ForwardedExtensions::pick(stored.extensions, &from.extensions),
+                extensions,
+                descriptor: descriptor_out(extensions.descriptor, source.offsets.number(&stored.meta.frame)),
                 osn: Some(seq.wire()),
                 payload: stored.payload,
-                vp8: vp8.then(|| self.munger.vp8(&numbers)),
+                blocks: None,
+                rewrite: Some((source.codec, source.payload_numbers(&sent, &stored.meta))),
                 padding: 0,
                 number: None,
             },
@@ -371,9 +463,11 @@ impl Line {
                 seq,
                 map: &self.extensions,
                 extensions: ForwardedExtensions::default(),
+                descriptor: None,
                 osn: None,
                 payload: &[],
-                vp8: None,
+                blocks: None,
+                rewrite: None,
                 padding: u8::MAX,
                 number: None,
             },
@@ -383,8 +477,12 @@ impl Line {
 
     /// An input timestamp of the flowing encoding as it goes out, for sender reports.
     pub fn outgoing_timestamp(&self, input: u32) -> u32 {
-        self.munger.timestamp(input)
+        self.munger.offsets().timestamp(input)
     }
+}
+
+fn descriptor_out(value: Option<&[u8]>, number: Option<u16>) -> Option<DescriptorOut<'_>> {
+    value.zip(number).map(|(value, number)| DescriptorOut { value, number, targets: None })
 }
 
 /// What the receiver calls a codec: the same, or else the first by which it can be decoded.

@@ -10,7 +10,9 @@ use crate::pacer::Queued;
 use crate::sdp::Answer;
 use crate::stream::PublisherOffset;
 
+use super::allocation::Adaptation;
 use super::assignment::Occupant;
+use super::connection_quality::Health;
 use super::downlink::Downlink;
 use super::layout::PlannedLine;
 use super::line::Line;
@@ -38,10 +40,14 @@ pub struct Member {
     pub settings: ParticipantSettings,
     pub receiver: Receiver,
     pub downlink: Downlink,
+    pub adaptation: Adaptation,
+    pub health: Health,
     pub lines: Vec<Line>,
     pub slots: Vec<Slot>,
     pub publications: Vec<PublicationIndex>,
     pub pins: Vec<(SlotIndex, ParticipantId)>,
+    /// When a speaker took a pair from somebody.
+    pub shown_at: Option<Instant>,
     /// The revision of the last slot event.
     pub revision: u64,
     /// The revision up to which the client has applied slot events.
@@ -73,10 +79,13 @@ impl Member {
             settings,
             receiver: Receiver::new(window, now),
             downlink: Downlink::new(now),
+            adaptation: Adaptation::default(),
+            health: Health::default(),
             lines: Vec::new(),
             slots: Vec::new(),
             publications: Vec::new(),
             pins: Vec::new(),
+            shown_at: None,
             revision: 0,
             confirmed: 0,
             rtcp_ssrc,
@@ -122,7 +131,7 @@ impl Member {
             self.lines.push(Line::new(line, self.window, now, first));
         }
         for line in &mut self.lines {
-            line.negotiate(answer.media.iter().find(|media| media.mid == line.mid));
+            line.negotiate(answer.media.iter().find(|media| media.mid == line.mid), answer.allow_mixed);
         }
         self.receiver.negotiate(&answer.media, now)
     }
@@ -144,6 +153,7 @@ impl Member {
     /// Forgets wishes about a track that ended.
     pub fn forget(&mut self, track: &TrackId) {
         self.exceptions.remove(track);
+        self.adaptation.forget(track);
     }
 
     /// Lets a packet for one of the m-lines wait for the pacer; false if the m-line has no use for it.

@@ -6,21 +6,32 @@
 //! The router works on plaintext: it knows neither SRTP nor paths, so that whole rooms are simulated in virtual time
 //! without a handshake. It owns no clock and draws numbers only from the RNG that it is given.
 
+pub mod allocation;
 pub mod assignment;
+pub mod catalog;
+pub mod connection_quality;
+mod demand;
 pub mod downlink;
+mod explain;
 pub mod feedback;
 pub mod keyframe;
+mod layering;
 pub mod layout;
 pub mod line;
 pub mod member;
 pub mod munger;
+pub mod numbering;
 pub mod packet;
 pub mod publication;
 pub mod receiver;
+pub mod redundancy;
 mod release;
 pub mod resend;
 pub mod room;
+pub mod sent;
 mod slots;
+mod speakers;
+pub mod stage;
 
 pub use downlink::Class;
 pub use layout::{LayoutError, PlannedLine};

@@ -1,6 +1,8 @@
-//! The numbers of an outgoing stream: sequence number, timestamp, VP8 picture id and TL0PICIDX.
+//! The numbers of an outgoing stream: sequence number, timestamp, picture id, TL0PICIDX, the dependency descriptor's frame
+//! number.
 //!
-//! A slot's m-line keeps one SSRC while the tracks behind it change, and a receiver must not notice: its numbers go on.
+//! A slot's m-line keeps one SSRC while the tracks and layers behind it change, and a receiver must not notice: its numbers
+//! go on.
 //!
 //! Invariants:
 //! - Output sequence numbers of one source keep the source's distances: a gap upstream is a gap downstream, so that the
@@ -9,33 +11,36 @@
 //! - The first packet of a new source follows the highest of the old one by exactly one.
 //! - Timestamps of one source keep their distances; across a change they advance by the time that passed, and at least by
 //!   one packet's duration, since jitter buffers discard what seems to be in the past.
-//! - Picture ids (15 bits, or 7 where the source has 7) and TL0PICIDX (8 bits) are continuous in the same way (RFC 7741
-//!   section 4.2).
+//! - Picture ids of VP8 (15 bits, or 7 where the source has 7) close up as sequence numbers do: libwebrtc's
+//!   `RtpVp8RefFinder` waits for a picture that is missing before one of a higher temporal layer. Those of VP9 and frame
+//!   numbers keep their distances within a source, since other pictures refer to them by difference.
+//! - TL0PICIDX (8 bits) goes on in the same way across sources; within one nothing of temporal layer 0 is left out.
 
 use std::time::{Duration, Instant};
 
-use arrayvec::ArrayVec;
-
-use crate::rtp::vp8::{PictureId, Vp8Descriptor};
+use crate::layers::Frame;
+use crate::rtp::vp8::PictureId;
 use crate::unit::SeqNo;
 
-/// How many left-out packets stay told apart from reordered ones. Older packets than that are dropped.
-const MAX_RANGES: usize = 16;
+use super::numbering::Numbering;
 
-/// Where input numbers from `start` on are moved by.
+/// Left-out runs that stay told apart from packets that come late: a second of every other frame at 60 per second.
+const RUNS: usize = 32;
+
+/// The most packets missing in a frame that close up with it.
+const MAX_CLOSED: u64 = 64;
+
+/// Where picture ids are extended from: both their widths wrap here.
+const FIRST_PICTURE: u64 = 1 << 20;
+
+/// What the munger must know of an incoming packet.
 #[derive(Debug, Clone, Copy)]
-struct Range {
-    start: SeqNo,
-    offset: i64,
-}
-
-/// VP8's two counters, as they go out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Vp8Numbers {
-    /// 15 bits.
-    pub picture_id: Option<u16>,
-    /// TL0PICIDX.
-    pub tl0: Option<u8>,
+pub struct Incoming {
+    pub seq: SeqNo,
+    pub timestamp: u32,
+    pub frame: Frame,
+    /// Pictures that are left out close up.
+    pub closes_pictures: bool,
 }
 
 /// The output numbers of a packet.
@@ -44,27 +49,42 @@ pub struct Munged {
     /// Extended, so that SRTP's roll-over counter needs no state of its own.
     pub seq: SeqNo,
     pub timestamp: u32,
+    pub payload: PayloadNumbers,
+    /// Of the dependency descriptor.
+    pub number: Option<u16>,
 }
 
-/// What the munger must know of an incoming packet.
-#[derive(Debug, Clone, Copy)]
-pub struct Incoming {
-    pub seq: SeqNo,
-    pub timestamp: u32,
-    pub picture_id: Option<PictureId>,
+/// The counters in a payload descriptor, as they go out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct PayloadNumbers {
+    /// 15 bits, or 7.
+    pub picture_id: Option<u16>,
+    /// TL0PICIDX.
     pub tl0: Option<u8>,
 }
 
-impl Incoming {
-    /// The numbers of a packet; those of VP8 are in its payload.
-    pub fn read(seq: SeqNo, timestamp: u32, vp8: bool, payload: &[u8]) -> Self {
-        let descriptor = if vp8 { Vp8Descriptor::parse(payload) } else { None };
-        Self {
-            seq,
-            timestamp,
-            picture_id: descriptor.and_then(|descriptor| descriptor.picture_id),
-            tl0: descriptor.and_then(|descriptor| descriptor.tl0picidx),
-        }
+/// How the numbers that do not close up are moved, until the next change of the source.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Offsets {
+    timestamp: u32,
+    tl0: u8,
+    number: u16,
+}
+
+impl Offsets {
+    /// An input timestamp as it goes out.
+    pub const fn timestamp(&self, input: u32) -> u32 {
+        input.wrapping_add(self.timestamp)
+    }
+
+    /// TL0PICIDX of a frame as it goes out.
+    pub fn tl0(&self, frame: &Frame) -> Option<u8> {
+        frame.tl0.map(|tl0| tl0.wrapping_add(self.tl0))
+    }
+
+    /// The dependency descriptor's number of a frame as it goes out.
+    pub fn number(&self, frame: &Frame) -> Option<u16> {
+        frame.number.map(|number| number.wrapping_add(self.number))
     }
 }
 
@@ -72,17 +92,16 @@ impl Incoming {
 #[derive(Debug)]
 pub struct Munger {
     clock_rate: u32,
-    /// Ascending by `start`; empty before the first source.
-    ranges: ArrayVec<Range, MAX_RANGES>,
-    /// The next number after the highest that was sent.
-    next: SeqNo,
-    timestamp_offset: u32,
+    seqs: Numbering<RUNS>,
+    offsets: Offsets,
     /// Of the packet with the highest output number.
     last: Option<Last>,
-    picture_offset: u16,
-    tl0_offset: u8,
-    /// The newest VP8 numbers that went out.
-    last_vp8: Vp8Numbers,
+    pictures: Pictures,
+    /// The newest that went out.
+    last_tl0: Option<u8>,
+    last_number: Option<u16>,
+    /// The last packet that was left out.
+    left: Option<Incoming>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -91,19 +110,59 @@ struct Last {
     at: Instant,
 }
 
+/// Picture ids, which wrap early.
+#[derive(Debug)]
+struct Pictures {
+    numbering: Option<Numbering<RUNS>>,
+    /// The newest input.
+    newest: u64,
+}
+
+impl Pictures {
+    /// Makes `first` the first picture of another source.
+    fn switch(&mut self, first: PictureId) {
+        self.newest = FIRST_PICTURE + u64::from(first.value);
+        self.numbering.get_or_insert_with(|| Numbering::new(self.newest)).switch(self.newest);
+    }
+
+    fn extend(&mut self, id: PictureId) -> u64 {
+        let shift = if id.long { 17 } else { 25 };
+        let distance = (((u32::from(id.value) << shift).wrapping_sub((self.newest as u32) << shift)) as i32) >> shift;
+        let extended = self.newest.saturating_add_signed(i64::from(distance));
+        self.newest = self.newest.max(extended);
+        extended
+    }
+
+    fn give(&mut self, id: PictureId) -> Option<u16> {
+        if self.numbering.is_none() {
+            self.switch(id);
+        }
+        let extended = self.extend(id);
+        let output = self.numbering.as_mut()?.give(extended)?;
+        Some(output as u16 & if id.long { 0x7fff } else { 0x7f })
+    }
+
+    fn leave_out(&mut self, id: PictureId) {
+        let extended = self.extend(id);
+        if let Some(numbering) = &mut self.numbering {
+            numbering.leave_out(extended);
+        }
+    }
+}
+
 impl Munger {
     /// A stream that starts at `first_seq` (below 2^15, so that a reordered first packet cannot wrap the receiver's
     /// roll-over counter, RFC 3711 section 3.3.1) and `first_timestamp`.
     pub fn new(clock_rate: u32, first_seq: u16, first_timestamp: u32) -> Self {
         Self {
             clock_rate,
-            ranges: ArrayVec::new(),
-            next: SeqNo::first(first_seq & 0x7fff),
-            timestamp_offset: first_timestamp,
+            seqs: Numbering::new(SeqNo::first(first_seq & 0x7fff).0),
+            offsets: Offsets { timestamp: first_timestamp, ..Offsets::default() },
             last: None,
-            picture_offset: 0,
-            tl0_offset: 0,
-            last_vp8: Vp8Numbers::default(),
+            pictures: Pictures { numbering: None, newest: 0 },
+            last_tl0: None,
+            last_number: None,
+            left: None,
         }
     }
 
@@ -114,79 +173,78 @@ impl Munger {
 
     /// Whether `first`, of the current source, is all that was sent of it.
     pub fn has_only_sent(&self, first: SeqNo) -> bool {
-        let [range] = self.ranges[..] else { return false };
-        range.start == first && first.0.checked_add_signed(range.offset) == Some(self.next.0 - 1)
+        self.seqs.has_only_sent(first.0)
+    }
+
+    /// How the numbers of the current source are moved.
+    pub const fn offsets(&self) -> Offsets {
+        self.offsets
     }
 
     /// Makes `first` the first packet of another source (or layer): it follows the last packet sent. Packets of the new
     /// source before `first` will be refused.
     pub fn switch_source(&mut self, now: Instant, first: &Incoming) {
-        self.ranges.clear();
-        self.ranges.push(Range { start: first.seq, offset: self.next.0 as i64 - first.seq.0 as i64 });
+        self.seqs.switch(first.seq.0);
+        self.left = None;
         let target = match self.last {
             Some(last) => last.timestamp.wrapping_add(self.ticks_since(now, last.at)),
-            None => self.timestamp_offset,
+            None => self.offsets.timestamp,
         };
-        self.timestamp_offset = target.wrapping_sub(first.timestamp);
-        if let Some(picture) = first.picture_id {
-            let target = self.last_vp8.picture_id.map_or(picture.value, |last| last.wrapping_add(1));
-            self.picture_offset = target.wrapping_sub(picture.value);
+        self.offsets.timestamp = target.wrapping_sub(first.timestamp);
+        if let Some(picture) = first.frame.picture_id {
+            self.pictures.switch(picture);
         }
-        if let Some(tl0) = first.tl0 {
-            let target = self.last_vp8.tl0.map_or(tl0, |last| last.wrapping_add(1));
-            self.tl0_offset = target.wrapping_sub(tl0);
+        if let Some(tl0) = first.frame.tl0 {
+            let target = self.last_tl0.map_or(tl0, |last| last.wrapping_add(1));
+            self.offsets.tl0 = target.wrapping_sub(tl0);
+        }
+        if let Some(number) = first.frame.number {
+            let target = self.last_number.map_or(number, |last| last.wrapping_add(1));
+            self.offsets.number = target.wrapping_sub(number);
         }
     }
 
-    /// The output numbers of a packet of the current source; `None` if it is from before the switch or too old to know.
+    /// The output numbers of a packet of the current source; `None` if it is from before the switch, was left out, or is
+    /// too old to know.
     pub fn munge(&mut self, now: Instant, packet: &Incoming) -> Option<Munged> {
-        let offset = self.ranges.iter().rev().find(|range| packet.seq >= range.start)?.offset;
-        let munged = Munged {
-            seq: SeqNo(packet.seq.0.checked_add_signed(offset)?),
-            timestamp: self.timestamp(packet.timestamp),
+        let picture_id = match packet.frame.picture_id {
+            Some(id) => Some(self.pictures.give(id)?),
+            None => None,
         };
-        if munged.seq >= self.next {
-            self.next = SeqNo(munged.seq.0 + 1);
+        let newest = self.seqs.next();
+        let munged = Munged {
+            seq: SeqNo(self.seqs.give(packet.seq.0)?),
+            timestamp: self.offsets.timestamp(packet.timestamp),
+            payload: PayloadNumbers { picture_id, tl0: self.offsets.tl0(&packet.frame) },
+            number: self.offsets.number(&packet.frame),
+        };
+        if munged.seq.0 >= newest {
             self.last = Some(Last { timestamp: munged.timestamp, at: now });
-            let vp8 = self.vp8(packet);
-            self.last_vp8.picture_id = vp8.picture_id.or(self.last_vp8.picture_id);
-            self.last_vp8.tl0 = vp8.tl0.or(self.last_vp8.tl0);
+            self.last_tl0 = munged.payload.tl0.or(self.last_tl0);
+            self.last_number = munged.number.or(self.last_number);
         }
         Some(munged)
     }
 
-    /// Leaves the packet out: later ones close up. Only a packet newer than all that were sent can be left out; for an
-    /// older one its number was given away as a gap already.
+    /// Leaves a packet without media out: later ones close up. Only a packet newer than all that were sent can be left
+    /// out; for an older one its number was given away as a gap already.
     pub fn leave_out(&mut self, seq: SeqNo) {
-        let Some(newest) = self.ranges.last().copied() else { return };
-        if seq < newest.start || (seq.0 as i64 + newest.offset) < self.next.0 as i64 {
-            return;
-        }
-        if seq == newest.start {
-            if let Some(range) = self.ranges.last_mut() {
-                *range = Range { start: SeqNo(seq.0 + 1), offset: newest.offset - 1 };
-            }
-            return;
-        }
-        if self.ranges.is_full() {
-            self.ranges.remove(0);
-        }
-        self.ranges.push(Range { start: SeqNo(seq.0 + 1), offset: newest.offset - 1 });
+        self.seqs.leave_out(seq.0);
     }
 
-    /// An input timestamp of the current source as it goes out (also for sender reports).
-    pub fn timestamp(&self, input: u32) -> u32 {
-        input.wrapping_add(self.timestamp_offset)
-    }
-
-    /// VP8's counters of a packet of the current source as they go out. The result keeps the input's width: 7-bit
-    /// picture ids stay below 128.
-    pub fn vp8(&self, packet: &Incoming) -> Vp8Numbers {
-        Vp8Numbers {
-            picture_id: packet
-                .picture_id
-                .map(|id| id.value.wrapping_add(self.picture_offset) & if id.long { 0x7fff } else { 0x7f }),
-            tl0: packet.tl0.map(|tl0| tl0.wrapping_add(self.tl0_offset)),
+    /// The same for a packet of a frame that is not sent at all. What is missing between two packets of one frame is of
+    /// that frame, so that the receiver need not miss it.
+    pub fn leave_out_frame(&mut self, packet: &Incoming) {
+        let same = |left: &Incoming| {
+            (left.timestamp, left.frame.spatial) == (packet.timestamp, packet.frame.spatial) && left.seq < packet.seq
+        };
+        let first = self.left.filter(same).map_or(packet.seq.0, |left| left.seq.0 + 1);
+        for seq in first.max(packet.seq.0.saturating_sub(MAX_CLOSED))..=packet.seq.0 {
+            self.seqs.leave_out(seq);
+        }
+        self.left = Some(*packet);
+        if let Some(id) = packet.frame.picture_id.filter(|_| packet.closes_pictures) {
+            self.pictures.leave_out(id);
         }
     }
 
@@ -202,103 +260,4 @@ impl Munger {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::collections::BTreeMap;
-
-    use proptest::prelude::*;
-
-    use super::*;
-
-    fn packet(seq: u64, timestamp: u32) -> Incoming {
-        Incoming { seq: SeqNo(seq), timestamp, picture_id: None, tl0: None }
-    }
-
-    fn vp8(seq: u64, picture: u16, tl0: u8) -> Incoming {
-        Incoming {
-            picture_id: Some(PictureId { value: picture, long: true }),
-            tl0: Some(tl0),
-            ..packet(seq, u32::from(picture) * 3000)
-        }
-    }
-
-    #[test]
-    fn a_switch_goes_on_by_one_and_by_the_time_that_passed() {
-        let start = Instant::now();
-        let mut munger = Munger::new(90_000, 100, 5_000);
-        let first = packet(70_000, 900);
-        munger.switch_source(start, &first);
-        assert_eq!(munger.munge(start, &first), Some(Munged { seq: SeqNo::first(100), timestamp: 5_000 }));
-
-        let later = start + Duration::from_millis(100);
-        let other = packet(300_000, 0xffff_ff00);
-        munger.switch_source(later, &other);
-        assert_eq!(munger.munge(later, &other), Some(Munged { seq: SeqNo::first(101), timestamp: 14_000 }));
-        assert_eq!(munger.munge(later, &packet(299_999, 0)), None, "from before the switch");
-    }
-
-    #[test]
-    fn audio_never_steps_by_less_than_a_packet() {
-        let start = Instant::now();
-        let mut munger = Munger::new(48_000, 0, 0);
-        munger.switch_source(start, &packet(70_000, 0));
-        munger.munge(start, &packet(70_000, 0));
-        munger.switch_source(start, &packet(80_000, 7));
-        assert_eq!(munger.munge(start, &packet(80_000, 7)).unwrap().timestamp, 960);
-    }
-
-    #[test]
-    fn vp8_counters_go_on_and_wrap() {
-        let now = Instant::now();
-        let mut munger = Munger::new(90_000, 0, 0);
-        munger.switch_source(now, &vp8(70_000, 0x7fff, 255));
-        munger.munge(now, &vp8(70_000, 0x7fff, 255));
-        munger.switch_source(now, &vp8(9_000_000, 17, 3));
-        munger.munge(now, &vp8(9_000_000, 17, 3));
-        assert_eq!(munger.vp8(&vp8(9_000_000, 17, 3)), Vp8Numbers { picture_id: Some(0), tl0: Some(0) });
-        assert_eq!(munger.vp8(&vp8(9_000_001, 18, 3)), Vp8Numbers { picture_id: Some(1), tl0: Some(0) });
-    }
-
-    #[test]
-    fn left_out_packets_close_up_and_late_ones_keep_their_place() {
-        let now = Instant::now();
-        let mut munger = Munger::new(90_000, 0, 0);
-        munger.switch_source(now, &packet(70_000, 0));
-        let seq = |munger: &mut Munger, input| munger.munge(now, &packet(input, 0)).map(|munged| munged.seq.wire());
-        assert_eq!(seq(&mut munger, 70_000), Some(0));
-        munger.leave_out(SeqNo(70_002));
-        assert_eq!(seq(&mut munger, 70_003), Some(2));
-        assert_eq!(seq(&mut munger, 70_001), Some(1), "late, but its place was kept");
-        munger.leave_out(SeqNo(70_001));
-        assert_eq!(seq(&mut munger, 70_004), Some(3), "an old packet cannot be left out any more");
-    }
-
-    proptest! {
-        /// Against a model that sees everything at once: distinct inputs get distinct outputs, order and distances hold
-        /// within a source, and sources follow each other without a hole.
-        #[test]
-        fn numbers_are_continuous(plan in prop::collection::vec((1usize..40, any::<u16>(), 0u32..4), 1..12), first: u16) {
-            let now = Instant::now();
-            let mut munger = Munger::new(90_000, first, 0);
-            let mut given = BTreeMap::new();
-            let mut highest: Option<u64> = None;
-            for (source, (count, start, swap)) in plan.into_iter().enumerate() {
-                let base = SeqNo::first(start).0;
-                let mut inputs: Vec<u64> = (0..count as u64).map(|i| base + i).collect();
-                for i in (1..inputs.len().saturating_sub(1)).step_by(2 + swap as usize) {
-                    inputs.swap(i, i + 1);
-                }
-                munger.switch_source(now, &packet(inputs[0], 0));
-                for input in inputs {
-                    let out = munger.munge(now, &packet(input, 0)).unwrap().seq.0;
-                    prop_assert_eq!(given.insert(out, (source, input)), None);
-                    if input == base {
-                        prop_assert_eq!(out, highest.map_or(SeqNo::first(first & 0x7fff).0, |highest| highest + 1));
-                    }
-                    highest = highest.max(Some(out));
-                }
-            }
-            let outs: Vec<u64> = given.keys().copied().collect();
-            prop_assert!(outs.windows(2).all(|pair| pair[1] == pair[0] + 1));
-        }
-    }
-}
+mod tests;

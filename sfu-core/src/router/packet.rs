@@ -2,14 +2,19 @@
 
 use std::time::Instant;
 
-use crate::rtp::{self, Extension, ExtensionMap, HeaderOut};
+use arrayvec::ArrayVec;
+
+use crate::rtp::dependency_descriptor::{self, MAX_LEN};
+use crate::rtp::red::Redundancy;
+use crate::rtp::values::AudioLevel;
+use crate::rtp::{self, Extension, ExtensionMap, HeaderOut, MAX_HEADER};
 use crate::sdp::Codec;
 use crate::stream::{PacketMeta, RingIndex, Stored};
 use crate::unit::SeqNo;
 
 use super::PeerIndex;
 use super::downlink::Class;
-use super::munger::{Incoming, Vp8Numbers};
+use super::munger::{Incoming, PayloadNumbers};
 use super::receiver::EncodingKey;
 
 /// Takes what the router sends.
@@ -22,36 +27,54 @@ pub trait Outbox {
 }
 
 /// The header extensions that are forwarded as they came. The others belong to one hop and are written anew, or mean
-/// nothing to the receiver (MID and RIDs: its streams are known by SSRC). The dependency descriptor stays out until its
-/// frame numbers are rewritten across a switch.
+/// nothing to the receiver (MID and RIDs: its streams are known by SSRC). The dependency descriptor is forwarded too, but
+/// rewritten.
 const FORWARDED: [Extension; 4] =
     [Extension::AudioLevel, Extension::VideoOrientation, Extension::PlayoutDelay, Extension::AbsCaptureTime];
 
-/// The longest value that is forwarded, in bytes: of the abs-capture-time, and what the one-byte form can carry. A sender
-/// may write up to 255 bytes, for which an outgoing header has no room.
+/// The longest value that is forwarded as it came, in bytes: of the abs-capture-time, and what the one-byte form can carry.
+/// A sender may write up to 255 bytes, for which an outgoing header has no room.
 const MAX_VALUE: usize = 16;
 
-/// Values of [`FORWARDED`] extensions, in that order.
+/// Values of [`FORWARDED`] extensions, in that order, and the dependency descriptor.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct ForwardedExtensions<'a>([Option<&'a [u8]>; FORWARDED.len()]);
+pub struct ForwardedExtensions<'a> {
+    values: [Option<&'a [u8]>; FORWARDED.len()],
+    pub descriptor: Option<&'a [u8]>,
+}
 
 impl<'a> ForwardedExtensions<'a> {
     /// Picks them from a packet's extensions, whose ids are those of the m-line that it came on. What is too long to be
     /// what it says is left out.
     pub fn pick(extensions: impl Iterator<Item = (u8, &'a [u8])>, map: &ExtensionMap) -> Self {
-        let mut values = Self::default();
-        for (id, value) in extensions.filter(|(_, value)| value.len() <= MAX_VALUE) {
-            let known = map.ext(id).and_then(|extension| FORWARDED.iter().position(|f| *f == extension));
-            if let Some(place) = known {
-                values.0[place] = Some(value);
+        let mut picked = Self::default();
+        for (id, value) in extensions {
+            let Some(extension) = map.ext(id) else { continue };
+            if extension == Extension::DependencyDescriptor {
+                picked.descriptor = Some(value);
+            } else if let Some(place) = FORWARDED.iter().position(|f| *f == extension)
+                && value.len() <= MAX_VALUE
+            {
+                picked.values[place] = Some(value);
             }
         }
-        values
+        picked
     }
 
-    /// The values that an m-line with these ids can carry.
+    /// How loud the packet is.
+    pub fn audio_level(&self) -> Option<AudioLevel> {
+        let place = FORWARDED.iter().position(|extension| *extension == Extension::AudioLevel)?;
+        self.values[place].and_then(AudioLevel::parse)
+    }
+
+    /// The values that an m-line with these ids can carry as they came.
     pub fn iter(&self, map: &ExtensionMap) -> impl Iterator<Item = (u8, &'a [u8])> {
-        FORWARDED.iter().zip(self.0).filter_map(|(extension, value)| Some((map.id(*extension)?, value?)))
+        FORWARDED.iter().zip(self.values).filter_map(|(extension, value)| Some((map.id(*extension)?, value?)))
+    }
+
+    /// The same with the dependency descriptor.
+    pub fn all(&self, map: &ExtensionMap) -> impl Iterator<Item = (u8, &'a [u8])> {
+        self.iter(map).chain(map.id(Extension::DependencyDescriptor).zip(self.descriptor))
     }
 }
 
@@ -62,43 +85,51 @@ pub struct MediaPacket<'a> {
     pub csrc: u32,
     pub codec: Codec,
     pub encoding: EncodingKey,
-    /// The encoding is the one that subscriptions shall take.
-    pub preferred: bool,
-    /// A decoder can start here.
-    pub keyframe: bool,
     pub marker: bool,
+    /// With what the packet is part of.
     pub numbers: Incoming,
     pub extensions: ForwardedExtensions<'a>,
     pub payload: &'a [u8],
+    /// What the payload consists of, where it is RED.
+    pub redundancy: Option<Redundancy>,
     /// Where it is kept for retransmission.
     pub stored: RingIndex,
 }
 
 impl<'a> MediaPacket<'a> {
-    /// A packet that came earlier and is at `at` in its ring. `map` are the ids of the m-line that it came on.
+    /// A video packet that came earlier and is at `at` in its ring. `map` are the ids of the m-line that it came on.
     pub fn stored(
         csrc: u32,
         codec: Codec,
         encoding: EncodingKey,
-        preferred: bool,
         at: RingIndex,
         stored: &Stored<'a>,
         map: &ExtensionMap,
     ) -> Self {
-        let PacketMeta { seq, timestamp, marker, .. } = stored.meta;
+        let PacketMeta { seq, timestamp, marker, frame, .. } = stored.meta;
         Self {
             csrc,
             codec,
             encoding,
-            preferred,
-            keyframe: rtp::is_keyframe(codec, stored.payload),
             marker,
-            numbers: Incoming::read(seq, timestamp, codec == Codec::Vp8, stored.payload),
+            numbers: Incoming { seq, timestamp, frame, closes_pictures: codec == Codec::Vp8 },
             extensions: ForwardedExtensions::pick(stored.extensions, map),
             payload: stored.payload,
+            redundancy: None,
             stored: at,
         }
     }
+}
+
+/// A dependency descriptor as it goes out.
+#[derive(Debug, Clone, Copy)]
+pub struct DescriptorOut<'a> {
+    /// As it came.
+    pub value: &'a [u8],
+    /// The frame's number.
+    pub number: u16,
+    /// How many decode targets there are and which of them are active, where that must be told.
+    pub targets: Option<(u8, u32)>,
 }
 
 /// A packet that is ready but for what the transport adds.
@@ -110,15 +141,46 @@ pub struct OutPacket<'a> {
     /// The ids of the m-line it leaves on.
     pub map: &'a ExtensionMap,
     pub extensions: ForwardedExtensions<'a>,
+    pub descriptor: Option<DescriptorOut<'a>>,
     /// The original sequence number, which goes before the payload of a retransmission (RFC 4588 section 4).
     pub osn: Option<u16>,
     pub payload: &'a [u8],
-    /// What to write into the payload's VP8 descriptor.
-    pub vp8: Option<Vp8Numbers>,
+    /// What to write into the payload's descriptor, which is that of this codec.
+    pub rewrite: Option<(Codec, PayloadNumbers)>,
+    /// The payload type of the blocks inside, where the payload is RED.
+    pub blocks: Option<u8>,
     /// Bytes of padding after the payload, the last of which says how many (RFC 3550 section 5.1).
     pub padding: u8,
     /// The transport-wide number, set on its way out.
     pub number: Option<u16>,
+}
+
+impl OutPacket<'_> {
+    /// Writes the header with the extensions that are forwarded and the transport's own, and returns its length.
+    pub fn write_header(&self, buf: &mut [u8; MAX_HEADER], own: &[(u8, &[u8])]) -> usize {
+        let elements = self.extensions.iter(self.map).chain(own.iter().copied());
+        let id = self.map.id(Extension::DependencyDescriptor);
+        let Some((id, descriptor)) = id.zip(self.descriptor) else {
+            let elements: ArrayVec<(u8, &[u8]), 8> = elements.collect();
+            return rtp::write_header(buf, &self.header, &elements);
+        };
+        let mut value = [0; MAX_LEN];
+        let len = dependency_descriptor::rewrite(descriptor.value, descriptor.number, descriptor.targets, &mut value);
+        let elements: ArrayVec<(u8, &[u8]), 8> = elements.chain([(id, &value[..len])]).collect();
+        rtp::write_header(buf, &self.header, &elements)
+    }
+
+    /// Writes the numbers into `payload`, which is a copy of the packet's.
+    pub fn rewrite_payload(&self, payload: &mut [u8]) {
+        if let Some(payload_type) = self.blocks {
+            rtp::red::rewrite(payload, payload_type);
+        }
+        match self.rewrite {
+            Some((Codec::Vp8, numbers)) => rtp::vp8::rewrite(payload, numbers.picture_id, numbers.tl0),
+            Some((Codec::Vp9, numbers)) => rtp::vp9::rewrite(payload, numbers.picture_id, numbers.tl0),
+            _ => {}
+        }
+    }
 }
 
 #[cfg(test)]
@@ -136,6 +198,7 @@ mod tests {
         let picked = |value| ForwardedExtensions::pick(sent(value), &map).iter(&map).count();
         assert_eq!(picked(&[1; MAX_VALUE][..]), FORWARDED.len());
         assert_eq!(picked(&[1; MAX_VALUE + 1][..]), 0);
-        assert!(12 + 4 + 4 + FORWARDED.len() * (2 + MAX_VALUE) + 2 * 5 <= crate::rtp::MAX_HEADER);
+        let descriptor = 2 + MAX_LEN;
+        assert!(12 + 4 + 4 + FORWARDED.len() * (2 + MAX_VALUE) + 2 * 5 + descriptor <= MAX_HEADER);
     }
 }

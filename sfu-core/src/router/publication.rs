@@ -2,11 +2,15 @@
 
 use std::time::{Duration, Instant};
 
+use crate::audio::Voice;
 use crate::control::Source;
 use crate::id::{Mid, TrackId};
+use crate::rtp::values::AudioLevel;
 use crate::sdp::Codec;
 
 use super::MemberIndex;
+use super::catalog::Catalog;
+use super::demand::Demand;
 
 /// An m-line that forwards a publication.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,16 +44,57 @@ pub struct Publication {
     pub source: Source,
     /// Nothing of it is forwarded.
     pub muted: bool,
+    /// It is forwarded: all but the microphones of a large room that are not among its loudest.
+    pub audible: bool,
+    /// When it became so in the place of another.
+    pub audible_since: Option<Instant>,
+    /// What a microphone hears.
+    pub voice: Voice,
     /// The codec that is forwarded, and since when; `None` before the first packet.
     codec: Option<(Codec, Instant)>,
+    /// What a video offers to choose from, and what of it is taken.
+    pub catalog: Catalog,
+    pub demand: Demand,
     /// Where it goes: a flat list, walked once per packet.
     pub subscribers: Vec<Subscriber>,
 }
 
 impl Publication {
     /// A track that nobody receives yet.
-    pub const fn new(track: TrackId, publisher: MemberIndex, mid: Mid, source: Source, muted: bool) -> Self {
-        Self { track, publisher, mid, source, muted, codec: None, subscribers: Vec::new() }
+    pub fn new(track: TrackId, publisher: MemberIndex, mid: Mid, source: Source, muted: bool) -> Self {
+        Self {
+            track,
+            publisher,
+            mid,
+            source,
+            muted,
+            audible: true,
+            audible_since: None,
+            voice: Voice::SILENT,
+            codec: None,
+            catalog: Catalog::default(),
+            demand: Demand::default(),
+            subscribers: Vec::new(),
+        }
+    }
+
+    /// Whether it takes part in the choice of the loudest. The sound of a screen does not.
+    pub const fn is_voice(&self) -> bool {
+        matches!(self.source, Source::Microphone) && !self.muted
+    }
+
+    /// Notes how loud a packet is; true if it is to be forwarded.
+    #[inline]
+    pub fn admits(&mut self, now: Instant, level: Option<AudioLevel>, payload_len: usize) -> bool {
+        if self.is_voice() {
+            self.voice.on_packet(now, level, payload_len);
+        }
+        self.audible && !self.muted
+    }
+
+    /// The codec that is forwarded; `None` before the first packet.
+    pub fn codec(&self) -> Option<Codec> {
+        self.codec.map(|(codec, _)| codec)
     }
 
     /// Notes the codec of a packet.
@@ -69,11 +114,13 @@ impl Publication {
     pub fn subscribe(&mut self, subscriber: Subscriber) {
         debug_assert!(!self.subscribers.contains(&subscriber));
         self.subscribers.push(subscriber);
+        self.demand.stale = true;
     }
 
     /// Removes a subscriber if it is there.
     pub fn unsubscribe(&mut self, subscriber: Subscriber) {
         self.subscribers.retain(|other| *other != subscriber);
+        self.demand.stale = true;
     }
 }
 

@@ -11,8 +11,10 @@ use std::time::{Duration, Instant};
 use arrayvec::ArrayVec;
 use hashbrown::HashMap;
 
-use crate::control::TrackKind;
+use crate::control::{Size, TrackKind};
 use crate::id::{Mid, Rid, Ssrc};
+use crate::layers::{Arrived, Flows, Frame, FrameReader, Layer, LayerOffer, MAX_SPATIAL, MAX_TEMPORAL, Meter};
+use crate::rtp::red::Redundancy;
 use crate::rtp::{self, Extension, ExtensionMap, RtpPacket};
 use crate::sdp::{AnswerMedia, Codec, Feedback, MediaKind};
 use crate::stream::{NackTracker, PacketMeta, PacketRing, ReceiveStats, RingIndex, RingLimits, TwccRecorder};
@@ -24,10 +26,18 @@ use super::munger::Incoming;
 use super::packet::ForwardedExtensions;
 
 /// Encodings of one m-line that are received; browsers send at most three.
-const MAX_ENCODINGS: usize = 4;
+pub const MAX_ENCODINGS: usize = 4;
 
-/// An encoding that sent nothing for so long does not flow.
-const STOPPED_AFTER: Duration = Duration::from_millis(700);
+/// The most layers that are offered of an m-line.
+pub const MAX_OFFERS: usize = 36;
+
+/// An encoding that sent nothing for so long, while the others sent so many frames, has stopped: a publisher whose
+/// bandwidth or CPU does not suffice sends the smaller ones on. Soon where frames are many, since its subscribers see a
+/// still picture meanwhile; screens send few frames, and not all encodings in the same millisecond.
+const STOPPED_AFTER: [(Duration, u8); 2] = [(Duration::from_millis(250), 8), (Duration::from_millis(700), 3)];
+
+/// Whoever sent nothing for so long has stopped, whatever the others do.
+const SILENT_AFTER: Duration = Duration::from_secs(5);
 
 /// An encoding of an m-line, and which of its SSRCs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,6 +68,10 @@ pub struct Encoding {
     rtx_ssrc: Option<Ssrc>,
     generation: u32,
     last_packet: Option<Instant>,
+    /// Frames that the m-line's other encodings sent since then.
+    missed: u8,
+    frames: FrameReader,
+    meter: Meter,
 }
 
 /// A codec of an m-line that we receive.
@@ -66,7 +80,15 @@ struct ReceivedCodec {
     codec: Codec,
     payload_type: u8,
     rtx: Option<u8>,
+    red: Option<u8>,
     feedback: Feedback,
+}
+
+impl ReceivedCodec {
+    /// Whether media of this codec comes with this payload type, plain or as RED.
+    fn is_sent_as(&self, payload_type: u8) -> bool {
+        self.payload_type == payload_type || self.red == Some(payload_type)
+    }
 }
 
 /// An m-line on which the member sends.
@@ -79,7 +101,6 @@ pub struct ReceivingLine {
     pub encodings: ArrayVec<Encoding, MAX_ENCODINGS>,
     codecs: ArrayVec<ReceivedCodec, 16>,
     ssrcs: Vec<(Ssrc, Option<Ssrc>)>,
-    preferred: u8,
     generations: u32,
 }
 
@@ -95,7 +116,6 @@ struct StreamRef {
 pub struct Received<'a> {
     pub line: usize,
     pub key: EncodingKey,
-    pub preferred: bool,
     pub content: Content<'a>,
 }
 
@@ -105,13 +125,13 @@ pub enum Content<'a> {
     /// To be forwarded.
     Media {
         codec: Codec,
-        keyframe: bool,
         numbers: Incoming,
         extensions: ForwardedExtensions<'a>,
         payload: &'a [u8],
+        redundancy: Option<Redundancy>,
         stored: RingIndex,
     },
-    /// Padding (a probe): its number is to be left out.
+    /// Padding (a probe), or RED that is not: its number is to be left out.
     Padding(SeqNo),
 }
 
@@ -209,10 +229,9 @@ impl Receiver {
             None => self.locate(now, packet)?,
         };
         let line = &mut self.lines[usize::from(stream.line)];
-        line.receive(now, packet, stream).map(|(key, preferred, content)| Received {
+        line.receive(now, packet, stream).map(|(key, content)| Received {
             line: usize::from(stream.line),
             key,
-            preferred,
             content,
         })
     }
@@ -270,7 +289,6 @@ impl ReceivingLine {
             encodings: ArrayVec::new(),
             codecs: ArrayVec::new(),
             ssrcs: Vec::new(),
-            preferred: 0,
             generations: 0,
         };
         line.negotiate(media, window, now);
@@ -282,6 +300,7 @@ impl ReceivingLine {
             codec: c.codec,
             payload_type: c.payload_type,
             rtx: c.rtx,
+            red: c.red.map(|red| red.payload_type),
             feedback: c.feedback,
         };
         self.codecs = media.codecs.iter().map(codec).take(16).collect();
@@ -295,7 +314,6 @@ impl ReceivingLine {
             let encoding = |rid| Encoding::new(rid, self.kind, window, now, self.generations);
             self.encodings = rids.into_iter().map(encoding).collect();
             self.generations += 1;
-            self.preferred = 0;
         }
     }
 
@@ -309,19 +327,15 @@ impl ReceivingLine {
         !self.codecs.iter().any(|codec| codec.feedback.pli) && self.codecs.iter().any(|codec| codec.feedback.fir)
     }
 
-    /// The best encoding that flows.
-    pub fn preferred(&self) -> &Encoding {
-        &self.encodings[usize::from(self.preferred)]
-    }
-
-    /// The same, to change.
-    pub fn preferred_mut(&mut self) -> &mut Encoding {
-        &mut self.encodings[usize::from(self.preferred)]
-    }
-
     /// The encoding with this key, if it is still the same stream.
     pub fn encoding(&self, key: EncodingKey) -> Option<&Encoding> {
         self.encodings.get(usize::from(key.index)).filter(|encoding| encoding.generation == key.generation)
+    }
+
+    /// The same, to change.
+    pub fn encoding_mut(&mut self, key: EncodingKey) -> Option<&mut Encoding> {
+        let encoding = self.encodings.get_mut(usize::from(key.index))?;
+        (encoding.generation == key.generation).then_some(encoding)
     }
 
     /// The encoding at this place.
@@ -330,20 +344,32 @@ impl ReceivingLine {
         Some((EncodingKey { index, generation: encoding.generation }, encoding))
     }
 
-    /// Whether subscriptions shall take this encoding.
-    pub const fn is_preferred(&self, key: EncodingKey) -> bool {
-        key.index == self.preferred
+    /// Which encodings flow, and their highest layers.
+    pub fn flows(&self, now: Instant) -> Flows {
+        Flows::new(self.encodings.iter().map(|encoding| encoding.flows(now).then(|| encoding.meter.highest())))
     }
 
-    /// Chooses the best encoding that flows anew; true if it is another than before.
-    pub fn choose_preferred(&mut self, now: Instant) -> bool {
-        let best = (0..self.encodings.len()).rev().find(|index| self.encodings[*index].flows(now));
-        let best = best.map_or(self.preferred, |best| best as u8);
-        std::mem::replace(&mut self.preferred, best) != best
+    /// The layers that there are to choose from, from the lowest, measured over the last second.
+    pub fn offers(&mut self, now: Instant) -> ArrayVec<LayerOffer, MAX_OFFERS> {
+        let mut offers = ArrayVec::new();
+        for (index, encoding) in self.encodings.iter_mut().enumerate() {
+            let flows = encoding.flows(now);
+            let meter = &mut encoding.meter;
+            let layers: ArrayVec<(u8, u8, bool), { MAX_SPATIAL * MAX_TEMPORAL }> = meter.layers().collect();
+            for (spatial, temporal, current) in layers {
+                let (bitrate, fps) = meter.figures(now, spatial, temporal);
+                let layer = Layer { encoding: index as u8, spatial, temporal };
+                let offer = LayerOffer { layer, bitrate, size: meter.size(spatial), fps, flows: flows && current };
+                if offers.try_push(offer).is_err() {
+                    return offers;
+                }
+            }
+        }
+        offers
     }
 
     fn knows(&self, payload_type: u8) -> bool {
-        self.codecs.iter().any(|codec| codec.payload_type == payload_type || codec.rtx == Some(payload_type))
+        self.codecs.iter().any(|codec| codec.is_sent_as(payload_type) || codec.rtx == Some(payload_type))
     }
 
     fn find_encoding(&self, packet: &RtpPacket<'_>, rid: Option<Rid>, repaired: Option<Rid>) -> Option<(usize, bool)> {
@@ -364,7 +390,7 @@ impl ReceivingLine {
         now: Instant,
         packet: &RtpPacket<'a>,
         stream: StreamRef,
-    ) -> Option<(EncodingKey, bool, Content<'a>)> {
+    ) -> Option<(EncodingKey, Content<'a>)> {
         let encoding = &mut self.encodings[usize::from(stream.encoding)];
         let payload_type = packet.payload_type();
         let (seq, codec, payload) = if stream.rtx {
@@ -372,36 +398,55 @@ impl ReceivingLine {
             let (osn, payload) = rtp::rtx::split(packet.payload())?;
             (encoding.stats.extend(osn)?, codec.codec, payload)
         } else {
-            let codec = self.codecs.iter().find(|codec| codec.payload_type == payload_type)?;
+            let codec = self.codecs.iter().find(|codec| codec.is_sent_as(payload_type))?;
             let arrival =
                 encoding.stats.on_packet(now, packet.sequence_number(), packet.timestamp(), packet.payload().len())?;
             if arrival.restarted {
                 encoding.nack.reset();
+                encoding.frames = FrameReader::default();
                 encoding.generation = self.generations;
                 self.generations += 1;
             }
             encoding.last_packet = Some(now);
+            encoding.missed = 0;
             (arrival.seq, codec.codec, packet.payload())
         };
         let key = EncodingKey { index: stream.encoding, generation: encoding.generation };
         if !encoding.nack.on_packet(seq, now) {
             return None;
         }
-        let preferred = stream.encoding == self.preferred;
-        if payload.is_empty() {
-            return Some((key, preferred, Content::Padding(seq)));
+        let is_red = self.codecs.iter().any(|codec| codec.red == Some(payload_type));
+        let redundancy = if is_red { Redundancy::parse(payload) } else { None };
+        if payload.is_empty() || (is_red && redundancy.is_none()) {
+            return Some((key, Content::Padding(seq)));
         }
-        encoding.codec = Some(codec);
-        let keyframe = rtp::is_keyframe(codec, payload);
-        if keyframe && self.kind == TrackKind::Video {
-            encoding.keyframes.on_keyframe(now);
-        }
-        let meta = PacketMeta { seq, timestamp: packet.timestamp(), marker: packet.marker(), payload_type };
         let extensions = ForwardedExtensions::pick(packet.extensions(), &self.extensions);
-        let kept: ArrayVec<(u8, &[u8]), 4> = extensions.iter(&self.extensions).collect();
+        let arrived = Arrived {
+            codec,
+            seq,
+            timestamp: packet.timestamp(),
+            marker: packet.marker(),
+            payload,
+            descriptor: extensions.descriptor,
+        };
+        let frame = encoding.digest(now, self.kind, &arrived, packet.header_len() + payload.len());
+        let Arrived { timestamp, marker, .. } = arrived;
+        let meta = PacketMeta { seq, timestamp, marker, payload_type, frame };
+        let kept: ArrayVec<(u8, &[u8]), 5> = extensions.all(&self.extensions).collect();
         let stored = encoding.ring.insert(now, meta, &kept, payload)?;
-        let numbers = Incoming::read(seq, packet.timestamp(), codec == Codec::Vp8, payload);
-        Some((key, preferred, Content::Media { codec, keyframe, numbers, extensions, payload, stored }))
+        if marker && self.kind == TrackKind::Video {
+            self.count_frame(stream.encoding);
+        }
+        let numbers = Incoming { seq, timestamp, frame, closes_pictures: codec == Codec::Vp8 };
+        Some((key, Content::Media { codec, numbers, extensions, payload, redundancy, stored }))
+    }
+
+    fn count_frame(&mut self, of: u8) {
+        for (index, encoding) in self.encodings.iter_mut().enumerate() {
+            if index != usize::from(of) {
+                encoding.missed = encoding.missed.saturating_add(1);
+            }
+        }
     }
 }
 
@@ -422,12 +467,57 @@ impl Encoding {
             rtx_ssrc: None,
             generation,
             last_packet: None,
+            missed: 0,
+            frames: FrameReader::default(),
+            meter: Meter::new(now),
         }
     }
 
     /// Whether packets came lately.
     pub fn flows(&self, now: Instant) -> bool {
-        self.last_packet.is_some_and(|at| now.saturating_duration_since(at) < STOPPED_AFTER)
+        let Some(silence) = self.last_packet.map(|at| now.saturating_duration_since(at)) else { return false };
+        let stopped = |(time, frames): (Duration, u8)| silence >= time && self.missed >= frames;
+        silence < SILENT_AFTER && !STOPPED_AFTER.into_iter().any(stopped)
+    }
+
+    /// Reads what a packet is part of, and counts it.
+    fn digest(&mut self, now: Instant, kind: TrackKind, packet: &Arrived<'_>, bytes: usize) -> Frame {
+        self.codec = Some(packet.codec);
+        let frame = self.frames.read(packet);
+        if kind == TrackKind::Video {
+            if frame.keyframe {
+                self.keyframes.on_keyframe(now);
+                self.note_sizes(packet);
+            }
+            self.meter.on_packet(now, &frame, bytes, packet.marker);
+        }
+        frame
+    }
+
+    /// Keyframes say how large the pictures of each spatial layer are.
+    #[cold]
+    fn note_sizes(&mut self, packet: &Arrived<'_>) {
+        let structure = self.frames.structure().filter(|structure| !structure.resolutions().is_empty());
+        if let Some(structure) = structure.filter(|_| packet.descriptor.is_some()) {
+            for (spatial, (width, height)) in structure.resolutions().iter().enumerate() {
+                self.meter.set_size(spatial, size(*width, *height));
+            }
+            return;
+        }
+        match packet.codec {
+            Codec::Vp8 => {
+                let sides = rtp::vp8::keyframe_size(packet.payload);
+                self.meter.set_size(0, sides.and_then(|(width, height)| size(width.into(), height.into())));
+            }
+            Codec::Vp9 => {
+                let descriptor = rtp::vp9::Vp9Descriptor::parse(packet.payload);
+                let Some(structure) = descriptor.and_then(|descriptor| descriptor.structure) else { return };
+                for (spatial, sides) in structure.sizes().enumerate() {
+                    self.meter.set_size(spatial, sides.and_then(|(width, height)| size(width.into(), height.into())));
+                }
+            }
+            Codec::Opus | Codec::H264(_) | Codec::Av1 => {}
+        }
     }
 
     /// Lets the encoding send as `ssrc`, from `fresh` state if it sent as another before. Returns the SSRC whose place
@@ -441,4 +531,9 @@ impl Encoding {
         *self = Self { rid, ssrc: Some(ssrc), rtx_ssrc, keyframes, ..fresh };
         Some(old)
     }
+}
+
+fn size(width: u32, height: u32) -> Option<Size> {
+    let side = |side| u16::try_from(side).ok().filter(|side| *side > 0);
+    Some(Size { width: side(width)?, height: side(height)? })
 }

@@ -90,17 +90,15 @@ impl Room {
         let Some((key, encoding)) = source.encoding_at(queued.encoding()) else { return };
         let stored = encoding.ring.get(queued.packet).zip(encoding.codec);
         let Some((stored, codec)) = stored.filter(|_| queued.is_of(subscription, key.generation())) else { return };
-        let preferred = source.is_preferred(key);
         let extensions = &source.extensions;
-        let media = MediaPacket::stored(found.track.csrc(), codec, key, preferred, queued.packet, &stored, extensions);
+        let media = MediaPacket::stored(found.track.csrc(), codec, key, queued.packet, &stored, extensions);
         let mut delivery = to.downlink.delivery(now, to.peer, out);
         match to.lines[queued.line()].forward(now, &media, &mut delivery) {
-            Forwarded::Sent | Forwarded::Skipped => {}
+            Forwarded::Sent | Forwarded::Skipped | Forwarded::NeedsKeyframe => {}
             Forwarded::Started => {
                 let first = media.numbers.seq;
                 self.replay_overtakers(now, publication, key, first, out);
             }
-            Forwarded::NeedsKeyframe => self.request_keyframe(publication),
             Forwarded::CodecRefused => events.push_back(Event::TrackUnavailable {
                 participant: to.id,
                 track: found.track,

@@ -19,11 +19,13 @@ use crate::id::{Mid, ParticipantId, RoomId, TrackId};
 use crate::rtp::RtpPacket;
 use crate::unit::SeqNo;
 
+use super::allocation::Allocating;
 use super::line::Forwarded;
 use super::member::Member;
 use super::packet::{MediaPacket, Outbox};
 use super::publication::{CodecUse, Publication, Subscriber};
 use super::receiver::{Content, EncodingKey, Received};
+use super::speakers::Speakers;
 use super::{MemberIndex, PeerIndex, PublicationIndex};
 
 /// The most packets that are sent again after the first packet of a keyframe that they overtook.
@@ -39,12 +41,16 @@ pub struct Room {
     /// RTCP is written here before it is sent.
     pub(super) scratch: Vec<u8>,
     by_id: HashMap<ParticipantId, MemberIndex>,
-    by_track: HashMap<TrackId, PublicationIndex>,
+    pub(super) by_track: HashMap<TrackId, PublicationIndex>,
     /// In order of their joining.
     pub(super) arrivals: Vec<MemberIndex>,
     /// Those for whose pacer something waits, and when the next of it leaves.
     pub(super) pacing: Vec<MemberIndex>,
     pub(super) release_at: Option<Instant>,
+    pub(super) speakers: Speakers,
+    pub(super) allocating: Allocating,
+    /// When connections are looked at next.
+    pub(super) look_due: Option<Instant>,
     window: Duration,
 }
 
@@ -62,8 +68,17 @@ impl Room {
             arrivals: Vec::new(),
             pacing: Vec::new(),
             release_at: None,
+            speakers: Speakers::default(),
+            allocating: Allocating::default(),
+            look_due: None,
             window,
         }
+    }
+
+    /// The same with at most so many microphones forwarded at a time, the loudest; `None`: all.
+    pub fn with_loudest(mut self, limit: Option<usize>) -> Self {
+        self.speakers = Speakers::new(limit);
+        self
     }
 
     /// The member with this id.
@@ -146,6 +161,7 @@ impl Room {
         line.publication = Some(index);
         publisher.publications.push(index);
         self.by_track.insert(track, index);
+        self.seat(index);
         self.fill_all_slots(events);
         Ok(())
     }
@@ -165,20 +181,18 @@ impl Room {
         if std::mem::replace(&mut publication.muted, muted) == muted {
             return;
         }
-        for subscriber in &publication.subscribers {
-            self.members[subscriber.member.0 as usize].lines[usize::from(subscriber.line)].pause();
+        self.pause_lines(index);
+        for subscriber in &self.publications[index.0 as usize].subscribers {
+            self.members[subscriber.member.0 as usize].adaptation.invalidate();
         }
-        if !muted {
-            self.request_keyframe(index);
-        }
+        self.seat(index);
     }
 
     /// A member's transport is up, or up again: what was sent to it before went nowhere, so that its video starts anew.
     pub fn connected(&mut self, member: MemberIndex) {
         let Some(state) = self.members.get_mut(member.0 as usize) else { return };
         state.lines.iter_mut().for_each(|line| line.pause());
-        let shown: Vec<_> = state.lines.iter().filter_map(|line| line.publication()).collect();
-        shown.into_iter().for_each(|publication| self.request_keyframe(publication));
+        state.health.set_connected(true);
     }
 
     /// Notes that a member wants, or no longer wants, tracks.
@@ -195,6 +209,7 @@ impl Room {
         if let Some(found) = self.member_mut(member) {
             found.pins = pins;
             found.pins.truncate(usize::from(SlotIndex::MAX));
+            found.adaptation.invalidate();
             self.fill_slots(member, events);
         }
     }
@@ -236,36 +251,36 @@ impl Room {
         let line = &publisher.receiver.lines[received.line];
         let Some(index) = line.publication else { return };
         let publication = &mut self.publications[index.0 as usize];
-        let Received { key, preferred, content, line } = received;
+        let Received { key, content, .. } = received;
         if let Content::Padding(seq) = content {
             for subscriber in &publication.subscribers {
                 let lines = &mut self.members[subscriber.member.0 as usize].lines;
                 lines[usize::from(subscriber.line)].leave_out(key, seq);
             }
         }
-        let Content::Media { codec, keyframe, numbers, extensions, payload, stored } = content else { return };
+        let Content::Media { codec, numbers, extensions, payload, redundancy, stored } = content else { return };
         match publication.on_codec(now, codec) {
             CodecUse::Known => {}
             CodecUse::New => events.push_back(Event::TrackStarted { participant, track: publication.track, codec }),
             CodecUse::TooSoon => return,
         }
-        if publication.muted {
+        let primary = redundancy.map_or(0, |redundancy| redundancy.primary);
+        if !publication.admits(now, extensions.audio_level(), payload.len() - primary) {
             return;
         }
         let media = MediaPacket {
             csrc: publication.track.csrc(),
             codec,
             encoding: key,
-            preferred,
-            keyframe,
             marker: packet.marker(),
             numbers,
             extensions,
             payload,
+            redundancy,
             stored,
         };
         let video = publication.source.kind() == TrackKind::Video;
-        let (mut needs_keyframe, mut started, mut waits) = (false, false, false);
+        let (mut started, mut waits) = (false, false);
         for subscriber in &publication.subscribers {
             let to = &mut self.members[subscriber.member.0 as usize];
             if video && !to.downlink.pacer.passes(now) {
@@ -274,9 +289,8 @@ impl Room {
             }
             let mut delivery = to.downlink.delivery(now, to.peer, out);
             match to.lines[usize::from(subscriber.line)].forward(now, &media, &mut delivery) {
-                Forwarded::Sent | Forwarded::Skipped => {}
+                Forwarded::Sent | Forwarded::Skipped | Forwarded::NeedsKeyframe => {}
                 Forwarded::Started => started = true,
-                Forwarded::NeedsKeyframe => needs_keyframe = true,
                 Forwarded::CodecRefused => events.push_back(Event::TrackUnavailable {
                     participant: to.id,
                     track: publication.track,
@@ -284,14 +298,11 @@ impl Room {
                 }),
             }
         }
-        if started {
+        if started && video {
             self.replay_overtakers(now, index, key, numbers.seq, out);
         }
         if waits {
             self.wait_for_subscribers(index);
-        }
-        if needs_keyframe {
-            self.members[member.0 as usize].receiver.lines[line].preferred_mut().keyframes.request();
         }
     }
 
@@ -313,7 +324,6 @@ impl Room {
                 continue;
             };
             let Some(from) = publisher.receiver.line_of(&publication.mid) else { return };
-            let preferred = from.is_preferred(key);
             let Some((encoding, codec)) = from.encoding(key).and_then(|found| Some((found, found.codec?))) else {
                 return;
             };
@@ -325,27 +335,22 @@ impl Room {
             for seq in (first.0 + 1..=highest).take(MAX_REPLAYED) {
                 let found = encoding.ring.lookup(SeqNo(seq));
                 let Some((at, stored)) = found.and_then(|at| Some((at, encoding.ring.get(at)?))) else { continue };
-                let packet = MediaPacket::stored(csrc, codec, key, preferred, at, &stored, &from.extensions);
+                let packet = MediaPacket::stored(csrc, codec, key, at, &stored, &from.extensions);
                 line.forward(now, &packet, &mut to.downlink.delivery(now, to.peer, out));
             }
-        }
-    }
-
-    /// Asks for a keyframe of a publication, if it is video.
-    pub(super) fn request_keyframe(&mut self, index: PublicationIndex) {
-        let Some(publication) = self.publications.get(index.0 as usize) else { return };
-        if publication.source.kind() == TrackKind::Audio || publication.muted {
-            return;
-        }
-        let publisher = &mut self.members[publication.publisher.0 as usize];
-        if let Some(line) = publisher.receiver.line_of(&publication.mid) {
-            line.preferred_mut().keyframes.request();
         }
     }
 
     fn publication_of(&self, member: MemberIndex, track: &TrackId) -> Option<PublicationIndex> {
         let index = self.by_track.get(track).copied()?;
         (self.publications[index.0 as usize].publisher == member).then_some(index)
+    }
+
+    /// The lines of a publication wait for its media anew.
+    pub(super) fn pause_lines(&mut self, index: PublicationIndex) {
+        for subscriber in &self.publications[index.0 as usize].subscribers {
+            self.members[subscriber.member.0 as usize].lines[usize::from(subscriber.line)].pause();
+        }
     }
 
     /// Takes a publication away from its publisher, who stays.

@@ -3,10 +3,16 @@
 //! It tells which layers a frame belongs to without a look at the payload, which end-to-end encryption hides. A keyframe
 //! carries a [`Structure`] with templates; the frames after it name a template, so that a reader must keep the last
 //! structure of the stream. [`DependencyDescriptor::parse`] needs no structure for what every descriptor says (where frames
-//! start and end, their numbers, whether a structure is attached); [`Structure::layers`] adds the layers.
+//! start and end, their numbers, whether a structure is attached); [`Structure::layers`] adds the layers, and
+//! [`Structure::references`] what the frame refers to.
 //!
-//! Frame and chain differences are stepped over: this server does not rewrite dependencies. Every loop is bounded by the
-//! extension's 255 bytes.
+//! Chains are stepped over: what was forwarded is known by layer. Of a forwarded descriptor the frame number is rewritten
+//! and the active decode targets are told ([`rewrite`]); the dependencies, being differences, stay right. Every loop is
+//! bounded by the extension's 255 bytes.
+
+mod rewrite;
+
+pub use rewrite::{MAX_LEN, rewrite};
 
 use arrayvec::ArrayVec;
 
@@ -30,10 +36,23 @@ pub struct DependencyDescriptor {
     pub frame_number: u16,
     /// A new structure: the frame is a keyframe.
     pub structure: Option<Structure>,
+    /// What the frame says instead of its template.
+    custom: Custom,
+}
+
+/// Which parts of the frame's definition replace its template's, and where they stand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+struct Custom {
+    indications: bool,
+    references: bool,
+    /// The active decode targets are told; they stand before the definition.
+    targets: bool,
+    /// The bit after the flags and the structure.
+    at: u16,
 }
 
 /// The layers of a frame.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct Layers {
     /// 0 is the smallest picture.
     pub spatial: u8,
@@ -60,6 +79,8 @@ struct Template {
     layers: Layers,
     /// Two bits per decode target, the first target lowest.
     indications: u64,
+    /// Bit `n`: refers to the frame `n + 1` before.
+    references: u16,
 }
 
 /// The kinds of frames that a stream is made of, until the next keyframe.
@@ -80,13 +101,19 @@ impl DependencyDescriptor {
         let end_of_frame = bits.flag()?;
         let template_id = bits.take(6)? as u8;
         let frame_number = bits.take(16)? as u16;
-        // Three bytes are the short form. In the long one five flags follow, of which the first concerns us.
-        let attached = value.len() > 3 && bits.take(5)? & 0x10 != 0;
-        let structure = if attached { Some(Structure::parse(&mut bits)?) } else { None };
+        // Three bytes are the short form. In the long one five flags follow.
+        let flags = if value.len() > 3 { bits.take(5)? } else { 0 };
+        let structure = if flags & 0x10 != 0 { Some(Structure::parse(&mut bits)?) } else { None };
         if structure.as_ref().is_some_and(|structure| structure.layers(template_id).is_none()) {
             return None;
         }
-        Some(Self { start_of_frame, end_of_frame, template_id, frame_number, structure })
+        let custom = Custom {
+            targets: flags & 8 != 0,
+            indications: flags & 4 != 0,
+            references: flags & 2 != 0,
+            at: bits.at as u16,
+        };
+        Some(Self { start_of_frame, end_of_frame, template_id, frame_number, structure, custom })
     }
 
     /// Whether a decoder can start here.
@@ -105,10 +132,10 @@ impl Structure {
                 template.indications |= u64::from(bits.take(2)?) << (2 * target);
             }
         }
-        for _ in &templates {
+        for template in &mut templates {
             // Frame differences: a flag before each says that there is one more.
             while bits.flag()? {
-                bits.take(4)?;
+                template.references |= 1 << bits.take(4)?;
             }
         }
         skip_chains(bits, decode_targets, templates.len())?;
@@ -131,6 +158,44 @@ impl Structure {
             2 => Indication::Switch,
             _ => Indication::Required,
         })
+    }
+
+    /// Calls `refer` with how many frames before it each frame is that the one with `descriptor`, read from `value`,
+    /// refers to. False: there is no such template, or the descriptor is cut short; what was called is then in part.
+    pub fn references(&self, descriptor: &DependencyDescriptor, value: &[u8], mut refer: impl FnMut(u16)) -> bool {
+        let Some(template) = self.template(descriptor.template_id) else { return false };
+        if !descriptor.custom.references {
+            (0..16).filter(|bit| template.references & (1 << bit) != 0).for_each(|bit| refer(bit + 1));
+            return true;
+        }
+        self.read_custom_references(descriptor, value, refer).is_some()
+    }
+
+    fn read_custom_references(
+        &self,
+        descriptor: &DependencyDescriptor,
+        value: &[u8],
+        mut refer: impl FnMut(u16),
+    ) -> Option<()> {
+        let Custom { indications, targets, at, .. } = descriptor.custom;
+        let skipped = usize::from(self.decode_targets) * (usize::from(targets) + 2 * usize::from(indications));
+        let mut bits = Bits { bytes: value, at: usize::from(at) + skipped };
+        // The size of each in half bytes goes before it; 0 ends the list.
+        while let size @ 1.. = bits.take(2)? {
+            refer(bits.take(4 * size)? as u16 + 1);
+        }
+        Some(())
+    }
+
+    /// The decode targets, lowest bit first, all of whose frames are within `layers`.
+    pub fn targets_within(&self, layers: Layers) -> u32 {
+        let outside = |template: &&Template| {
+            template.layers.spatial > layers.spatial || template.layers.temporal > layers.temporal
+        };
+        let needed = self.templates.iter().filter(outside).fold(0, |bits, template| bits | template.indications);
+        (0..self.decode_targets)
+            .filter(|target| (needed >> (2 * target)) & 3 == 0)
+            .fold(0, |mask, target| mask | 1 << target)
     }
 
     /// The number of decode targets, 1 to 32: the choices that a receiver has.
@@ -163,7 +228,7 @@ fn read_layers(bits: &mut Bits<'_>) -> Option<ArrayVec<Template, MAX_TEMPLATES>>
     let mut templates = ArrayVec::new();
     let mut layers = Layers { spatial: 0, temporal: 0 };
     loop {
-        templates.try_push(Template { layers, indications: 0 }).ok()?;
+        templates.try_push(Template { layers, indications: 0, references: 0 }).ok()?;
         layers = match bits.take(2)? {
             0 => layers,
             1 => Layers { temporal: layers.temporal + 1, ..layers },

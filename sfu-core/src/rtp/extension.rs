@@ -83,6 +83,11 @@ impl ExtensionMap {
         true
     }
 
+    /// Takes the id of `extension` away.
+    pub fn remove(&mut self, extension: Extension) {
+        self.ids[extension as usize] = 0;
+    }
+
     /// The id of `extension`.
     pub const fn id(&self, extension: Extension) -> Option<u8> {
         match self.ids[extension as usize] {

@@ -32,9 +32,10 @@ impl H264Descriptor {
         Some(descriptor)
     }
 
-    /// Whether a decoder can start here.
-    pub const fn is_keyframe_start(self) -> bool {
-        self.sps || self.idr
+    /// Whether a decoder can start here. Parameter sets may travel before the picture, in packets of their own; a decoder
+    /// that is given the picture alone has none, so that an IDR picture counts only as its frame's first packet.
+    pub const fn is_keyframe_start(self, first_of_frame: bool) -> bool {
+        self.sps || (self.idr && first_of_frame)
     }
 
     fn note(&mut self, unit: &[u8]) {
@@ -67,7 +68,7 @@ mod tests {
     use super::*;
 
     fn starts(payload: &[u8]) -> bool {
-        H264Descriptor::parse(payload).is_some_and(H264Descriptor::is_keyframe_start)
+        H264Descriptor::parse(payload).is_some_and(|descriptor| descriptor.is_keyframe_start(true))
     }
 
     #[test]

@@ -12,6 +12,7 @@ pub mod dependency_descriptor;
 mod extension;
 pub mod h264;
 mod packet;
+pub mod red;
 pub mod rtx;
 pub mod values;
 pub mod vp8;
@@ -32,7 +33,9 @@ pub fn is_keyframe(codec: Codec, payload: &[u8]) -> bool {
         Codec::Opus => true,
         Codec::Vp8 => vp8::Vp8Descriptor::parse(payload).is_some_and(|descriptor| descriptor.keyframe),
         Codec::Vp9 => vp9::Vp9Descriptor::parse(payload).is_some_and(|descriptor| descriptor.is_keyframe_start()),
-        Codec::H264(_) => h264::H264Descriptor::parse(payload).is_some_and(|descriptor| descriptor.is_keyframe_start()),
+        Codec::H264(_) => {
+            h264::H264Descriptor::parse(payload).is_some_and(|descriptor| descriptor.is_keyframe_start(true))
+        }
         Codec::Av1 => av1::Av1Descriptor::parse(payload).is_some_and(|descriptor| descriptor.is_keyframe_start()),
     }
 }

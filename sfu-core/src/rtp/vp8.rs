@@ -81,6 +81,14 @@ impl Vp8Descriptor {
     }
 }
 
+/// Width and height of a keyframe whose first packet this is, from the uncompressed header (RFC 6386 section 9.1).
+pub fn keyframe_size(payload: &[u8]) -> Option<(u16, u16)> {
+    let descriptor = Vp8Descriptor::parse(payload).filter(|descriptor| descriptor.keyframe)?;
+    let header = payload.get(descriptor.len + 3..descriptor.len + 10)?;
+    let side = |at: usize| u16::from_le_bytes([header[at], header[at + 1]]) & 0x3fff;
+    (header[..3] == [0x9d, 0x01, 0x2a]).then(|| (side(3), side(5)))
+}
+
 fn read_picture_id(bytes: &[u8]) -> PictureId {
     if bytes[0] & 0x80 == 0 {
         return PictureId { value: u16::from(bytes[0]), long: false };
@@ -142,6 +150,16 @@ mod tests {
         assert!(!Vp8Descriptor::parse(&[0x11, 0x00]).unwrap().keyframe, "another partition starts");
         assert!(!Vp8Descriptor::parse(&[0x00, 0x00]).unwrap().start, "a continuation");
         assert!(!Vp8Descriptor::parse(&[0x10]).unwrap().keyframe, "no VP8 header");
+    }
+
+    #[test]
+    fn a_keyframe_tells_its_size() {
+        // X S | I | M=0, 7 | frame tag of a keyframe | start code | 640, scale 1 | 360
+        let payload = [0x90, 0x80, 7, 0x50, 0, 0, 0x9d, 0x01, 0x2a, 0x80, 0x42, 0x68, 0x01];
+        assert_eq!(keyframe_size(&payload), Some((640, 360)));
+        assert_eq!(keyframe_size(&payload[..12]), None);
+        let encrypted = [0x90, 0x80, 7, 0x50, 0, 0, 0x9e, 0x01, 0x2a, 0x80, 0x42, 0x68, 0x01];
+        assert_eq!(keyframe_size(&encrypted), None, "no start code");
     }
 
     #[test]

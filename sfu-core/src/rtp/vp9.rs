@@ -2,6 +2,9 @@
 
 use super::vp8::PictureId;
 
+/// Spatial layers are named by three bits.
+const MAX_SPATIAL: usize = 8;
+
 /// A payload's descriptor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Vp9Descriptor {
@@ -27,10 +30,26 @@ pub struct Vp9Descriptor {
     pub sid: u8,
     /// The D bit: refers to the spatial layer below.
     pub inter_layer: bool,
-    /// The number of spatial layers, where a scalability structure says so.
-    pub spatial_layers: Option<u8>,
+    /// What a scalability structure says, where there is one.
+    pub structure: Option<ScalabilityStructure>,
     /// The descriptor's length in bytes.
     pub len: usize,
+}
+
+/// The part of a scalability structure (section 4.2.1) that a forwarder needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ScalabilityStructure {
+    /// The number of spatial layers, 1 to 8.
+    pub spatial_layers: u8,
+    /// Width and height of each; zeros where the structure does not say.
+    sizes: [(u16, u16); MAX_SPATIAL],
+}
+
+impl ScalabilityStructure {
+    /// Width and height of each spatial layer from the lowest, where the structure says so.
+    pub fn sizes(&self) -> impl Iterator<Item = Option<(u16, u16)>> {
+        self.sizes.into_iter().take(usize::from(self.spatial_layers)).map(|size| (size != (0, 0)).then_some(size))
+    }
 }
 
 impl Vp9Descriptor {
@@ -46,7 +65,7 @@ impl Vp9Descriptor {
         if flexible && inter_picture {
             reader.skip_references()?;
         }
-        let spatial_layers = if has(0x02) { Some(reader.skip_scalability_structure()?) } else { None };
+        let structure = if has(0x02) { Some(reader.scalability_structure()?) } else { None };
         Some(Self {
             picture_id,
             tl0picidx,
@@ -59,7 +78,7 @@ impl Vp9Descriptor {
             switching_up: layers & 0x10 != 0,
             sid: (layers >> 1) & 7,
             inter_layer: layers & 1 != 0,
-            spatial_layers,
+            structure,
             len: reader.at,
         })
     }
@@ -105,12 +124,13 @@ impl Reader<'_> {
         None
     }
 
-    /// Returns the number of spatial layers.
-    fn skip_scalability_structure(&mut self) -> Option<u8> {
+    fn scalability_structure(&mut self) -> Option<ScalabilityStructure> {
         let head = self.byte()?;
-        let layers = (head >> 5) + 1;
+        let mut structure = ScalabilityStructure { spatial_layers: (head >> 5) + 1, sizes: Default::default() };
         if head & 0x10 != 0 {
-            self.skip(4 * usize::from(layers))?;
+            for size in structure.sizes.iter_mut().take(usize::from(structure.spatial_layers)) {
+                *size = (self.side()?, self.side()?);
+            }
         }
         if head & 0x08 != 0 {
             for _ in 0..self.byte()? {
@@ -118,7 +138,28 @@ impl Reader<'_> {
                 self.skip(usize::from(picture >> 2) & 3)?;
             }
         }
-        Some(layers)
+        Some(structure)
+    }
+
+    fn side(&mut self) -> Option<u16> {
+        Some(u16::from_be_bytes([self.byte()?, self.byte()?]))
+    }
+}
+
+/// Writes a new picture id and TL0PICIDX over those that the descriptor has, in place: the length stays, and a picture id
+/// keeps its width. Fields that are absent stay absent.
+pub fn rewrite(payload: &mut [u8], picture_id: Option<u16>, tl0picidx: Option<u8>) {
+    let Some(old) = Vp9Descriptor::parse(payload) else { return };
+    let long = old.picture_id.is_some_and(|id| id.long);
+    if let Some(value) = picture_id.filter(|_| old.picture_id.is_some()) {
+        match long {
+            true => payload[1..3].copy_from_slice(&(value | 0x8000).to_be_bytes()),
+            false => payload[1] = (value & 0x7f) as u8,
+        }
+    }
+    if let Some(value) = tl0picidx.filter(|_| old.tl0picidx.is_some()) {
+        let layers = 1 + usize::from(old.picture_id.is_some()) + usize::from(long);
+        payload[layers + 1] = value;
     }
 }
 
@@ -134,7 +175,8 @@ mod tests {
         let descriptor = Vp9Descriptor::parse(&payload).unwrap();
         assert_eq!(descriptor.picture_id, Some(PictureId { value: 0x0102, long: true }));
         assert_eq!(descriptor.tl0picidx, Some(9));
-        assert_eq!(descriptor.spatial_layers, Some(2));
+        let sizes: Vec<_> = descriptor.structure.unwrap().sizes().collect();
+        assert_eq!(sizes, [Some((320, 180)), Some((640, 360))]);
         assert_eq!(descriptor.len, payload.len() - 1);
         assert!(descriptor.is_keyframe_start() && !descriptor.end && !descriptor.flexible);
         assert!((0..descriptor.len).all(|len| Vp9Descriptor::parse(&payload[..len]).is_none()));
@@ -165,6 +207,25 @@ mod tests {
             if let Some(descriptor) = Vp9Descriptor::parse(&payload) {
                 prop_assert!(descriptor.len <= payload.len());
             }
+        }
+
+        #[test]
+        fn rewriting_changes_only_what_it_names(
+            payload in proptest::collection::vec(any::<u8>(), 0..24), pid: Option<u16>, tl0: Option<u8>,
+        ) {
+            let mut after = payload.clone();
+            rewrite(&mut after, pid, tl0);
+            let Some(old) = Vp9Descriptor::parse(&payload) else {
+                prop_assert_eq!(after, payload);
+                return Ok(());
+            };
+            let picture_id = old.picture_id.map(|id| {
+                let mask = if id.long { 0x7fff } else { 0x7f };
+                PictureId { value: pid.unwrap_or(id.value) & mask, ..id }
+            });
+            let expected = Vp9Descriptor { picture_id, tl0picidx: old.tl0picidx.map(|old| tl0.unwrap_or(old)), ..old };
+            prop_assert_eq!(Vp9Descriptor::parse(&after), Some(expected));
+            prop_assert_eq!(&after[old.len..], &payload[old.len..]);
         }
     }
 }

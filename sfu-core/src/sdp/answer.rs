@@ -172,7 +172,10 @@ impl AnswerMedia {
 
     fn write_formats(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for codec in &self.codecs {
-            write!(f, " {}", codec.payload_type)?;
+            let red = |preferred| codec.red.filter(|red| red.preferred == preferred).map(|red| red.payload_type);
+            for format in red(true).into_iter().chain([codec.payload_type]).chain(red(false)) {
+                write!(f, " {format}")?;
+            }
             if let Some(rtx) = codec.rtx {
                 write!(f, " {rtx}")?;
             }
@@ -234,7 +237,7 @@ impl AnswerMedia {
 
 impl NegotiatedCodec {
     fn write(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { codec, payload_type, rtx, feedback, fmtp } = self;
+        let Self { codec, payload_type, rtx, red, feedback, fmtp } = self;
         let channels = if *codec == Codec::Opus { "/2" } else { "" };
         line!(f, "a=rtpmap:{payload_type} {}/{}{channels}", codec.name(), codec.clock_rate())?;
         for value in feedback.values() {
@@ -242,6 +245,10 @@ impl NegotiatedCodec {
         }
         if let Some(fmtp) = fmtp {
             line!(f, "a=fmtp:{payload_type} {fmtp}")?;
+        }
+        if let Some(red) = red.map(|red| red.payload_type) {
+            line!(f, "a=rtpmap:{red} red/{}{channels}", codec.clock_rate())?;
+            line!(f, "a=fmtp:{red} {payload_type}/{payload_type}")?;
         }
         if let Some(rtx) = rtx {
             line!(f, "a=rtpmap:{rtx} rtx/{}", codec.clock_rate())?;

@@ -42,6 +42,16 @@ pub(super) fn is_rtx(rtpmap: &str) -> bool {
     rtpmap.eq_ignore_ascii_case("rtx/90000")
 }
 
+/// Whether an `a=rtpmap` value is that of redundant Opus.
+pub(super) fn is_red(rtpmap: &str) -> bool {
+    rtpmap.eq_ignore_ascii_case("red/48000/2")
+}
+
+/// Whether the parameters of redundant audio name blocks of this payload type only (RFC 2198 section 5).
+pub(super) fn is_of(blocks: &str, payload_type: u8) -> bool {
+    blocks.contains('/') && blocks.split('/').all(|block| block.trim().parse() == Ok(payload_type))
+}
+
 /// The profile, reduced to one spelling each: several values of profile-iop mean the same (RFC 6184 section 8.1, table 5).
 /// Levels do not matter to a forwarder: browsers decode far above the level that they name.
 fn h264_profile(parameters: Parameters<'_>) -> Option<H264Profile> {

@@ -29,7 +29,7 @@ pub use ice::{Candidate, Fingerprint, IceCredentials};
 pub use limits::OfferLimits;
 pub use negotiator::Negotiator;
 pub use offer::Offer;
-pub use payload::NegotiatedCodec;
+pub use payload::{NegotiatedCodec, RedFormat};
 pub use section::{MediaWire, OfferMedia};
 pub use simulcast::OfferedRid;
 pub use value::{Direction, Feedback, MediaKind};

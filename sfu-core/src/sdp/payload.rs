@@ -14,10 +14,21 @@ pub struct NegotiatedCodec {
     pub payload_type: u8,
     /// The payload type of its retransmissions (RFC 4588).
     pub rtx: Option<u8>,
+    /// Its redundant form (RFC 2198), for audio.
+    pub red: Option<RedFormat>,
     /// The feedback that may be sent for it.
     pub feedback: Feedback,
     /// The `a=fmtp` parameters, as the answer gives them.
     pub fmtp: Option<String>,
+}
+
+/// Audio with copies of earlier packets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RedFormat {
+    /// Its payload type.
+    pub payload_type: u8,
+    /// The offer prefers it to plain audio. A client sends what the answer names first.
+    pub preferred: bool,
 }
 
 /// What an m-line says of one payload type.
@@ -115,6 +126,7 @@ impl<'a> Formats<'a> {
                 codec,
                 payload_type: format.payload_type,
                 rtx: self.rtx(format.payload_type),
+                red: self.red(format.payload_type).filter(|_| codec == Codec::Opus),
                 feedback: if codec == Codec::Opus { feedback.for_audio() } else { feedback },
                 fmtp,
             });
@@ -129,6 +141,19 @@ impl<'a> Formats<'a> {
                 && format.fmtp.and_then(|text| Parameters(text).apt()) == Some(payload_type)
         };
         self.list.iter().find(of_this).map(|format| format.payload_type).filter(|number| is_usable(*number))
+    }
+}
+
+impl Formats<'_> {
+    /// The first payload type for redundant audio that has blocks of this one only.
+    fn red(&self, payload_type: u8) -> Option<RedFormat> {
+        let of_this = |format: &Format<'_>| {
+            format.rtpmap.is_some_and(fmtp::is_red)
+                && format.fmtp.is_some_and(|blocks| fmtp::is_of(blocks, payload_type))
+        };
+        let place = self.list.iter().position(|format| of_this(format) && is_usable(format.payload_type))?;
+        let plain = self.list.iter().position(|format| format.payload_type == payload_type)?;
+        Some(RedFormat { payload_type: self.list[place].payload_type, preferred: place < plain })
     }
 }
 
@@ -178,6 +203,25 @@ mod tests {
         let codecs = formats.codecs().unwrap();
         assert_eq!(codecs.len(), 1);
         assert_eq!((codecs[0].payload_type, codecs[0].rtx), (98, Some(99)));
+    }
+
+    #[test]
+    fn redundant_audio_is_of_opus_and_keeps_its_rank() {
+        let red = |list: &str, blocks: &str| {
+            let list = numbers(list);
+            let mut formats = formats(&list);
+            formats.note_rtpmap("111 opus/48000/2").unwrap();
+            formats.note_rtpmap("63 red/48000/2").unwrap();
+            formats.note_fmtp(blocks).unwrap();
+            let codecs = formats.codecs().unwrap();
+            assert_eq!(codecs.len(), 1);
+            codecs[0].red.map(|red| (red.payload_type, red.preferred))
+        };
+        assert_eq!(red("111 63", "63 111/111"), Some((63, false)));
+        assert_eq!(red("63 111", "63 111/111/111"), Some((63, true)));
+        assert_eq!(red("111 63", "63 111/0"), None);
+        assert_eq!(red("111 63", "63 111"), None, "no redundancy");
+        assert_eq!(red("111 63", "63"), None);
     }
 
     #[test]

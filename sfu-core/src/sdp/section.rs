@@ -52,7 +52,7 @@ pub struct MediaWire {
     pub(super) format: u8,
     pub(super) named: bool,
     pub(super) reduced_size: bool,
-    pub(super) allow_mixed: bool,
+    pub(crate) allow_mixed: bool,
     pub(super) extensions: Vec<OfferedExtension>,
     /// Encodings that stay paused: named without `~`, a browser would take them for wanted and start them.
     pub(super) paused: Vec<Rid>,

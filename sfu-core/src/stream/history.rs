@@ -5,7 +5,7 @@
 //! Invariant: the entry of a number in `next - len .. next` is that number's own or `None`; numbers that were skipped
 //! are cleared when they are passed.
 
-use std::num::NonZeroU32;
+use std::num::NonZeroU8;
 use std::time::{Duration, Instant};
 
 use super::RingIndex;
@@ -18,13 +18,14 @@ const MIN_ENTRIES: usize = 64;
 const MAX_ENTRIES: usize = 1_024;
 
 /// What the owner's descriptors refer to: it begins a new epoch whenever their meaning changes (another ring, another
-/// timestamp offset), and remembers what the last few epochs were.
+/// timestamp offset), and remembers what the last few epochs were. Numbers come back after 255 epochs, which is more than
+/// any owner remembers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Epoch(NonZeroU32);
+pub struct Epoch(NonZeroU8);
 
 impl Epoch {
     /// The first epoch.
-    pub const FIRST: Self = Self(NonZeroU32::MIN);
+    pub const FIRST: Self = Self(NonZeroU8::MIN);
 
     /// The epoch after this one.
     pub const fn next(self) -> Self {
@@ -33,11 +34,6 @@ impl Epoch {
             None => Self::FIRST,
         }
     }
-
-    /// How many epochs `self` is before `later`.
-    pub const fn age(self, later: Self) -> u32 {
-        later.0.get().wrapping_sub(self.0.get())
-    }
 }
 
 /// A sent packet: 8 bytes.
@@ -45,6 +41,10 @@ impl Epoch {
 pub struct Descriptor {
     /// Where the packet is in its encoding's ring.
     pub packet: RingIndex,
+    /// The picture id that it was sent with, if it has one.
+    pub picture: u16,
+    /// What else the owner wrote into it, as the owner counts it.
+    pub written: u8,
     /// The epoch in which it was sent.
     pub epoch: Epoch,
 }
@@ -138,7 +138,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn descriptor(packet: u32) -> Descriptor {
-        Descriptor { packet: RingIndex(packet), epoch: Epoch::FIRST }
+        Descriptor { packet: RingIndex(packet), picture: 0, written: 0, epoch: Epoch::FIRST }
     }
 
     #[test]
@@ -148,9 +148,8 @@ mod tests {
 
     #[test]
     fn epochs_skip_zero() {
-        let last = Epoch(NonZeroU32::MAX);
-        assert_eq!(last.next(), Epoch::FIRST);
-        assert_eq!(Epoch::FIRST.age(Epoch::FIRST.next().next()), 2);
+        assert_eq!(Epoch(NonZeroU8::MAX).next(), Epoch::FIRST);
+        assert_ne!(Epoch::FIRST.next(), Epoch::FIRST);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use crate::layers::Frame;
 use crate::unit::SeqNo;
 
 /// The header fields of a packet that forwarding needs.
@@ -15,6 +16,8 @@ pub struct PacketMeta {
     pub marker: bool,
     /// The payload type as it arrived, from which the codec follows.
     pub payload_type: u8,
+    /// What the packet is part of.
+    pub frame: Frame,
 }
 
 /// A stored packet.

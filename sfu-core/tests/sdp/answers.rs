@@ -56,14 +56,15 @@ fn chromium_has_all_codecs_and_firefox_no_h264() {
 }
 
 #[test]
-fn opus_keeps_its_parameters_and_red_is_refused() {
+fn opus_keeps_its_parameters_and_redundancy_its_rank() {
     let chromium = answered("chromium-sendrecv").media.remove(0);
     assert_eq!(chromium.codecs.len(), 1);
     assert_eq!(chromium.codecs[0].fmtp.as_deref(), Some("minptime=10;useinbandfec=1"));
     let firefox = answered("firefox-sendrecv").media.remove(0);
     assert_eq!(firefox.codecs[0].fmtp.as_deref(), Some("maxplaybackrate=48000;stereo=1;useinbandfec=1"));
     let text = answered("chromium-room").to_string();
-    assert!(["red/", "ulpfec", "flexfec", "telephone-event", "CN/"].iter().all(|name| !text.contains(name)));
+    assert!(text.contains("m=audio 9 UDP/TLS/RTP/SAVPF 111 63\r\n") && text.contains("a=fmtp:63 111/111\r\n"));
+    assert!(["ulpfec", "flexfec", "telephone-event", "CN/"].iter().all(|name| !text.contains(name)));
 }
 
 #[test]

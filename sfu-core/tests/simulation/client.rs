@@ -103,6 +103,8 @@ pub(crate) struct Client {
     pub signalled: Instant,
     /// Events are lost meanwhile.
     pub offline: bool,
+    /// It names who is in a slot.
+    pub pins: bool,
     pub last_pli: BTreeMap<u32, Instant>,
 }
 

@@ -1,5 +1,7 @@
 //! A room with its clients and their network, in virtual time.
 
+mod heard;
+
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
 use std::time::{Duration, Instant};
@@ -10,19 +12,20 @@ use sfu_core::ClockAnchor;
 use sfu_core::config::CodecPolicy;
 use sfu_core::control::{Event, ParticipantSettings, SlotContent, SlotLines, SlotRole, Source, TrackKind};
 use sfu_core::id::{Mid, ParticipantId, RoomId, Ssrc, TrackId};
+use sfu_core::layers::Layer;
 use sfu_core::router::{Class, OutPacket, Outbox, PeerIndex, Room, layout};
 use sfu_core::rtcp::{self, Packet};
 use sfu_core::rtp::RtpPacket;
-use sfu_core::sdp::{Fingerprint, IceCredentials, Negotiator};
+use sfu_core::sdp::{Codec, Fingerprint, IceCredentials, Negotiator};
 
 use super::client::{Client, ReceivedLine, View};
 use super::outgoing::Sent;
-use super::source::{Outgoing, Paddings, Tag};
-use super::support::offer::{self, Line};
+use super::source::{Arrived, Outgoing, Tag};
+use super::support::offer::{self, Line, OPUS, VP8_RTX};
 
 const PARTICIPANTS: usize = 20;
 const CHURN: Duration = Duration::from_secs(8);
-const CALM: Duration = Duration::from_secs(3);
+const CALM: Duration = Duration::from_secs(4);
 const RIDS: &[&str] = &["q", "h", "f"];
 
 /// What happens at a time.
@@ -45,21 +48,23 @@ enum Step {
 
 /// What the room sends during one call.
 #[derive(Default)]
-struct Sending {
-    media: Vec<(PeerIndex, Sent)>,
+pub(super) struct Sending {
+    pub media: Vec<(PeerIndex, Sent)>,
     rtcp: Vec<(PeerIndex, Vec<u8>)>,
 }
 
 impl Outbox for Sending {
     fn send_rtp(&mut self, _now: Instant, peer: PeerIndex, _class: Class, packet: &OutPacket<'_>) {
+        let is_vp8 = packet.rewrite.is_some_and(|(codec, _)| codec == Codec::Vp8);
         let sent = Sent {
             ssrc: packet.header.ssrc,
             seq: packet.seq.0,
             timestamp: packet.header.timestamp,
+            marker: packet.header.marker,
             csrc: packet.header.csrc.expect("the track is always named"),
             osn: packet.osn,
-            vp8: packet.vp8.map(|vp8| (vp8.picture_id, vp8.tl0)),
-            tag: Tag::parse(packet.payload, packet.vp8.is_some()),
+            vp8: packet.rewrite.filter(|_| is_vp8).map(|(_, vp8)| (vp8.picture_id, vp8.tl0)),
+            tag: Tag::parse(packet.payload, is_vp8),
         };
         self.media.push((peer, sent));
     }
@@ -83,8 +88,13 @@ pub(crate) struct Simulation {
     /// By CSRC: who publishes it, and whether it is muted.
     tracks: BTreeMap<u32, (usize, TrackId, bool)>,
     unwanted: BTreeSet<(usize, TrackId)>,
-    paddings: Paddings,
+    /// By SSRC.
+    arrived: BTreeMap<u32, Arrived>,
     sent: u64,
+    /// So many microphones are forwarded at a time.
+    loudest: Option<usize>,
+    /// The only one who speaks when it is calm.
+    talker: Option<TrackId>,
 }
 
 impl Simulation {
@@ -92,8 +102,9 @@ impl Simulation {
         let mut rng = StdRng::seed_from_u64(seed);
         let start = Instant::now();
         let clock = ClockAnchor { instant: start, unix: Duration::from_secs(1_700_000_000) };
+        let loudest = rng.random_ratio(2, 3).then(|| rng.random_range(1..9));
         Self {
-            room: Room::new(RoomId::random(&mut rng), clock, Duration::from_secs(1)),
+            room: Room::new(RoomId::random(&mut rng), clock, Duration::from_secs(1)).with_loudest(loudest),
             rng,
             start,
             now: start,
@@ -104,8 +115,10 @@ impl Simulation {
             count: 0,
             tracks: BTreeMap::new(),
             unwanted: BTreeSet::new(),
-            paddings: Paddings::new(),
+            arrived: BTreeMap::new(),
             sent: 0,
+            loudest,
+            talker: None,
         }
     }
 
@@ -122,6 +135,7 @@ impl Simulation {
             }
         }
         self.check_everybody_is_served();
+        self.check_the_talker_is_shown();
         for client in 0..self.clients.len() {
             self.leave(client);
         }
@@ -158,7 +172,8 @@ impl Simulation {
         match step {
             Step::Tick => {
                 let mut out = Sending::default();
-                self.room.tick(self.now, &mut out);
+                self.room.tick(self.now, &mut out, &mut self.events);
+                self.carry_events();
                 self.carry_out(out);
                 self.at(Duration::from_millis(5), Step::Tick);
             }
@@ -166,6 +181,7 @@ impl Simulation {
             Step::Churn => {
                 self.churn();
                 self.check_subscribers();
+                self.check_loudest();
                 self.at(Duration::from_millis(25), Step::Churn);
             }
             Step::Up(from, bytes) => self.on_rtp(from, &bytes),
@@ -236,7 +252,7 @@ impl Simulation {
             // What is muted may be sent all the same; it must not be forwarded. Silence is not sent (DTX).
             let silent = !calm && self.rng.random_ratio(1, 10);
             if outgoing.source.kind() == TrackKind::Audio && !silent {
-                let packet = outgoing.audio();
+                let packet = outgoing.audio(60);
                 self.carry(Step::Up(client, packet));
             }
         }
@@ -247,7 +263,7 @@ impl Simulation {
         for track in 0..self.clients[client].outgoing.len() {
             let outgoing = &mut self.clients[client].outgoing[track];
             if outgoing.source.kind() == TrackKind::Video {
-                for packet in outgoing.frame(&mut self.rng, &mut self.paddings) {
+                for packet in outgoing.frame(&mut self.rng) {
                     self.carry(Step::Up(client, packet));
                 }
             }
@@ -260,10 +276,45 @@ impl Simulation {
             return;
         }
         let packet = RtpPacket::parse(bytes).expect("publishers send RTP");
+        // An encoding that sends under a new SSRC resends what it sent under that.
+        let ssrc = match packet.payload_type() {
+            VP8_RTX => Tag::parse(&packet.payload()[2..], true).ssrc,
+            _ => packet.ssrc().0,
+        };
+        let tag = self.arrived.entry(ssrc).or_default().note(self.now, &packet);
         let mut out = Sending::default();
         self.room.handle_rtp(self.now, self.clients[from].member, &packet, &mut out, &mut self.events);
         self.carry_events();
         self.carry_out(out);
+        if let Some(tag) = tag.filter(|_| packet.payload_type() != OPUS) {
+            self.check_whole(&tag);
+        }
+    }
+
+    /// Wherever a packet's source flows, its picture is sent whole or not at all.
+    fn check_whole(&self, tag: &Tag) {
+        for client in self.clients.iter().filter(|client| client.alive) {
+            let member = self.room.member(client.member).expect("a member");
+            for line in member.lines.iter().filter(|line| line.target().is_some() && line.sending().is_some()) {
+                client.lines[&line.ssrc()].checker.check_whole(tag, &self.arrived[&tag.ssrc]);
+            }
+        }
+    }
+
+    /// A random member takes something else of what it is shown.
+    fn retarget(&mut self, client: usize) {
+        let layer = Layer {
+            encoding: self.rng.random_range(0..3),
+            spatial: self.rng.random_range(0..2),
+            temporal: self.rng.random_range(0..3),
+        };
+        let target = (!self.rng.random_ratio(1, 5)).then_some(layer);
+        let member = self.room.member_mut(self.clients[client].member).expect("a member");
+        let mut lines: Vec<_> = member.lines.iter_mut().filter(|line| line.kind == TrackKind::Video).collect();
+        if !lines.is_empty() {
+            let line = self.rng.random_range(0..lines.len());
+            lines[line].set_target(target);
+        }
     }
 
     /// Checks and carries what the room sent.
@@ -296,8 +347,7 @@ impl Simulation {
         match sent.osn {
             Some(osn) => line.checker.on_resent(sent, osn),
             None => {
-                let paddings = self.paddings.get(&sent.tag.ssrc).map_or(&[][..], |paddings| paddings);
-                line.checker.on_media(self.now, sent, paddings);
+                line.checker.on_media(self.now, sent, &self.arrived[&sent.tag.ssrc]);
                 sent.seq
             }
         }
@@ -369,7 +419,7 @@ impl Simulation {
         let mut any = || present[self.rng.random_range(0..present.len())];
         let (client, other) = (any(), any());
         let member = self.clients[client].member;
-        match self.rng.random_range(0..16) {
+        match self.rng.random_range(0..22) {
             0 => self.leave(client),
             1 if present.len() < PARTICIPANTS => self.join(),
             2 | 3 => self.mute(client),
@@ -379,8 +429,12 @@ impl Simulation {
                 let slot = self.rng.random_range(0..6);
                 let pins = vec![(slot, self.clients[other].id)];
                 self.room.pin(member, pins, &mut self.events);
+                self.clients[client].pins = true;
             }
-            8 => self.room.pin(member, Vec::new(), &mut self.events),
+            8 => {
+                self.room.pin(member, Vec::new(), &mut self.events);
+                self.clients[client].pins = false;
+            }
             9 | 10 => self.wish(client, other),
             11 => {
                 self.clients[client].offline = true;
@@ -398,6 +452,8 @@ impl Simulation {
                     outgoing.restart(&mut self.rng);
                 }
             }
+            17..=20 => self.retarget(client),
+            15 | 16 => self.clients[client].outgoing.iter_mut().for_each(|outgoing| outgoing.talks = !outgoing.talks),
             _ => {
                 let lines: Vec<u32> = self.clients[client].lines.keys().copied().collect();
                 let mut compound = Vec::new();
@@ -408,11 +464,22 @@ impl Simulation {
         self.carry_events();
     }
 
-    /// The last thing that happens before it is calm: everybody is back and sends all encodings.
+    /// The last thing that happens before it is calm: everybody is back and sends all encodings, and one speaks.
     fn settle(&mut self) {
         for client in 0..self.clients.len() {
             self.resume(client);
-            self.clients[client].outgoing.iter_mut().for_each(|outgoing| outgoing.active = outgoing.streams.len());
+            if let Some(member) = self.room.member_mut(self.clients[client].member) {
+                member.lines.iter_mut().for_each(|line| line.set_target(Some(Layer::BEST)));
+            }
+            for outgoing in &mut self.clients[client].outgoing {
+                (outgoing.active, outgoing.talks) = (outgoing.streams.len(), false);
+            }
+        }
+        let microphones = self.clients.iter_mut().filter(|client| client.alive).flat_map(|c| &mut c.outgoing);
+        let talker = microphones.filter(|outgoing| outgoing.source == Source::Microphone && !outgoing.muted).last();
+        if let Some(talker) = talker {
+            talker.talks = true;
+            self.talker = Some(talker.track);
         }
     }
 
@@ -451,6 +518,7 @@ impl Simulation {
             acked: 0,
             signalled: self.now,
             offline: false,
+            pins: false,
             last_pli: BTreeMap::new(),
         });
         let mut roles = vec![SlotRole::Pair; self.rng.random_range(1..5)];
@@ -599,7 +667,7 @@ impl Simulation {
                 let silence = line.silence(self.now, track.csrc());
                 let served = silence.is_some_and(|silence| silence < Duration::from_millis(600));
                 assert!(
-                    muted || served,
+                    muted || served || !self.is_audible(*track),
                     "{index} gets nothing of {publisher}'s {track} on {:?}: {silence:?}",
                     line.key
                 );

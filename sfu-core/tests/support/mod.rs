@@ -84,6 +84,7 @@ impl World {
             handshake_timeout: Duration::from_secs(20),
             interruption_timeout: Duration::from_secs(30),
             retransmission_window: Duration::from_secs(1),
+            loudest: Some(6),
             max_media: 64,
         };
         let clock = ClockAnchor { instant: now, unix: Duration::from_secs(1_700_000_000) };

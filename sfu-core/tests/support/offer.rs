@@ -20,9 +20,25 @@ pub const REPAIRED_RID: u8 = 11;
 /// One m-line.
 #[derive(Debug, Clone)]
 pub enum Line {
-    Audio { mid: String, direction: &'static str },
-    Video { mid: String, direction: &'static str, rids: &'static [&'static str] },
-    Data { mid: String },
+    Audio {
+        mid: String,
+        direction: &'static str,
+    },
+    /// Opus with these payload types, plain and redundant.
+    Redundant {
+        mid: String,
+        direction: &'static str,
+        opus: u8,
+        red: u8,
+    },
+    Video {
+        mid: String,
+        direction: &'static str,
+        rids: &'static [&'static str],
+    },
+    Data {
+        mid: String,
+    },
 }
 
 /// The text of an offer.
@@ -56,12 +72,15 @@ pub fn parsed(ice: &IceCredentials, fingerprint: &Fingerprint, lines: &[Line]) -
 impl Line {
     fn mid(&self) -> &str {
         match self {
-            Self::Audio { mid, .. } | Self::Video { mid, .. } | Self::Data { mid } => mid,
+            Self::Audio { mid, .. } | Self::Redundant { mid, .. } | Self::Video { mid, .. } | Self::Data { mid } => mid,
         }
     }
 
     fn head(&self, sdp: &mut String) {
         sdp.push_str(match self {
+            Self::Redundant { opus, red, .. } => {
+                return write!(sdp, "m=audio 9 UDP/TLS/RTP/SAVPF {opus} {red}\r\n").unwrap();
+            }
             Self::Audio { .. } => "m=audio 9 UDP/TLS/RTP/SAVPF 111\r\n",
             Self::Video { .. } => "m=video 9 UDP/TLS/RTP/SAVPF 96 97\r\n",
             Self::Data { .. } => "m=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\n",
@@ -79,6 +98,12 @@ impl Line {
                 "a={direction}\r\na=extmap:1 urn:ietf:params:rtp-hdrext:ssrc-audio-level\r\n{EXTENSIONS}\
                  a=rtpmap:111 opus/48000/2\r\na=rtcp-fb:111 transport-cc\r\n\
                  a=fmtp:111 minptime=10;useinbandfec=1\r\n"
+            )
+            .unwrap(),
+            Self::Redundant { direction, opus, red, .. } => write!(
+                sdp,
+                "a={direction}\r\n{EXTENSIONS}a=rtpmap:{opus} opus/48000/2\r\na=fmtp:{opus} minptime=10\r\n\
+                 a=rtpmap:{red} red/48000/2\r\na=fmtp:{red} {opus}/{opus}\r\n"
             )
             .unwrap(),
             Self::Video { direction, rids, .. } => {

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use ts_rs::TS;
 
-use super::{Participant, Slot, Track};
+use super::{Participant, ParticipantQuality, Slot, Speaker, StreamState, Track, TrackDemand};
 
 /// What happens in a room.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, TS)]
@@ -62,6 +62,23 @@ pub enum RoomEvent {
         revision: u64,
         /// The slots that changed, whole.
         slots: Vec<Slot>,
+    },
+    /// What this client is sent of these tracks changed.
+    Streams {
+        /// Those that changed.
+        streams: Vec<StreamState>,
+    },
+    /// What anybody takes of an own track changed: what nobody takes may be paused.
+    Demand(TrackDemand),
+    /// Who speaks, the loudest first; whoever is not named is silent. State of the moment: its `seq` is 0.
+    Speakers {
+        /// Those who speak.
+        speakers: Vec<Speaker>,
+    },
+    /// Connections whose quality changed. State of the moment: its `seq` is 0.
+    Qualities {
+        /// Those that changed.
+        qualities: Vec<ParticipantQuality>,
     },
     /// The state of the media path, as the server sees it.
     Connection {

@@ -7,6 +7,7 @@
 //!
 //! The TypeScript types of the SDK are generated from this module (`make types`), never written twice.
 
+mod adaptation;
 mod event;
 mod reply;
 mod request;
@@ -16,6 +17,10 @@ use serde::{Deserialize, Serialize};
 use ts_rs::TS;
 
 pub use crate::error::ErrorCode;
+pub use adaptation::{
+    ConnectionQuality, EncodingDemand, ParticipantQuality, SentLayer, Speaker, StreamLimit, StreamState, TrackDemand,
+    TrackPriority, TrackSettings, VideoQuality,
+};
 pub use event::{ConnectionState, LeaveReason, RoomEvent};
 pub use reply::{ClientLimits, IceServer, Joined, Reply, Resumed, WireError};
 pub use request::{PublishTrack, Request, SlotLayout, SlotPin, SlotRole, TrackSource};
@@ -48,7 +53,7 @@ pub enum ServerMessage {
     },
     /// What happened.
     Event {
-        /// Rises by one per event of the session, from 1.
+        /// Rises by one per event of the session, from 1. 0: state of the moment, which is neither counted nor replayed.
         seq: u64,
         /// What.
         #[serde(flatten)]

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use ts_rs::TS;
 
+use super::TrackSettings;
+
 /// What a client can ask. The first request of a WebSocket is `join` or `resume`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, TS)]
 #[serde(tag = "type", rename_all = "snake_case", rename_all_fields = "camelCase")]
@@ -85,6 +87,11 @@ pub enum Request {
     Unsubscribe {
         /// Track ids.
         tracks: Vec<String>,
+    },
+    /// How the client wants tracks from now on. Those that ended meanwhile are skipped, others stay as they are.
+    Configure {
+        /// At most 256.
+        tracks: Vec<TrackSettings>,
     },
     /// Names who shall be in which slot; the other slots fill in order of arrival. Replaces earlier pins.
     Slots {
@@ -190,6 +197,6 @@ pub enum TrackSource {
     ScreenShareAudio,
 }
 
-const fn yes() -> bool {
+pub(super) const fn yes() -> bool {
     true
 }

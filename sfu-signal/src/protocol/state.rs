@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use ts_rs::TS;
 
-use super::TrackSource;
+use super::{ParticipantQuality, Speaker, StreamState, TrackDemand, TrackSource};
 
 /// The state of a room as one participant sees it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, TS)]
@@ -21,6 +21,22 @@ pub struct Snapshot {
     pub slots: Vec<Slot>,
     /// The revision of `slots`.
     pub slots_revision: u64,
+    /// What the client is sent of the tracks in its slots, as far as that is decided.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[ts(as = "Option<Vec<StreamState>>", optional)]
+    pub streams: Vec<StreamState>,
+    /// What anybody takes of the own tracks; of one that is not named: everything.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[ts(as = "Option<Vec<TrackDemand>>", optional)]
+    pub demand: Vec<TrackDemand>,
+    /// Who speaks, the loudest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[ts(as = "Option<Vec<Speaker>>", optional)]
+    pub speakers: Vec<Speaker>,
+    /// How connections are, as far as known.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[ts(as = "Option<Vec<ParticipantQuality>>", optional)]
+    pub qualities: Vec<ParticipantQuality>,
 }
 
 /// A room.

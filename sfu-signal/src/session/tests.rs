@@ -62,3 +62,22 @@ fn the_end_of_an_older_websocket_changes_nothing() {
     assert_eq!(session.lost_at(), None);
     assert!(session.detach(links["new"].id(), Instant::now()));
 }
+
+#[test]
+fn state_of_the_moment_is_neither_counted_nor_kept_nor_a_reason_to_cut() {
+    let mut session = session(8);
+    let (link, mut queue) = Link::new(4);
+    session.attach(link);
+    (1..=8).for_each(|number| session.hint(&event(number)));
+    assert!(session.behind && session.link().is_some());
+    assert!(!session.is_behind(), "it has not caught up with the rest");
+    assert_eq!((session.seq(), session.missed(0)), (0, Some(Vec::new())));
+    let text = |number: u64| Outgoing::Text(format!("{{\"seq\":0,\"type\":\"test\",\"number\":{number}}}").into());
+    for number in 1..=3 {
+        assert_eq!(queue.try_recv().unwrap(), text(number), "half of the queue is for what must arrive");
+    }
+    assert!(queue.try_recv().is_err() && session.is_behind());
+    session.catch_up(&[event(9)]);
+    assert_eq!(queue.try_recv().unwrap(), text(9));
+    assert!(!session.is_behind());
+}

@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 
 use parking_lot::Mutex;
+use serde_json::Value;
 use sfu_core::config::CodecPolicy;
 use sfu_core::control::*;
 use sfu_core::id::{Mid, ParticipantId, RoomId, TrackId};
@@ -21,6 +22,8 @@ struct State {
     members: HashMap<ParticipantId, Member>,
     commands: Vec<String>,
     busy: bool,
+    wishes: HashMap<(ParticipantId, TrackId), SubscriptionSettings>,
+    explanation: Option<Box<RoomExplanation>>,
 }
 
 struct Member {
@@ -56,6 +59,28 @@ impl FakeMedia {
     pub(crate) fn start_track(&self, participant: &str, track: &str) {
         let (participant, track) = (participant.parse().unwrap(), track.parse().unwrap());
         self.emit(Event::TrackStarted { participant, track, codec: Codec::Vp8 });
+    }
+
+    /// Says what a real media plane would when it sees fit.
+    pub(crate) fn say(&self, event: Event) {
+        self.emit(event);
+    }
+
+    /// The same, waiting until the server takes it.
+    pub(crate) async fn say_patiently(&self, event: Event) {
+        self.events.send(event).await.unwrap();
+    }
+
+    /// How a participant wants a track.
+    pub(crate) fn wish(&self, participant: &Value, track: &Value) -> Option<SubscriptionSettings> {
+        let id = |value: &Value| value.as_str().unwrap().to_owned();
+        let key = (id(participant).parse().unwrap(), id(track).parse().unwrap());
+        self.state.lock().wishes.get(&key).copied()
+    }
+
+    /// What rooms are explained by from now on.
+    pub(crate) fn explain(&self, explanation: RoomExplanation) {
+        self.state.lock().explanation = Some(Box::new(explanation));
     }
 
     fn emit(&self, event: Event) {
@@ -172,6 +197,13 @@ impl MediaPlane for FakeMedia {
                 if let Some(member) = state.members.remove(&participant) {
                     self.show_all(state, participant, member.room);
                 }
+            }
+            Command::Configure { participant, tracks } => {
+                let wishes = tracks.into_iter().map(|(track, settings)| ((participant, track), settings));
+                state.wishes.extend(wishes);
+            }
+            Command::Explain { request, .. } => {
+                self.emit(Event::Explained { request, explanation: state.explanation.clone() });
             }
             Command::Stats { request, participant } => {
                 let stats = Some(Box::new(ParticipantStats { rtt_ms: Some(1.5), ..ParticipantStats::default() }));

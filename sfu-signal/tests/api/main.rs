@@ -1,6 +1,7 @@
 //! The control plane from outside: WebSocket and HTTP clients against a real listener, over a media plane that only
 //! pretends.
 
+mod adaptation;
 mod fake_media;
 mod harness;
 mod limits;

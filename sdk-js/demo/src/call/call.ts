@@ -91,9 +91,11 @@ export class Call {
       { key: 'h', text: 'Raise or lower your hand', run: () => void this.toggleHand() },
       { key: 'c', text: 'Open or close the chat', run: () => this.toggleChat() },
       { key: 'g', text: 'Grid or speaker view', run: () => this.stage.toggleView() },
+      { key: 'w', text: 'Why pictures are as they are', run: () => this.toggleExplain() },
       { key: 'i', text: 'Statistics', run: () => this.showStats() },
       { key: '?', text: 'These keys', run: () => this.shortcuts.show() },
     ]);
+    this.stage.explain(prefs.explain);
     this.element = this.build();
     this.listen();
   }
@@ -133,20 +135,21 @@ export class Call {
   private menuEntries(): MenuEntry[] {
     const entries: MenuEntry[] = [
       { label: 'Grid or speaker view', icon: 'speaker', run: () => this.stage.toggleView() },
+      { label: 'Why pictures are as they are', icon: 'help', pressed: () => this.admission.prefs.explain, run: () => this.toggleExplain() },
       { label: 'Statistics', icon: 'stats', run: () => this.showStats() },
       { label: 'Devices', icon: 'settings', run: () => void this.showDevices() },
       { label: 'Switch front and back camera', icon: 'flip', run: () => void this.flipCamera() },
       { label: 'Copy the room’s link', icon: 'link', run: () => void this.copyLink() },
       { label: 'Keyboard', icon: 'keyboard', run: () => this.shortcuts.show() },
     ];
-    if (canRecord()) entries.splice(2, 0, { label: 'Record on this device', icon: 'record', pressed: () => Boolean(this.recorder), run: () => void this.toggleRecording() });
+    if (canRecord()) entries.splice(3, 0, { label: 'Record on this device', icon: 'record', pressed: () => Boolean(this.recorder), run: () => void this.toggleRecording() });
     return entries;
   }
 
   private listen(): void {
     const { room } = this;
     const sync = (): void => this.sync();
-    for (const event of [RoomEvent.TrackPublished, RoomEvent.TrackUnpublished, RoomEvent.TrackMuted, RoomEvent.TrackUnmuted, RoomEvent.LocalTrackPublished, RoomEvent.LocalTrackUnpublished, RoomEvent.ParticipantNameChanged, RoomEvent.ConnectionQualityChanged] as const) {
+    for (const event of [RoomEvent.TrackPublished, RoomEvent.TrackUnpublished, RoomEvent.TrackMuted, RoomEvent.TrackUnmuted, RoomEvent.LocalTrackPublished, RoomEvent.LocalTrackUnpublished, RoomEvent.ParticipantNameChanged, RoomEvent.ConnectionQualityChanged, RoomEvent.TrackStreamStateChanged] as const) {
       room.on(event, sync);
     }
     room.on(RoomEvent.TrackSubscribed, (track) => this.hear(track));
@@ -289,6 +292,14 @@ export class Call {
     // Closing the browser's picker of screens is a choice, not a fault.
     if (what === 'screen' && cause instanceof Error && cause.name === 'NotAllowedError') return;
     openDialog(`No ${what}`, h('p', {}, explainDeviceError(cause, what)));
+  }
+
+  private toggleExplain(): void {
+    const explain = !this.admission.prefs.explain;
+    this.admission.prefs.explain = explain;
+    savePrefs({ explain });
+    this.stage.explain(explain);
+    announce(explain ? 'Every picture says why it is as it is' : 'Pictures without words');
   }
 
   private showStats(): void {

@@ -76,6 +76,11 @@ export class Stage {
     this.layout();
   }
 
+  /** Whether every tile says why its picture is as it is. */
+  explain(on: boolean): void {
+    this.element.classList.toggle('explains', on);
+  }
+
   /** The elements that a recording draws, with where they are on the stage. */
   visibleVideos(): { video: HTMLVideoElement; rect: DOMRect; name: string }[] {
     return [...this.tiles.values()].flatMap((tile) => {

@@ -1,6 +1,6 @@
 /** What the browser measures, as a table for people and as JSON to keep. */
 
-import type { Room } from '@madang/client';
+import type { RemoteTrackPublication, Room } from '@madang/client';
 
 import { announce, h } from '../ui/dom';
 import { openDialog } from '../ui/dialog';
@@ -38,6 +38,12 @@ interface Stat {
   [member: string]: any;
 }
 
+/** Whose a received stream is. */
+interface Owner {
+  who: string;
+  publication?: RemoteTrackPublication;
+}
+
 /** Reads a peer connection's statistics; keeps the last ones, as rates are differences. */
 export class StatsReader {
   private last = new Map<string, Stat>();
@@ -64,18 +70,21 @@ export class StatsReader {
     return { transport: transportOf(stats), streams, raw };
   }
 
-  private inbound(stat: Stat, stats: Map<string, Stat>, owners: Map<string, string>): StreamStats {
+  private inbound(stat: Stat, stats: Map<string, Stat>, owners: Map<string, Owner>): StreamStats {
+    const { who, publication } = owners.get(stat['trackIdentifier'] ?? '') ?? { who: 'an empty slot' };
+    const stream = publication?.streamState;
+    const freezes = (stat['freezeCount'] ?? 0) > 0 ? `${stat['freezeCount']} freezes` : '';
     const before = this.last.get(stat.id);
     const received = difference(stat, before, 'packetsReceived');
     const lost = Math.max(0, difference(stat, before, 'packetsLost'));
     return {
       ...this.common(stat, stats, 'bytesReceived'),
-      who: owners.get(stat['trackIdentifier'] ?? '') ?? 'an empty slot',
+      who,
       what: stat['kind'] ?? '',
-      layer: '',
+      layer: stream?.layer ? [stream.layer.rid, `S${stream.layer.spatial}T${stream.layer.temporal}`].filter(Boolean).join(' ') : '',
       lossPercent: received + lost > 0 ? (100 * lost) / (received + lost) : undefined,
       jitterMs: stat['jitter'] === undefined ? undefined : stat['jitter'] * 1000,
-      limited: (stat['freezeCount'] ?? 0) > 0 ? `${stat['freezeCount']} freezes` : '',
+      limited: [stream?.describe(), freezes].filter(Boolean).join(', '),
     };
   }
 
@@ -105,11 +114,11 @@ export class StatsReader {
     };
   }
 
-  private owners(): Map<string, string> {
-    const owners = new Map<string, string>();
+  private owners(): Map<string, Owner> {
+    const owners = new Map<string, Owner>();
     for (const participant of this.room.remoteParticipants.values()) {
       for (const publication of participant.trackPublications.values()) {
-        if (publication.track) owners.set(publication.track.mediaStreamTrack.id, participant.name || participant.identity);
+        if (publication.track) owners.set(publication.track.mediaStreamTrack.id, { who: participant.name || participant.identity, publication });
       }
     }
     return owners;

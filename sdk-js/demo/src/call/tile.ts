@@ -1,6 +1,6 @@
 /** One picture of somebody: a camera, or a shared screen. It shows state; it decides nothing. */
 
-import { ConnectionQuality, type Participant, type TrackSource } from '@madang/client';
+import { ConnectionQuality, RemoteTrackPublication, type Participant, type StreamState, type TrackSource } from '@madang/client';
 
 import { h } from '../ui/dom';
 import { icon } from '../ui/icon';
@@ -12,6 +12,9 @@ const BARS: Record<string, { level: number; text: string }> = {
   [ConnectionQuality.Poor]: { level: 1, text: 'connection poor' },
   [ConnectionQuality.Lost]: { level: 0, text: 'connection lost' },
 };
+
+/** What people should be told unasked: the picture is worse than it could be, or missing, for a reason that is not theirs. */
+const WORTH_TELLING: readonly StreamState['limit'][] = ['bandwidth', 'overload', 'codec'];
 
 /** The initials of a name, at most two. */
 function initials(name: string): string {
@@ -28,6 +31,7 @@ export class Tile {
   private readonly speaks = h('span', { class: 'speaks', hidden: true, title: 'Speaking' }, icon('speaks'));
   private readonly bars = h('span', { class: 'bars', hidden: true }, h('i'), h('i'), h('i'));
   private readonly hand = h('div', { class: 'hand', hidden: true }, icon('hand'), 'Hand up');
+  private readonly why = h('p', { class: 'why' });
   private readonly pin: HTMLButtonElement;
   private video: HTMLMediaElement | undefined;
 
@@ -39,7 +43,7 @@ export class Tile {
   ) {
     this.pin = h('button', { class: 'button square pin', type: 'button', 'aria-pressed': 'false', onclick: () => onPin(key) }, icon('pin'));
     const plate = h('div', { class: 'plate' }, this.muted, this.speaks, this.name, this.bars);
-    this.element = h('article', { class: this.isScreen ? 'tile screen' : 'tile', 'data-identity': participant.identity, 'data-source': source, hidden: true }, this.avatar, plate, this.hand, this.pin);
+    this.element = h('article', { class: this.isScreen ? 'tile screen' : 'tile', 'data-identity': participant.identity, 'data-source': source, hidden: true }, this.avatar, this.why, plate, this.hand, this.pin);
     this.update();
   }
 
@@ -70,7 +74,9 @@ export class Tile {
   update(): void {
     const { participant } = this;
     const publication = participant.getTrackPublication(this.source);
+    const stream = publication instanceof RemoteTrackPublication && !publication.isMuted ? publication.streamState : undefined;
     this.showVideo(publication && !publication.isMuted ? publication.track : undefined);
+    const why = this.showWhy(stream);
     const muted = !this.isScreen && !participant.isMicrophoneEnabled;
     const hand = !this.isScreen && participant.attributes['hand'] === 'up';
     const speaking = !this.isScreen && participant.isSpeaking && !muted;
@@ -81,7 +87,7 @@ export class Tile {
     this.speaks.hidden = !speaking;
     this.element.classList.toggle('speaking', speaking);
     const quality = this.showQuality();
-    const states = [muted && 'microphone off', hand && 'hand raised', quality].filter(Boolean);
+    const states = [muted && 'microphone off', hand && 'hand raised', quality, why].filter(Boolean);
     this.element.setAttribute('aria-label', [this.title, ...states].join(', '));
   }
 
@@ -95,6 +101,18 @@ export class Tile {
   remove(): void {
     this.showVideo(undefined);
     this.element.remove();
+  }
+
+  /** Why the picture is as it is. What is worth telling is returned, and seen without asking. */
+  private showWhy(stream: StreamState | undefined): string {
+    const paused = stream?.state === 'paused';
+    const telling = stream !== undefined && (WORTH_TELLING.includes(stream.limit) || (paused && stream.limit !== 'hidden'));
+    this.why.textContent = stream?.describe() ?? '';
+    this.why.classList.toggle('telling', telling);
+    // The last frame before a pause is not what happens now.
+    this.element.classList.toggle('paused', paused);
+    this.avatar.hidden = Boolean(this.video) && !paused;
+    return telling ? this.why.textContent : '';
   }
 
   private showQuality(): string {
@@ -119,7 +137,6 @@ export class Tile {
       this.video.classList.toggle('mirror', this.participant.isLocal && !this.isScreen);
       this.element.insertBefore(this.video, this.avatar.nextSibling);
     }
-    this.avatar.hidden = Boolean(this.video);
   }
 
   private shown: { detach(element: HTMLMediaElement): unknown } | undefined;

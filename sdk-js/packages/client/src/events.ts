@@ -1,4 +1,5 @@
 /** The events of a {@link Room}: their names, and what their listeners get. */
+import type { CodecFallbackReason } from './codec-fallback';
 import type { MediaDeviceError } from './errors';
 import type { Permissions } from './generated/protocol';
 import type { LocalParticipant } from './local-participant';
@@ -6,7 +7,8 @@ import type { Participant } from './participant';
 import type { LocalTrackPublication, RemoteTrackPublication, TrackPublication } from './publication';
 import type { RemoteParticipant } from './remote-participant';
 import type { RemoteTrack } from './remote-track';
-import type { ConnectionQuality, ConnectionState, DisconnectReason } from './types';
+import type { StreamState } from './stream-state';
+import type { ConnectionQuality, ConnectionState, DisconnectReason, VideoCodec } from './types';
 
 export const RoomEvent = {
   Connected: 'connected',
@@ -26,10 +28,12 @@ export const RoomEvent = {
   TrackSubscribed: 'trackSubscribed',
   TrackUnsubscribed: 'trackUnsubscribed',
   TrackSubscriptionFailed: 'trackSubscriptionFailed',
+  TrackStreamStateChanged: 'trackStreamStateChanged',
   TrackMuted: 'trackMuted',
   TrackUnmuted: 'trackUnmuted',
   LocalTrackPublished: 'localTrackPublished',
   LocalTrackUnpublished: 'localTrackUnpublished',
+  LocalTrackCodecFallback: 'localTrackCodecFallback',
   ActiveSpeakersChanged: 'activeSpeakersChanged',
   ConnectionQualityChanged: 'connectionQualityChanged',
   DataReceived: 'dataReceived',
@@ -65,10 +69,14 @@ export interface RoomEvents {
   trackUnsubscribed: (track: RemoteTrack, publication: RemoteTrackPublication, participant: RemoteParticipant) => void;
   /** `codec`: this browser cannot decode it. */
   trackSubscriptionFailed: (publication: RemoteTrackPublication, participant: RemoteParticipant, reason: string) => void;
+  /** What the server sends of a remote video, and why. */
+  trackStreamStateChanged: (publication: RemoteTrackPublication, state: StreamState, participant: RemoteParticipant) => void;
   trackMuted: (publication: TrackPublication, participant: Participant) => void;
   trackUnmuted: (publication: TrackPublication, participant: Participant) => void;
   localTrackPublished: (publication: LocalTrackPublication, participant: LocalParticipant) => void;
   localTrackUnpublished: (publication: LocalTrackPublication, participant: LocalParticipant) => void;
+  /** VP8 is sent in place of `from`. */
+  localTrackCodecFallback: (publication: LocalTrackPublication, from: VideoCodec, reason: CodecFallbackReason) => void;
   /** The loudest first. */
   activeSpeakersChanged: (speakers: Participant[]) => void;
   connectionQualityChanged: (quality: ConnectionQuality, participant: Participant) => void;

@@ -1,19 +1,22 @@
 /** Oneself: devices on and off, publishing, data out. */
 import { Queue } from './async';
+import { EncoderWatch, warnOfFallback } from './codec-fallback';
+import type { CodecFallbackReason } from './codec-fallback';
 import { randomId, sendStream, sendText } from './data-streams';
 import { capture, captureScreen } from './devices';
 import { EnvelopeKind } from './envelope';
 import { PublishError, RequestError, RpcError } from './errors';
 import type { Participant as WireParticipant, PublishTrack, Track as WireTrack } from './generated/protocol';
 import { LocalAudioTrack, LocalTrack, LocalVideoTrack } from './local-track';
+import { log } from './log';
 import type { MediaTransport } from './media-transport';
 import type { AudioCaptureOptions, DataOptions, RoomOptions, ScreenShareCaptureOptions, SendFileOptions, TrackPublishOptions, VideoCaptureOptions } from './options';
 import { Participant } from './participant';
 import { LocalTrackPublication } from './publication';
-import { carry, prepare, release, setLayers } from './publisher';
+import { carry, carryBest, prepare, release, setLayers } from './publisher';
 import type { Rpc } from './rpc';
 import type { Session } from './session';
-import type { TrackSource } from './types';
+import type { TrackSource, VideoCodec } from './types';
 
 /** What the local participant needs of its room. @internal */
 export interface Engine {
@@ -26,6 +29,7 @@ export interface Engine {
   published(publication: LocalTrackPublication): void;
   unpublished(publication: LocalTrackPublication): void;
   muteChanged(publication: LocalTrackPublication): void;
+  codecFellBack(publication: LocalTrackPublication, from: VideoCodec, reason: CodecFallbackReason): void;
   deviceFailed(error: unknown): void;
 }
 
@@ -45,6 +49,7 @@ export class LocalParticipant extends Participant {
   readonly trackPublications = new Map<string, LocalTrackPublication>();
   private readonly queues = new Map<TrackSource, Queue>();
   private readonly publishOptions = new WeakMap<LocalTrack, TrackPublishOptions>();
+  private readonly encoders = new EncoderWatch((publication) => void this.fallBack(publication).catch((error: unknown) => log.warn('VP8 could not be sent either', error)));
 
   /** @internal */
   constructor(private readonly engine: Engine) {
@@ -86,12 +91,14 @@ export class LocalParticipant extends Participant {
     const wanted = { ...this.engine.options.publishDefaults, ...options };
     const session = await this.engine.session();
     if (this.getTrackPublication(local.source)) throw new PublishError(local.kind, `there is already a ${local.source}`);
-    this.publishOptions.set(local, wanted);
-    if (prepare(session.transport, local, wanted)) await session.renegotiate();
     try {
-      const request = await carry(session.transport, local, wanted);
+      const { request, options: used, fallback } = await carryBest(session, local, wanted);
+      this.publishOptions.set(local, used);
       const { track: info } = await session.signal.request<'publish'>({ type: 'publish', ...request });
-      return this.add(info, local);
+      const publication = this.add(info, local);
+      if (fallback) this.announceFallback(publication, fallback.from, fallback.reason);
+      if ((used.videoCodec ?? 'vp8') !== 'vp8' && local.kind === 'video') this.encoders.watch(publication);
+      return publication;
     } catch (error) {
       await release(local);
       if (error instanceof RequestError) throw new PublishError(local.kind, error.message, { code: error.code, cause: error });
@@ -104,6 +111,7 @@ export class LocalParticipant extends Participant {
     const publication = [...this.trackPublications.values()].find((it) => it.track === track || it.track.mediaStreamTrack === track);
     if (!publication) return;
     this.trackPublications.delete(publication.trackSid);
+    this.encoders.forget(publication);
     await release(publication.track);
     if (publication.track.isOwned && this.engine.options.stopLocalTrackOnUnpublish !== false) publication.track.stop();
     this.engine.unpublished(publication);
@@ -178,7 +186,9 @@ export class LocalParticipant extends Participant {
   async clear(): Promise<void> {
     const publications = [...this.trackPublications.values()];
     this.trackPublications.clear();
-    for (const { track } of publications) {
+    for (const publication of publications) {
+      const { track } = publication;
+      this.encoders.forget(publication);
       await release(track);
       if (track.isOwned && this.engine.options.stopLocalTrackOnUnpublish !== false) track.stop();
     }
@@ -247,6 +257,25 @@ export class LocalParticipant extends Participant {
     const session = await this.engine.session();
     if (!muted && track.kind === 'video') await setLayers(session.transport, track, this.publishOptions.get(track) ?? {});
     await session.signal.request<'mute'>({ type: 'mute', track: publication.trackSid, muted });
+  }
+
+  /** The encoder delivers nothing. */
+  private async fallBack(publication: LocalTrackPublication): Promise<void> {
+    const { track } = publication;
+    const options = this.publishOptions.get(track) ?? {};
+    const from = options.videoCodec;
+    if (!from) return;
+    const session = await this.engine.session();
+    const plain: TrackPublishOptions = { ...options, videoCodec: 'vp8' };
+    this.publishOptions.set(track, plain);
+    if (prepare(session.transport, track, plain)) await session.renegotiate();
+    await setLayers(session.transport, track, plain);
+    this.announceFallback(publication, from, 'encoder');
+  }
+
+  private announceFallback(publication: LocalTrackPublication, from: VideoCodec, reason: CodecFallbackReason): void {
+    warnOfFallback(publication.source, from, reason);
+    this.engine.codecFellBack(publication, from, reason);
   }
 
   private queueOf(source: TrackSource): Queue {

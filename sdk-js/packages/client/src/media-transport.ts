@@ -7,10 +7,12 @@ import EventEmitter from 'eventemitter3';
 import { Queue } from './async';
 import type { SlotLayout } from './generated/protocol';
 import { NegotiationError } from './errors';
+import { log } from './log';
 import { hasSimulcast, preferCodecs, wantExtensions, withOpus } from './negotiation';
 import type { OpusOptions } from './negotiation';
 import type { SlotOptions } from './options';
 import type { Line } from './remote-track';
+import { SenderLayers } from './sender-layers';
 import { kindOf } from './types';
 import type { TrackKind, TrackSource, VideoCodec } from './types';
 
@@ -35,14 +37,15 @@ interface SlotLines {
 }
 
 const SOURCES: readonly TrackSource[] = ['microphone', 'camera', 'screen_share', 'screen_share_audio'];
-/** The layers of a camera, from small to large. */
-export const CAMERA_RIDS = ['q', 'h', 'f'] as const;
+/** The encodings of each video that is sent, from small to large, and how much smaller each is than the whole. */
+const RIDS: Partial<Record<TrackSource, Record<string, number>>> = { camera: { q: 4, h: 2, f: 1 }, screen_share: { q: 2, h: 1 } };
 
 export class MediaTransport extends EventEmitter<MediaTransportEvents> {
   readonly connection: RTCPeerConnection;
   readonly reliable: RTCDataChannel;
   readonly lossy: RTCDataChannel;
   private readonly sending = new Map<TrackSource, RTCRtpTransceiver>();
+  private readonly layering = new Map<TrackSource, SenderLayers>();
   private readonly slots: SlotLines[] = [];
   private readonly codecs = new Map<TrackSource, VideoCodec>();
   private readonly queue = new Queue();
@@ -95,6 +98,11 @@ export class MediaTransport extends EventEmitter<MediaTransportEvents> {
     return this.sending.get(source)!;
   }
 
+  /** The encodings that a source is sent in. */
+  layers(source: TrackSource): SenderLayers {
+    return this.layering.get(source)!;
+  }
+
   /** The receiving half of a slot. */
   line(slot: number, kind: TrackKind): Line | undefined {
     const transceiver = this.slots[slot]?.[kind];
@@ -145,12 +153,25 @@ export class MediaTransport extends EventEmitter<MediaTransportEvents> {
   private addSender(source: TrackSource): RTCRtpTransceiver {
     const kind = kindOf(source);
     const init: RTCRtpTransceiverInit = { direction: 'sendonly' };
-    if (source === 'camera') init.sendEncodings = CAMERA_RIDS.map((rid, index) => ({ rid, scaleResolutionDownBy: 4 >> index }));
-    const transceiver = this.connection.addTransceiver(kind, init);
+    const encodings = Object.entries(RIDS[source] ?? {}).map(([rid, scaleResolutionDownBy]) => ({ rid, scaleResolutionDownBy }));
+    const transceiver = this.addWith(kind, encodings.length > 0 ? { ...init, sendEncodings: encodings } : init);
+    this.layering.set(source, new SenderLayers(transceiver.sender));
     wantExtensions(transceiver);
     const codec = kind === 'video' ? (this.options.videoCodec ?? 'vp8') : undefined;
     if (preferCodecs(transceiver, kind, codec) && codec) this.codecs.set(source, codec);
     return transceiver;
+  }
+
+  /** A browser that takes no such encodings sends one. */
+  private addWith(kind: TrackKind, init: RTCRtpTransceiverInit): RTCRtpTransceiver {
+    try {
+      return this.connection.addTransceiver(kind, init);
+    } catch (error) {
+      if (!init.sendEncodings) throw error;
+      log.warn('this browser cannot send several encodings', error);
+      const { sendEncodings: _encodings, ...plain } = init;
+      return this.connection.addTransceiver(kind, plain);
+    }
   }
 
   private addSlots({ pairs = 9, screens = 1, audio = 3 }: SlotOptions): void {

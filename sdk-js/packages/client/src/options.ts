@@ -41,11 +41,14 @@ export interface TrackPublishOptions {
   source?: TrackSource;
   /** A name of the application. */
   name?: string;
-  /** Send several sizes of a camera, so that each viewer can be given one that fits. Default true for cameras. */
+  /**
+   * Send several sizes of a video, so that each viewer can be given one that fits. Default: VP8 and H264 as simulcast, VP9
+   * and AV1 as one encoding with spatial layers where the browser can. True: simulcast for these, too. False: one size.
+   */
   simulcast?: boolean;
   /** Which codec video is sent with. Default `vp8`. Firefox sends VP8 in place of VP9. */
   videoCodec?: VideoCodec;
-  /** For one encoding with several layers (VP9, AV1), for example `L3T3_KEY`. Switches simulcast off. */
+  /** `L3T3_KEY` and the like: one encoding with these layers (VP9, AV1). `L1T3` and the like: simulcast of such encodings. */
   scalabilityMode?: string;
   /** Bits per second, of the largest encoding for video. */
   maxBitrate?: number;
@@ -60,6 +63,14 @@ export interface TrackPublishOptions {
   fec?: boolean;
   /** Opus: the highest sampling rate that receivers play, in Hz. */
   maxPlaybackRate?: number;
+}
+
+/** How the server is told what is seen of remote videos. */
+export interface AdaptiveStreamOptions {
+  /** Device pixels per CSS pixel. Default `screen`: as the screen has, at most 2. */
+  pixelDensity?: number | 'screen';
+  /** Receive no video while the page is in the background, but for picture-in-picture. Default true. */
+  pauseVideoInBackground?: boolean;
 }
 
 /** How many tracks of others can be shown at once. */
@@ -83,9 +94,12 @@ export interface RoomOptions {
   stopLocalTrackOnUnpublish?: boolean;
   /** Disconnect when the page is left. Default true. */
   disconnectOnPageLeave?: boolean;
-  /** Reserved: the server forwards the highest encoding that flows until it chooses layers by what is shown. */
-  adaptiveStream?: boolean;
-  /** Reserved: encodings that nobody needs are not paused yet. */
+  /**
+   * Receive of each video what its elements show: none where none is on screen. Needs `track.attach()`; a page that
+   * draws `mediaStreamTrack` itself leaves it off. Default false.
+   */
+  adaptiveStream?: boolean | AdaptiveStreamOptions;
+  /** Pause encodings of our own video that nobody takes. Default false. */
   dynacast?: boolean;
   /** How WebSockets are made; tests delay or cut them here. */
   webSocketFactory?: (url: string) => WebSocket;

@@ -1,15 +1,11 @@
 import { describe, expect, it } from 'vitest';
 import { constraintsFor } from './devices';
-import { applyLayers, cameraLayers, layerCount, singleLayer } from './encodings';
 import { ConnectionError, MadangError, MediaDeviceError } from './errors';
 import { hasSimulcast, withOpus } from './negotiation';
 import { signalUrl } from './protocol';
-import { qualityOf } from './quality';
 import { DefaultReconnectPolicy } from './reconnect-policy';
-import { SpeakerDetector } from './speakers';
 import { StatsReader } from './stats';
 import type { TrackStats } from './stats';
-import { FakeSender } from './testing/fake-peer';
 
 describe('DefaultReconnectPolicy', () => {
   it('waits 0, 0.3, 1.2, 2.7, 4.8, then 7 s, and gives up after its time', () => {
@@ -38,38 +34,6 @@ describe('errors', () => {
   it('say what may be tried again', () => {
     expect(new ConnectionError('timeout', '').retryable).toBe(true);
     expect(new ConnectionError('notAllowed', '').retryable).toBe(false);
-  });
-});
-
-describe('camera layers', () => {
-  it('follow the longest side', () => {
-    expect([layerCount(1280, 720), layerCount(720, 1280), layerCount(960, 540), layerCount(640, 360), layerCount(320, 180)]).toEqual([3, 3, 3, 2, 1]);
-  });
-
-  it('use the lower RIDs first, the last one at full size', () => {
-    const layers = (width: number, height: number, options = {}): [string | undefined, number][] =>
-      cameraLayers(['q', 'h', 'f'], { width, height }, options).filter(({ active }) => active).map((it) => [it.rid, it.scaleResolutionDownBy]);
-    expect(layers(1280, 720)).toEqual([['q', 4], ['h', 2], ['f', 1]]);
-    expect(layers(640, 360)).toEqual([['q', 2], ['h', 1]]);
-    expect(layers(320, 180)).toEqual([['q', 1]]);
-    expect(layers(1280, 720, { simulcast: false })).toEqual([['q', 1]]);
-    expect(layers(1280, 720, { scalabilityMode: 'L3T3_KEY' })).toEqual([['q', 1]]);
-  });
-
-  it('name a scalability mode where Chromium needs one for simulcast', () => {
-    expect(cameraLayers(['q', 'h', 'f'], { width: 1280, height: 720 }, { videoCodec: 'vp9' })[0]!.scalabilityMode).toBe('L1T3');
-    expect(cameraLayers(['q', 'h', 'f'], { width: 1280, height: 720 }, { videoCodec: 'vp8' })[0]!.scalabilityMode).toBeUndefined();
-  });
-
-  it('are set without the mode where it is refused', async () => {
-    const sender = new FakeSender([{}]);
-    const set = sender.setParameters.bind(sender);
-    sender.setParameters = async (parameters) => {
-      if ('scalabilityMode' in parameters.encodings[0]!) throw new Error('unknown mode');
-      await set(parameters);
-    };
-    await applyLayers(sender as unknown as RTCRtpSender, [singleLayer({ scalabilityMode: 'L9T9' })]);
-    expect(sender.parameters.encodings[0]).toMatchObject({ active: true, scaleResolutionDownBy: 1 });
   });
 });
 
@@ -113,14 +77,6 @@ it('capture asks for processing of speech, and for a remembered device exactly',
   expect(constraintsFor('videoinput', { resolution: { width: 640, height: 360 } })).toEqual({ width: { ideal: 640 }, height: { ideal: 360 }, frameRate: { ideal: 30 } });
 });
 
-it('SpeakerDetector holds speech over short pauses', () => {
-  const detector = new SpeakerDetector();
-  expect(detector.update('a', 0, 0).speaking).toBe(false);
-  expect(detector.update('a', 0.1, 100).speaking).toBe(true);
-  expect(detector.update('a', 0, 500).speaking).toBe(true);
-  expect(detector.update('a', 0, 800).speaking).toBe(false);
-});
-
 describe('statistics', () => {
   const report = (entries: object[]): RTCStatsReport => new Map(entries.map((it) => [(it as { id: string }).id, it])) as unknown as RTCStatsReport;
   const inbound = (timestamp: number, bytesReceived: number, packetsReceived: number, packetsLost: number): RTCStatsReport =>
@@ -144,14 +100,5 @@ describe('statistics', () => {
       { id: 'l', type: 'local-candidate', timestamp: 1, protocol: 'tcp' },
     ]);
     expect(new StatsReader().transport(all)).toMatchObject({ srtpCipher: 'SRTP_AEAD_AES_256_GCM', protocol: 'tcp', roundTripTime: 0.02 });
-  });
-
-  it('make a quality', () => {
-    const reader = new StatsReader();
-    const good = read(reader, inbound(1000, 1000, 100, 0));
-    expect(qualityOf([good], 0.05)).toBe('excellent');
-    expect(qualityOf([{ ...good, lossRate: 0.05 }], 0.05)).toBe('good');
-    expect(qualityOf([{ ...good, lossRate: 0.3 }], 0.05)).toBe('poor');
-    expect(qualityOf([], 0.05)).toBe('unknown');
   });
 });

@@ -31,6 +31,7 @@ export interface Replies {
   mute: ReplyOf<'ok'>;
   subscribe: ReplyOf<'ok'>;
   unsubscribe: ReplyOf<'ok'>;
+  configure: ReplyOf<'ok'>;
   slots: ReplyOf<'ok'>;
   slots_ack: ReplyOf<'ok'>;
   update: ReplyOf<'ok'>;

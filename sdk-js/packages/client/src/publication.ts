@@ -1,14 +1,24 @@
 /** A participant's publication of a track, whether or not the track itself is here. */
-import type { Track as WireTrack } from './generated/protocol';
+import EventEmitter from 'eventemitter3';
+import type { Track as WireTrack, TrackPriority, VideoQuality } from './generated/protocol';
 import type { LocalTrack } from './local-track';
 import type { RemoteTrack } from './remote-track';
+import { StreamState } from './stream-state';
 import type { Track } from './track';
 import { kindOf } from './types';
 import type { TrackKind, TrackSource } from './types';
+import type { VideoDimensions, Wishes } from './wishes';
 
-export abstract class TrackPublication {
+export interface PublicationEvents {
+  /** What the server sends of a remote video changed. */
+  streamStateChanged: (state: StreamState) => void;
+}
+
+export abstract class TrackPublication extends EventEmitter<PublicationEvents> {
   /** @internal */
-  constructor(protected info: WireTrack) {}
+  constructor(protected info: WireTrack) {
+    super();
+  }
 
   /** The track, where it is here. */
   abstract readonly track: Track | undefined;
@@ -40,10 +50,15 @@ export abstract class TrackPublication {
 }
 
 /** What a remote publication needs of its room. @internal */
-export type Subscriber = (track: string, wanted: boolean) => Promise<void>;
+export interface Subscriber {
+  subscribe: (track: string, wanted: boolean) => Promise<void>;
+  wishes: Wishes;
+}
 
 export class RemoteTrackPublication extends TrackPublication {
   private shown: RemoteTrack | undefined;
+  private enabled = true;
+  private stream: StreamState | undefined;
 
   /** @internal */
   constructor(
@@ -64,12 +79,54 @@ export class RemoteTrackPublication extends TrackPublication {
 
   /** Whether the server may show this track in a slot. */
   setSubscribed(wanted: boolean): Promise<void> {
-    return this.subscriber(this.trackSid, wanted);
+    return this.subscriber.subscribe(this.trackSid, wanted);
+  }
+
+  get isEnabled(): boolean {
+    return this.enabled;
+  }
+
+  /** What the server sends of a video and why; undefined before it said so. */
+  get streamState(): StreamState | undefined {
+    return this.stream;
+  }
+
+  /** False: nothing is sent of it, while its slot stays. Faster than {@link setSubscribed}, and nobody else moves up. */
+  setEnabled(enabled: boolean): void {
+    this.enabled = enabled;
+    this.subscriber.wishes.change(this.trackSid, { enabled });
+  }
+
+  /** At most this of the sizes that are published: the lowest, up to the middle, all. */
+  setVideoQuality(quality: VideoQuality): void {
+    this.subscriber.wishes.change(this.trackSid, { quality });
+  }
+
+  /** No larger than is needed for this size, in physical pixels. With adaptive streams the smaller of both counts. */
+  setVideoDimensions(dimensions: VideoDimensions): void {
+    this.subscriber.wishes.change(this.trackSid, { dimensions });
+  }
+
+  /** So many frames per second are enough. */
+  setVideoFPS(fps: number): void {
+    this.subscriber.wishes.change(this.trackSid, { fps });
+  }
+
+  /** Who goes first when not everything fits. Shared screens are `high` unless this says otherwise. */
+  setPriority(priority: TrackPriority): void {
+    this.subscriber.wishes.change(this.trackSid, { priority });
   }
 
   /** @internal */
   setTrack(track: RemoteTrack | undefined): void {
     this.shown = track;
+    if (!track) this.stream = undefined;
+  }
+
+  /** @internal */
+  setStreamState(state: StreamState | undefined): void {
+    this.stream = state;
+    if (state) this.emit('streamStateChanged', state);
   }
 
   /** Returns whether the mute state changed. @internal */

@@ -1,20 +1,29 @@
 /** The room as the server tells it: applies snapshots and events to the roster and the stage. */
 import type EventEmitter from 'eventemitter3';
+import { AdaptiveStream } from './adaptive-stream';
 import type { RoomEvents } from './events';
-import type { Joined, Snapshot } from './generated/protocol';
+import type { Dynacast } from './dynacast';
+import type { Joined, Snapshot, StreamState as WireStreamState } from './generated/protocol';
 import type { LocalParticipant } from './local-participant';
 import { log } from './log';
+import type { AdaptiveStreamOptions } from './options';
+import { Presence } from './presence';
 import type { EventMessage } from './protocol';
-import type { RemoteTrackPublication, Subscriber } from './publication';
+import type { RemoteTrackPublication } from './publication';
 import type { RemoteParticipant } from './remote-participant';
 import type { RemoteTrack } from './remote-track';
 import { Roster } from './roster';
 import type { Session } from './session';
 import { Stage } from './stage';
+import { StreamState } from './stream-state';
+import { Wishes } from './wishes';
 
 export interface RoomViewHooks {
   local: () => LocalParticipant;
-  subscriber: Subscriber;
+  subscribe: (track: string, wanted: boolean) => Promise<void>;
+  /** Present: the server is told what the page shows. */
+  adaptive: AdaptiveStreamOptions | undefined;
+  dynacast: Dynacast;
   /** A participant left. */
   left: (sid: string) => void;
   /** A track is about to be shown for the first time. */
@@ -23,6 +32,8 @@ export interface RoomViewHooks {
 
 export class RoomView {
   readonly roster: Roster;
+  readonly presence: Presence;
+  private readonly wishes = new Wishes();
   private readonly stage: Stage;
   private info = { id: '', name: '' };
 
@@ -31,8 +42,21 @@ export class RoomView {
     private readonly hooks: RoomViewHooks,
   ) {
     const removing = (publication: RemoteTrackPublication, participant: RemoteParticipant): void => this.stage.remove(publication, participant);
-    this.roster = new Roster(events, hooks.subscriber, removing, hooks.left);
-    this.stage = new Stage(this.roster, events, hooks.created);
+    this.roster = new Roster(events, { subscribe: hooks.subscribe, wishes: this.wishes }, removing, hooks.left);
+    const adaptive = hooks.adaptive && new AdaptiveStream(hooks.adaptive, (track, view) => track.sid !== undefined && this.wishes.change(track.sid, { view }));
+    this.stage = new Stage(this.roster, events, (track) => {
+      adaptive?.follow(track);
+      hooks.created(track);
+    });
+    events.on('trackUnsubscribed', (track, { trackSid }) => {
+      adaptive?.unfollow(track);
+      this.wishes.unwatch(trackSid);
+    });
+    this.presence = new Presence(hooks.local, () => this.roster, {
+      speakers: (speakers) => events.emit('activeSpeakersChanged', speakers),
+      quality: (quality, participant) => events.emit('connectionQualityChanged', quality, participant),
+    });
+    events.on('participantDisconnected', (participant) => this.presence.forget(participant));
   }
 
   /** The room's name and the id of this incarnation. */
@@ -42,14 +66,20 @@ export class RoomView {
 
   applyJoined(session: Session, joined: Joined): void {
     this.hooks.local().renumber(joined.published);
+    this.wishes.attach((tracks) => session.signal.request<'configure'>({ type: 'configure', tracks }));
     this.applySnapshot(session, joined);
   }
 
-  applySnapshot(session: Session, { room, participant, participants, slots, slotsRevision }: Snapshot): void {
+  applySnapshot(session: Session, snapshot: Snapshot): void {
+    const { room, participant, participants, slots, slotsRevision, streams = [], demand = [], speakers = [], qualities = [] } = snapshot;
     this.info = room;
     this.roster.updateInfo(this.hooks.local(), participant);
     this.roster.replace(participants);
     this.stage.replace(session.transport, slotsRevision, slots, (revision) => acknowledge(session, revision));
+    this.applyStreams(streams);
+    this.hooks.dynacast.replace(demand);
+    this.presence.applySpeakers(speakers);
+    this.presence.applyQualities(qualities);
   }
 
   /** What does not concern participants, tracks and slots is left to the caller. */
@@ -76,14 +106,36 @@ export class RoomView {
         if (participant && publication) this.events.emit('trackSubscriptionFailed', publication, participant, event.reason);
         return;
       }
+      case 'streams':
+        return this.applyStreams(event.streams);
+      case 'demand':
+        return this.hooks.dynacast.apply(event);
+      case 'speakers':
+        return this.presence.applySpeakers(event.speakers);
+      case 'qualities':
+        return this.presence.applyQualities(event.qualities);
       case 'slots':
         return this.stage.apply(session.transport, event.revision, event.slots, (revision) => acknowledge(session, revision));
     }
   }
 
-  /** The transport is gone: nothing is shown. */
+  /** The transport is gone: nothing is shown, and wishes wait for the next. */
   clearStage(): void {
+    this.wishes.attach(undefined);
     this.stage.clear();
+  }
+
+  private applyStreams(streams: readonly WireStreamState[]): void {
+    const wanted = new Map(streams.map((state) => [state.track, state]));
+    for (const participant of this.roster.participants.values()) {
+      for (const [sid, publication] of participant.trackPublications) {
+        const told = wanted.get(sid);
+        if (!told) continue;
+        const state = new StreamState(told);
+        publication.setStreamState(state);
+        this.events.emit('trackStreamStateChanged', publication, state, participant);
+      }
+    }
   }
 }
 

@@ -11,12 +11,13 @@ import type { ConnectionCheck } from './connection-check';
 import { DataHub } from './data-hub';
 import type { ReaderHandler, RpcMethod } from './data-hub';
 import { localDevices, watchDevices } from './devices';
+import { Dynacast } from './dynacast';
 import { ConnectionError, MediaDeviceError, RequestError } from './errors';
 import type { RoomEvents } from './events';
 import { LocalParticipant } from './local-participant';
 import type { Engine } from './local-participant';
 import { Monitor } from './monitor';
-import type { RoomConnectOptions, RoomOptions } from './options';
+import type { AdaptiveStreamOptions, RoomConnectOptions, RoomOptions } from './options';
 import type { Participant } from './participant';
 import { Playback } from './playback';
 import type { EventMessage } from './protocol';
@@ -49,6 +50,7 @@ export class Room extends EventEmitter<RoomEvents> {
   private session: Session | undefined;
   private mediaDown = false;
   private readonly view: RoomView;
+  private readonly dynacast: Dynacast;
   private readonly monitor: Monitor;
   private readonly playback = new Playback((canPlay) => this.emit('audioPlaybackStatusChanged', canPlay));
   private readonly data = new DataHub(this, () => this.roster);
@@ -57,9 +59,13 @@ export class Room extends EventEmitter<RoomEvents> {
 
   constructor(readonly options: RoomOptions = {}) {
     super();
+    const own = (): LocalParticipant['trackPublications'] => this.localParticipant.trackPublications;
+    this.dynacast = new Dynacast(options.dynacast === true, own, () => this.session?.transport);
     this.view = new RoomView(this, {
       local: () => this.localParticipant,
-      subscriber: (track, wanted) => this.setSubscribed(track, wanted),
+      subscribe: (track, wanted) => this.setSubscribed(track, wanted),
+      adaptive: adaptiveOptions(options.adaptiveStream),
+      dynacast: this.dynacast,
       left: (sid) => this.data.abort(sid),
       created: (track) => {
         this.playback.watch(track);
@@ -70,10 +76,7 @@ export class Room extends EventEmitter<RoomEvents> {
     this.on('trackUnsubscribed', (track) => this.playback.forget(track));
     this.localParticipant = new LocalParticipant(this.engine());
     this.devices = new ActiveDevices(options, () => this.localParticipant, () => this.roster);
-    this.monitor = new Monitor(this.localParticipant, this.roster, () => this.session?.transport, {
-      speakers: (speakers) => this.emit('activeSpeakersChanged', speakers),
-      quality: (quality, participant) => this.emit('connectionQualityChanged', quality, participant),
-    });
+    this.monitor = new Monitor(this.localParticipant, this.roster, () => this.session?.transport);
   }
 
   /** The devices of this machine. */
@@ -100,8 +103,9 @@ export class Room extends EventEmitter<RoomEvents> {
     return this.view.room.id;
   }
 
+  /** Who speaks, the loudest first. */
   get activeSpeakers(): Participant[] {
-    return this.monitor.activeSpeakers;
+    return this.view.presence.activeSpeakers;
   }
 
   /** False: call {@link startAudio} from a click. */
@@ -294,7 +298,6 @@ export class Room extends EventEmitter<RoomEvents> {
 
   private becomeConnected(): void {
     const first = this.current === ConnectionState.Connecting;
-    this.monitor.start();
     if (first) this.watchPage();
     this.setState(ConnectionState.Connected);
     this.emit(first ? 'connected' : 'reconnected');
@@ -312,6 +315,7 @@ export class Room extends EventEmitter<RoomEvents> {
     if (this.session !== session || this.current === ConnectionState.Connecting || this.current === ConnectionState.Disconnected) return;
     const before = this.current;
     const resuming = session.signal.isOpen ? ConnectionState.Connected : ConnectionState.SignalReconnecting;
+    this.view.presence.setLost(this.mediaDown);
     this.setState(this.mediaDown ? ConnectionState.Reconnecting : resuming);
     if (this.current === ConnectionState.Connected && before !== ConnectionState.Connected) this.emit('reconnected');
   }
@@ -337,10 +341,9 @@ export class Room extends EventEmitter<RoomEvents> {
     this.connecting = undefined;
     this.attempt = undefined;
     this.unwatch.splice(0).forEach((stop) => stop());
-    this.monitor.stop();
-    this.monitor.activeSpeakers = [];
     if (this.session) this.dropSession(this.session);
     this.roster.clear();
+    this.view.presence.clear();
     this.setState(ConnectionState.Disconnected);
   }
 
@@ -389,12 +392,23 @@ export class Room extends EventEmitter<RoomEvents> {
       rpc: this.data.rpc,
       session: () => this.whenConnected(),
       sidsOf: (identities) => (identities ?? []).map((identity) => this.sidOf(identity)),
-      published: (publication) => this.emit('localTrackPublished', publication, this.localParticipant),
-      unpublished: (publication) => this.emit('localTrackUnpublished', publication, this.localParticipant),
+      published: (publication) => {
+        this.dynacast.adopt(publication);
+        this.emit('localTrackPublished', publication, this.localParticipant);
+      },
+      unpublished: (publication) => {
+        this.dynacast.release(publication);
+        this.emit('localTrackUnpublished', publication, this.localParticipant);
+      },
+      codecFellBack: (publication, from, reason) => this.emit('localTrackCodecFallback', publication, from, reason),
       muteChanged: (publication) => this.emit(publication.isMuted ? 'trackMuted' : 'trackUnmuted', publication, this.localParticipant),
       deviceFailed: (error) => error instanceof MediaDeviceError && this.emit('mediaDevicesError', error),
     };
   }
+}
+
+function adaptiveOptions(option: RoomOptions['adaptiveStream']): AdaptiveStreamOptions | undefined {
+  return option === true ? {} : option || undefined;
 }
 
 function lossReason(cause: unknown): DisconnectReason {

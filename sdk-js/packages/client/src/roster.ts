@@ -74,6 +74,7 @@ export class Roster {
     }
     const publication = new RemoteTrackPublication(info, this.subscriber);
     participant.trackPublications.set(info.id, publication);
+    this.subscriber.wishes.add(info.id, info.source);
     this.events.emit('trackPublished', publication, participant);
   }
 
@@ -83,6 +84,7 @@ export class Roster {
     if (!participant || !publication) return;
     this.removing(publication, participant);
     participant.trackPublications.delete(track);
+    this.subscriber.wishes.remove(track);
     this.events.emit('trackUnpublished', publication, participant);
   }
 

@@ -253,6 +253,8 @@ export class SignalClient extends EventEmitter<SignalEvents> {
   }
 
   private handleEvent(event: EventMessage): void {
+    // State of the moment is not counted.
+    if (event.seq === 0) return void this.emit('event', event);
     if (event.seq <= this.lastSeq) return;
     if (event.seq > this.lastSeq + 1) return this.restart(`event ${event.seq} after ${this.lastSeq}`);
     this.lastSeq = event.seq;

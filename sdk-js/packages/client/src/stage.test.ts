@@ -11,6 +11,7 @@ import type { FakeTrack } from './testing/fake-peer';
 import { participant, sid, track } from './testing/fake-socket';
 import { FakeElement, stubPage } from './testing/page';
 import { random } from './testing/random';
+import { Wishes } from './wishes';
 
 /** Gates that wait for a frame; a test opens them as frames would. */
 const gates: { open: () => void; stopped: boolean }[] = [];
@@ -38,7 +39,7 @@ beforeEach(async () => {
   elements.clear();
   events = new EventEmitter();
   const remove = (publication: RemoteTrackPublication, who: RemoteParticipant): void => stage.remove(publication, who);
-  roster = new Roster(events, async () => {}, remove, () => {});
+  roster = new Roster(events, { subscribe: async () => {}, wishes: new Wishes() }, remove, () => {});
   stage = new Stage(roster, events, () => {});
   transport = new MediaTransport({ peerConnectionFactory: () => new FakePeerConnection() as unknown as RTCPeerConnection });
   await transport.negotiate(async () => 'v=0\r\n');

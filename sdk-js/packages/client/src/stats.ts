@@ -1,4 +1,5 @@
 /** What `getStats()` of the browser says, summed up per track. */
+import type { StreamState } from './stream-state';
 import type { TrackSource } from './types';
 
 export interface TrackStats {
@@ -31,6 +32,8 @@ export interface TrackStats {
   limitedBy: string | undefined;
   /** Sending simulcast: the layers that are being sent. */
   layers: { rid: string; width: number | undefined; height: number | undefined; framesPerSecond: number | undefined }[];
+  /** Receiving video: what the server sends of it, and why. */
+  streamState: StreamState | undefined;
 }
 
 export interface RoomStats {
@@ -52,6 +55,7 @@ export interface StatsSource {
   source: TrackSource;
   direction: 'send' | 'receive';
   report: RTCStatsReport;
+  streamState?: StreamState | undefined;
 }
 
 interface Entry {
@@ -88,7 +92,7 @@ export class StatsReader {
     };
   }
 
-  track({ identity, trackSid, source, direction, report }: StatsSource): TrackStats {
+  track({ identity, trackSid, source, direction, report, streamState }: StatsSource): TrackStats {
     const all = entries(report);
     const streams = all.filter(({ type }) => type === (direction === 'send' ? 'outbound-rtp' : 'inbound-rtp'));
     const remote = all.filter(({ type }) => type === 'remote-inbound-rtp');
@@ -120,6 +124,7 @@ export class StatsReader {
       audioLevel: number((received ? main : all.find(({ type }) => type === 'media-source'))?.['audioLevel']),
       limitedBy: text(main?.['qualityLimitationReason']),
       layers: received ? [] : streams.filter((it) => it['rid'] !== undefined && number(it['framesPerSecond'])).map(layer),
+      streamState,
     };
   }
 

@@ -63,6 +63,7 @@ fn a_short_descriptor_is_three_bytes() {
         template_id: 5,
         frame_number: 0x0102,
         structure: None,
+        custom: Custom { at: 24, ..Custom::default() },
     };
     assert_eq!(descriptor, expected);
     assert!(!descriptor.is_keyframe_start());

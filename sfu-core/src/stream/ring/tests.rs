@@ -1,11 +1,18 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::layers::Frame;
 
 const WINDOW: Duration = Duration::from_secs(1);
 
 fn meta(seq: u64) -> PacketMeta {
-    PacketMeta { seq: SeqNo(seq), timestamp: seq as u32 * 3_000, marker: seq.is_multiple_of(3), payload_type: 96 }
+    PacketMeta {
+        seq: SeqNo(seq),
+        timestamp: seq as u32 * 3_000,
+        marker: seq.is_multiple_of(3),
+        payload_type: 96,
+        frame: Frame::default(),
+    }
 }
 
 /// Feeds packets of `size` at `per_second` for `seconds` and returns the time after the last.

@@ -104,7 +104,11 @@ tracks: Array<string>, } | { "type": "unsubscribe",
 /**
  * Track ids.
  */
-tracks: Array<string>, } | { "type": "slots", 
+tracks: Array<string>, } | { "type": "configure", 
+/**
+ * At most 256.
+ */
+tracks: Array<TrackSettings>, } | { "type": "slots", 
 /**
  * The pins.
  */
@@ -164,6 +168,53 @@ slot: number,
  * The participant's id.
  */
 participant: string, };
+
+/**
+ * How a client wants a track. It replaces what was said of the track before; absent members have their defaults.
+ */
+export type TrackSettings = { 
+/**
+ * The track's id.
+ */
+track: string, 
+/**
+ * False: the application does not want it now. Its slot stays.
+ */
+enabled?: boolean, 
+/**
+ * False: it is not on screen, and nothing need be sent.
+ */
+visible?: boolean, 
+/**
+ * The width that it is shown at, in physical pixels. With `height`, or neither: as large as it comes.
+ */
+width?: number, 
+/**
+ * The height that it is shown at, in physical pixels.
+ */
+height?: number, 
+/**
+ * Frames per second that are enough; absent: all.
+ */
+maxFps?: number, 
+/**
+ * A cap in words. Absent: `high`.
+ */
+maxQuality?: VideoQuality, 
+/**
+ * Who goes first when not everything fits. Absent: `medium`.
+ */
+priority?: TrackPriority, };
+
+/**
+ * The lowest of a track's sizes, the middle, or all.
+ */
+export type VideoQuality = "low" | "medium" | "high";
+
+/**
+ * Who goes first when not everything fits.
+ */
+export type TrackPriority = "low" | "medium" | "high";
 
 /**
  * What a client publishes.
@@ -267,7 +318,23 @@ slots: Array<Slot>,
 /**
  * The revision of `slots`.
  */
-slotsRevision: number, };
+slotsRevision: number, 
+/**
+ * What the client is sent of the tracks in its slots, as far as that is decided.
+ */
+streams?: Array<StreamState>, 
+/**
+ * What anybody takes of the own tracks; of one that is not named: everything.
+ */
+demand?: Array<TrackDemand>, 
+/**
+ * Who speaks, the loudest first.
+ */
+speakers?: Array<Speaker>, 
+/**
+ * How connections are, as far as known.
+ */
+qualities?: Array<ParticipantQuality>, };
 
 /**
  * To `resume`: the missed events follow, or a snapshot replaces everything.
@@ -305,7 +372,23 @@ slots: Array<Slot>,
 /**
  * The revision of `slots`.
  */
-slotsRevision: number, };
+slotsRevision: number, 
+/**
+ * What the client is sent of the tracks in its slots, as far as that is decided.
+ */
+streams?: Array<StreamState>, 
+/**
+ * What anybody takes of the own tracks; of one that is not named: everything.
+ */
+demand?: Array<TrackDemand>, 
+/**
+ * Who speaks, the loudest first.
+ */
+speakers?: Array<Speaker>, 
+/**
+ * How connections are, as far as known.
+ */
+qualities?: Array<ParticipantQuality>, };
 
 /**
  * A room.
@@ -442,6 +525,122 @@ track: string,
 after: number | null, };
 
 /**
+ * What a client is sent of a video track.
+ */
+export type StreamState = { 
+/**
+ * The track's id.
+ */
+track: string, 
+/**
+ * The layer; null: paused, `limit` says why.
+ */
+layer: SentLayer | null, 
+/**
+ * What keeps it from being better.
+ */
+limit: StreamLimit, 
+/**
+ * Bits per second that this client's connection carries in all, as the server estimates; absent: it does not know yet.
+ */
+estimate?: number, };
+
+/**
+ * A layer that is sent.
+ */
+export type SentLayer = { 
+/**
+ * The encoding's RID, where there is one.
+ */
+rid?: string, 
+/**
+ * The spatial layer, from 0.
+ */
+spatial: number, 
+/**
+ * The temporal layer, from 0.
+ */
+temporal: number, 
+/**
+ * Its size, where the stream tells.
+ */
+width?: number, 
+/**
+ * Its size, where the stream tells.
+ */
+height?: number, 
+/**
+ * Bits per second, as measured.
+ */
+bitrate: number, };
+
+/**
+ * What keeps a stream from being better than it is.
+ */
+export type StreamLimit = "none" | "size" | "cap" | "bandwidth" | "publisher" | "hidden" | "disabled" | "muted" | "codec" | "overload";
+
+/**
+ * What anybody takes of an own track.
+ */
+export type TrackDemand = { 
+/**
+ * The track's id.
+ */
+track: string, 
+/**
+ * All its encodings.
+ */
+encodings: Array<EncodingDemand>, };
+
+/**
+ * Whether anybody takes an encoding.
+ */
+export type EncodingDemand = { 
+/**
+ * Its RID; absent: it is the only one.
+ */
+rid?: string, 
+/**
+ * False: it may be paused.
+ */
+wanted: boolean, 
+/**
+ * The highest spatial layer that anybody takes of an SVC stream; absent: all, or it is none.
+ */
+maxSpatial?: number, };
+
+/**
+ * Somebody who speaks.
+ */
+export type Speaker = { 
+/**
+ * The participant's id.
+ */
+participant: string, 
+/**
+ * Loudness, 0 to 1.
+ */
+level: number, };
+
+/**
+ * How somebody's connection is.
+ */
+export type ParticipantQuality = { 
+/**
+ * The participant's id.
+ */
+participant: string, 
+/**
+ * How it is.
+ */
+quality: ConnectionQuality, };
+
+/**
+ * How a connection is.
+ */
+export type ConnectionQuality = "lost" | "poor" | "good" | "excellent";
+
+/**
  * What happens in a room.
  */
 export type RoomEvent = { "type": "participant_joined", 
@@ -504,7 +703,19 @@ revision: number,
 /**
  * The slots that changed, whole.
  */
-slots: Array<Slot>, } | { "type": "connection", 
+slots: Array<Slot>, } | { "type": "streams", 
+/**
+ * Those that changed.
+ */
+streams: Array<StreamState>, } | { "type": "demand" } & TrackDemand | { "type": "speakers", 
+/**
+ * Those who speak.
+ */
+speakers: Array<Speaker>, } | { "type": "qualities", 
+/**
+ * Those that changed.
+ */
+qualities: Array<ParticipantQuality>, } | { "type": "connection", 
 /**
  * The new state.
  */

@@ -41,15 +41,19 @@ export class FakeSender {
     this.parameters = parameters;
   }
 
+  readonly transport = { state: 'connected' };
+  /** What `getStats()` tells. */
+  stats: object[] = [];
+
   async getStats(): Promise<Map<string, object>> {
-    return new Map();
+    return new Map(this.stats.map((it, index) => [String(index), it]));
   }
 }
 
 export class FakeTransceiver {
   mid: string | null = null;
   readonly sender: FakeSender;
-  readonly receiver: { track: FakeTrack; getSynchronizationSources: () => []; getStats: () => Promise<Map<string, object>> };
+  readonly receiver: { track: FakeTrack; getStats: () => Promise<Map<string, object>> };
 
   constructor(
     readonly kind: 'audio' | 'video',
@@ -57,7 +61,7 @@ export class FakeTransceiver {
     encodings: RTCRtpEncodingParameters[],
   ) {
     this.sender = new FakeSender(encodings);
-    this.receiver = { track: new FakeTrack(kind), getSynchronizationSources: () => [], getStats: async () => new Map() };
+    this.receiver = { track: new FakeTrack(kind), getStats: async () => new Map() };
   }
 }
 

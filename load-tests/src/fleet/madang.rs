@@ -1,0 +1,196 @@
+//! Joining by Madang's own protocol (docs/protocol.md): one WebSocket and one connection for all that somebody sends and
+//! receives. Slot events are acknowledged at once, as a client does that has detached what they replaced.
+
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use futures_util::{SinkExt, StreamExt};
+use reqwest::Url;
+use serde_json::{Value, json};
+use tokio::net::TcpStream;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
+
+use super::{Join, Part, Signalling};
+use crate::stamp::Kind;
+use crate::synthetic::sdp::Offer;
+
+/// How long a reply may take.
+const REPLY_TIMEOUT: Duration = Duration::from_secs(20);
+/// How long a farewell may take.
+const LEAVE_TIMEOUT: Duration = Duration::from_secs(2);
+
+type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
+
+/// A session; its WebSocket lives in a task.
+pub struct Session {
+    requests: mpsc::UnboundedSender<Value>,
+    task: JoinHandle<()>,
+    /// Kind and id of what is published.
+    tracks: Vec<(Kind, String)>,
+}
+
+/// Joins.
+pub(super) async fn join(join: &Join<'_>, server: &Url) -> anyhow::Result<Part> {
+    let offer = join.offer(join.role);
+    let address = address(server, &join.token()?)?;
+    let (mut socket, _) = connect_async(address.as_str()).await.context("the WebSocket")?;
+    let request = json!({
+        "id": 1, "type": "join", "protocol": 1, "client": "madang-load",
+        "offer": offer.text, "slots": slots(&offer), "publish": publish(&offer),
+    });
+    send(&mut socket, &request).await?;
+    let joined = tokio::time::timeout(REPLY_TIMEOUT, reply(&mut socket)).await.context("no answer to join")??;
+    let answer = joined["answer"].as_str().context("joined without an answer")?.to_owned();
+    let tracks = tracks(&joined, &offer);
+    let (requests, queue) = mpsc::unbounded_channel();
+    let task = tokio::spawn(attend(socket, queue));
+    join.start(offer, &answer, Signalling::Madang(Session { requests, task, tracks }))
+}
+
+impl Session {
+    /// Says to all that a track is muted or not.
+    pub(super) fn mute(&self, kind: Kind, muted: bool) {
+        for (_, track) in self.tracks.iter().filter(|(known, _)| *known == kind) {
+            // A session that has ended meanwhile has nobody to tell.
+            let _ = self.requests.send(json!({"type": "mute", "track": track, "muted": muted}));
+        }
+    }
+
+    /// Leaves.
+    pub(super) async fn leave(self) {
+        let _ = self.requests.send(json!({"type": "leave"}));
+        drop(self.requests);
+        let abort = self.task.abort_handle();
+        if tokio::time::timeout(LEAVE_TIMEOUT, self.task).await.is_err() {
+            abort.abort();
+        }
+    }
+}
+
+fn address(server: &Url, token: &str) -> anyhow::Result<Url> {
+    let mut address = server.join("v1/rtc").context("the server's URL")?;
+    let scheme = if matches!(server.scheme(), "https" | "wss") { "wss" } else { "ws" };
+    if address.set_scheme(scheme).is_err() {
+        bail!("{server} cannot be a WebSocket's URL");
+    }
+    address.query_pairs_mut().append_pair("access_token", token);
+    Ok(address)
+}
+
+/// Pairs as the offer has them; microphones alone without video.
+fn slots(offer: &Offer) -> Vec<Value> {
+    let mids = |kind| offer.receive.iter().filter(move |(known, _)| *known == kind).map(|(_, mid)| mid);
+    let mut videos = mids(Kind::Video);
+    let audios: Vec<_> = mids(Kind::Audio).collect();
+    let mut slots: Vec<Value> = Vec::new();
+    for audio in &audios {
+        slots.push(match videos.next() {
+            Some(video) => json!({"role": "pair", "audio": audio, "video": video}),
+            None => json!({"role": "audio", "audio": audio}),
+        });
+    }
+    slots.extend(videos.map(|video| json!({"role": "pair", "video": video})));
+    slots
+}
+
+fn publish(offer: &Offer) -> Vec<Value> {
+    let source = |kind| if kind == Kind::Video { "camera" } else { "microphone" };
+    offer
+        .send
+        .iter()
+        .map(|line| json!({"mid": line.mid, "source": source(line.kind), "name": "", "muted": false}))
+        .collect()
+}
+
+/// `published` has the tracks in the order of `publish`.
+fn tracks(joined: &Value, offer: &Offer) -> Vec<(Kind, String)> {
+    let published = joined["published"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let ids = published.iter().filter_map(|track| track["id"].as_str());
+    offer.send.iter().map(|line| line.kind).zip(ids.map(str::to_owned)).collect()
+}
+
+async fn send(socket: &mut Socket, message: &Value) -> anyhow::Result<()> {
+    Ok(socket.send(Message::text(message.to_string())).await?)
+}
+
+/// The reply to the first request.
+async fn reply(socket: &mut Socket) -> anyhow::Result<Value> {
+    while let Some(message) = socket.next().await {
+        let Message::Text(text) = message? else { continue };
+        let message: Value = serde_json::from_str(&text)?;
+        if message["type"] == "error" {
+            bail!("the server refused: {}: {}", message["code"], message["message"]);
+        }
+        if message["id"] == 1 {
+            return Ok(message);
+        }
+    }
+    bail!("the server closed the WebSocket")
+}
+
+/// Acknowledges slots and passes requests on until either side ends.
+async fn attend(mut socket: Socket, mut requests: mpsc::UnboundedReceiver<Value>) {
+    let mut id = 1;
+    let mut leaving = false;
+    loop {
+        let mut request = tokio::select! {
+            request = requests.recv(), if !leaving => match request {
+                Some(request) => request,
+                None => return,
+            },
+            message = socket.next() => match message {
+                Some(Ok(Message::Text(text))) => match acknowledgement(&text) {
+                    Some(request) => request,
+                    None => continue,
+                },
+                Some(Ok(_)) => continue,
+                Some(Err(_)) | None => return,
+            },
+        };
+        id += 1;
+        request["id"] = id.into();
+        leaving |= request["type"] == "leave";
+        if send(&mut socket, &request).await.is_err() {
+            return;
+        }
+    }
+}
+
+fn acknowledgement(text: &str) -> Option<Value> {
+    // Most events are none; their text is not parsed.
+    if !text.contains("\"slots\"") {
+        return None;
+    }
+    let message: Value = serde_json::from_str(text).ok().filter(|message: &Value| message["type"] == "slots")?;
+    Some(json!({"type": "slots_ack", "revision": message["revision"]}))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::synthetic::sdp::Wishes;
+    use sfu_core::sdp::{Fingerprint, IceCredentials};
+
+    #[test]
+    fn slots_are_pairs_or_microphones() {
+        let ice = IceCredentials { ufrag: "u".into(), password: "p".into() };
+        let offer = |receive: &[Kind]| {
+            let wishes = Wishes { send: vec![(Kind::Audio, 1)], receive: receive.to_vec() };
+            Offer::new(&wishes, ice.clone(), Fingerprint([0; 32]))
+        };
+        let pairs = slots(&offer(&[Kind::Audio, Kind::Video]));
+        assert_eq!(pairs, [json!({"role": "pair", "audio": "1", "video": "2"})]);
+        assert_eq!(slots(&offer(&[Kind::Audio])), [json!({"role": "audio", "audio": "1"})]);
+    }
+
+    #[test]
+    fn only_slot_events_are_acknowledged() {
+        let found = acknowledgement(r#"{"seq":1,"type":"slots","revision":4,"slots":[]}"#);
+        assert_eq!(found, Some(json!({"type": "slots_ack", "revision": 4})));
+        assert_eq!(acknowledgement(r#"{"seq":1,"type":"participant_joined","name":"slots"}"#), None);
+        assert_eq!(acknowledgement("{"), None);
+    }
+}

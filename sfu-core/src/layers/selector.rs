@@ -1,0 +1,290 @@
+//! Which packets of a publication one subscription takes: what flows now, what it is to become, and when it may.
+//!
+//! Invariants:
+//! - Frames are taken whole or not at all: what is decided for the first packet of a frame that arrives holds for the
+//!   others, late ones included. What is left out closes up.
+//! - Another encoding starts at its keyframe only; until then the one before flows on.
+//! - A frame is taken only if all that it refers to was. Lower layers of the same encoding are always taken, also where
+//!   the higher ones do not refer to them (k-SVC, except in key pictures): that is what allows to move down at once,
+//!   without a keyframe, which all subscribers would pay for.
+//! - Down within an encoding: with the next picture. Up: a temporal layer where a frame refers to nothing of its own
+//!   layer, a spatial layer where a frame refers to no earlier picture, which mostly is a key picture.
+
+use super::{Frame, Layer};
+
+/// Frames whose fate is remembered for packets that come late.
+const REMEMBERED: usize = 16;
+
+/// A frame that comes later than this, in RTP ticks of 90 kHz, is past its time.
+const LATE: u32 = 90_000;
+
+/// Encodings of one m-line.
+const MAX_ENCODINGS: usize = 4;
+
+/// What a publication sends: which encodings flow, and the highest layers of each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Flows {
+    /// The highest spatial and temporal layer; `None`: the encoding does not flow.
+    encodings: [Option<(u8, u8)>; MAX_ENCODINGS],
+}
+
+/// What becomes of a packet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Choice {
+    /// It is sent.
+    Take {
+        /// As the first of its encoding.
+        starts: bool,
+        /// It ends the picture, as far as the picture is sent.
+        ends: bool,
+    },
+    /// It is of the encoding that flows, but of no layer that is taken.
+    Leave,
+    /// It is of another encoding.
+    Skip,
+    /// It is of the encoding that is to flow, but no decoder can start with it.
+    Wait,
+}
+
+/// What flows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Current {
+    encoding: u8,
+    spatial: u8,
+    temporal: u8,
+    /// The highest layers that there are.
+    highest: (u8, u8),
+    /// From when on these layers are taken, as an RTP timestamp, and the layers before.
+    raised: Option<(u32, (u8, u8))>,
+}
+
+/// A frame's fate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Decided {
+    timestamp: u32,
+    spatial: u8,
+    taken: bool,
+    /// It is of the highest spatial layer that is taken.
+    top: bool,
+}
+
+/// The selector of one subscription.
+#[derive(Debug)]
+pub struct Selector {
+    target: Option<Layer>,
+    /// The encoding to take: the best that flows up to the target. `None`: not known.
+    goal: Option<u8>,
+    current: Option<Current>,
+    /// In a circle; `newest` is the last one.
+    decided: [Option<Decided>; REMEMBERED],
+    newest: usize,
+}
+
+impl Flows {
+    /// The publication's encodings, from the lowest.
+    pub fn new(encodings: impl Iterator<Item = Option<(u8, u8)>>) -> Self {
+        let mut flows = Self::default();
+        flows.encodings.iter_mut().zip(encodings).for_each(|(place, highest)| *place = highest);
+        flows
+    }
+
+    fn best_up_to(&self, encoding: u8) -> Option<u8> {
+        let last = usize::from(encoding).min(MAX_ENCODINGS - 1);
+        (0..=last).rev().find(|index| self.encodings[*index].is_some()).map(|index| index as u8)
+    }
+
+    fn highest(&self, encoding: u8) -> Option<(u8, u8)> {
+        self.encodings.get(usize::from(encoding)).copied().flatten()
+    }
+}
+
+impl Selector {
+    /// Takes the best that there is.
+    pub const fn new() -> Self {
+        Self { target: Some(Layer::BEST), goal: None, current: None, decided: [None; REMEMBERED], newest: 0 }
+    }
+
+    /// What shall flow; `None`: nothing, after the frame that is on its way.
+    pub const fn set_target(&mut self, target: Option<Layer>) {
+        self.target = target;
+    }
+
+    /// What shall flow.
+    pub const fn target(&self) -> Option<Layer> {
+        self.target
+    }
+
+    /// What flows.
+    pub fn sending(&self) -> Option<Layer> {
+        let Current { encoding, spatial, temporal, highest, .. } = self.current?;
+        Some(Layer { encoding, spatial: spatial.min(highest.0), temporal: temporal.min(highest.1) })
+    }
+
+    /// Nothing flows any more, and what comes next is a new start.
+    pub const fn stop(&mut self) {
+        self.current = None;
+        self.decided = [None; REMEMBERED];
+    }
+
+    /// Follows what the publication sends; to be called often.
+    pub fn follow(&mut self, flows: &Flows) {
+        let Some(target) = self.target else {
+            self.goal = None;
+            return;
+        };
+        let kept = self.goal.filter(|goal| *goal <= target.encoding);
+        self.goal = flows.best_up_to(target.encoding).or(kept);
+        if let Some(current) = &mut self.current {
+            current.highest = flows.highest(current.encoding).unwrap_or(current.highest);
+        }
+    }
+
+    /// The encoding of which a keyframe is waited for.
+    pub fn awaits(&self) -> Option<u8> {
+        let goal = self.goal?;
+        let Some(current) = self.current.filter(|current| current.encoding == goal) else { return Some(goal) };
+        let wanted = self.wish(goal)?.0.min(current.highest.0);
+        (wanted > current.spatial).then_some(goal)
+    }
+
+    /// What becomes of a packet of a frame with this RTP timestamp.
+    pub fn choose(&mut self, encoding: u8, frame: &Frame, timestamp: u32) -> Choice {
+        let flows = self.current.is_some_and(|current| current.encoding == encoding);
+        if self.target.is_none() {
+            return self.wind_down(flows, frame, timestamp);
+        }
+        if flows {
+            return self.choose_layer(encoding, frame, timestamp);
+        }
+        if !frame.keyframe || !self.prefers(encoding) {
+            return if self.goal == Some(encoding) { Choice::Wait } else { Choice::Skip };
+        }
+        let Some((spatial, temporal)) = self.wish(encoding) else { return Choice::Skip };
+        self.stop();
+        self.current =
+            Some(Current { encoding, spatial, temporal, highest: (frame.spatial, frame.temporal), raised: None });
+        self.remember(Decided { timestamp, spatial: frame.spatial, taken: true, top: frame.spatial == spatial });
+        Choice::Take { starts: true, ends: frame.end && frame.spatial == spatial }
+    }
+
+    /// Whether a packet could be taken, or is of the encoding that is waited for.
+    pub fn may_take(&self, encoding: u8, frame: &Frame) -> bool {
+        let flows = self.current.is_some_and(|current| current.encoding == encoding);
+        flows || self.goal == Some(encoding) || (frame.keyframe && self.prefers(encoding))
+    }
+
+    /// Whether a keyframe of this encoding, which does not flow here, is to be taken. A better one than the current is,
+    /// although it may not be known yet that it flows.
+    fn prefers(&self, encoding: u8) -> bool {
+        let wanted = self.target.is_some_and(|target| encoding <= target.encoding);
+        wanted && (self.goal == Some(encoding) || self.current.is_none_or(|current| current.encoding < encoding))
+    }
+
+    /// The layers to take of an encoding: all of one below the target's.
+    fn wish(&self, encoding: u8) -> Option<(u8, u8)> {
+        let target = self.target?;
+        Some(if encoding < target.encoding { (u8::MAX, u8::MAX) } else { (target.spatial, target.temporal) })
+    }
+
+    fn choose_layer(&mut self, encoding: u8, frame: &Frame, timestamp: u32) -> Choice {
+        if let Some(decided) = self.find(timestamp, frame.spatial) {
+            return decided.choice(frame);
+        }
+        let Some((wish, mut current)) = self.wish(encoding).zip(self.current) else { return Choice::Skip };
+        let newest = self.decided[self.newest];
+        let ahead = newest.map_or(1, |newest| timestamp.wrapping_sub(newest.timestamp) as i32);
+        // A frame that comes late is judged by what flows, and changes nothing.
+        if ahead > 0 || (ahead == 0 && newest.is_none_or(|newest| newest.spatial < frame.spatial)) {
+            let before = (current.spatial, current.temporal);
+            current.advance(wish, frame, ahead > 0);
+            current.note_raise(before, timestamp);
+            self.current = Some(current);
+        }
+        let (spatial, temporal) = current.layers_at(timestamp);
+        let taken = frame.spatial <= spatial && frame.temporal <= temporal;
+        let decided = Decided { timestamp, spatial: frame.spatial, taken, top: frame.spatial == current.spatial };
+        if ahead >= 0 {
+            self.remember(decided);
+        }
+        decided.choice(frame)
+    }
+
+    /// Nothing shall flow, but a frame that was begun goes to its end.
+    fn wind_down(&mut self, flows: bool, frame: &Frame, timestamp: u32) -> Choice {
+        match self.find(timestamp, frame.spatial).filter(|decided| flows && decided.taken) {
+            Some(decided) => decided.choice(frame),
+            None if flows => {
+                self.stop();
+                Choice::Skip
+            }
+            None => Choice::Skip,
+        }
+    }
+
+    fn find(&self, timestamp: u32, spatial: u8) -> Option<Decided> {
+        let is_it = |decided: &Decided| decided.timestamp == timestamp && decided.spatial == spatial;
+        // Nearly always it is the newest.
+        let newest = self.decided[self.newest].filter(is_it);
+        newest.or_else(|| self.decided.iter().flatten().copied().find(is_it))
+    }
+
+    const fn remember(&mut self, decided: Decided) {
+        self.newest = (self.newest + 1) % REMEMBERED;
+        self.decided[self.newest] = Some(decided);
+    }
+}
+
+impl Default for Selector {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Current {
+    fn note_raise(&mut self, before: (u8, u8), timestamp: u32) {
+        if self.spatial > before.0 || self.temporal > before.1 {
+            let lately = self.raised.filter(|(at, _)| timestamp.wrapping_sub(*at) < LATE);
+            let lowest = lately.map_or(before, |(_, lowest)| (before.0.min(lowest.0), before.1.min(lowest.1)));
+            self.raised = Some((timestamp, lowest));
+        }
+    }
+
+    /// What is taken of a frame that comes late: it may refer to what was left out before a raise.
+    fn layers_at(&self, timestamp: u32) -> (u8, u8) {
+        match self.raised {
+            Some((at, (spatial, temporal))) if (timestamp.wrapping_sub(at) as i32) < 0 => {
+                (spatial.min(self.spatial), temporal.min(self.temporal))
+            }
+            _ => (self.spatial, self.temporal),
+        }
+    }
+
+    /// Moves towards `wish` as far as a new frame allows.
+    fn advance(&mut self, wish: (u8, u8), frame: &Frame, new_picture: bool) {
+        if new_picture {
+            self.spatial = self.spatial.min(wish.0);
+            self.temporal = self.temporal.min(wish.1);
+        }
+        if frame.keyframe {
+            (self.spatial, self.temporal) = wish;
+        }
+        if frame.spatial_entry && Some(frame.spatial) == self.spatial.checked_add(1) && frame.spatial <= wish.0 {
+            self.spatial = frame.spatial;
+        }
+        if frame.spatial > self.spatial {
+            return;
+        }
+        if frame.temporal_entry && Some(frame.temporal) == self.temporal.checked_add(1) && frame.temporal <= wish.1 {
+            self.temporal = frame.temporal;
+        }
+        if frame.opens && frame.temporal <= self.temporal {
+            self.temporal = self.temporal.max(wish.1);
+        }
+    }
+}
+
+impl Decided {
+    const fn choice(self, frame: &Frame) -> Choice {
+        if self.taken { Choice::Take { starts: false, ends: frame.end && self.top } } else { Choice::Leave }
+    }
+}
