@@ -115,7 +115,7 @@ fn feedback_that_stays_away_takes_it_down_and_comes_back() {
 fn remb_counts_where_there_is_nothing_better() {
     let now = Instant::now();
     let mut remb = estimator(now);
-    remb.on_loss(now, 0.0);
+    remb.on_loss(now, 0.2);
     assert_eq!(remb.source(), Some("reports"));
     remb.on_remb(now, Bitrate(700_000));
     assert_eq!((remb.source(), remb.estimate()), (Some("remb"), Some(Bitrate(700_000))));
@@ -139,14 +139,16 @@ fn remb_counts_where_there_is_nothing_better() {
 fn receiver_reports_are_the_last_resort() {
     let now = Instant::now();
     let mut reports = estimator(now);
-    for second in 1..=10 {
-        reports.on_loss(now + SECOND * second, 0.0);
+    reports.on_loss(now, 0.05);
+    assert_eq!(reports.estimate(), None, "nothing limits it before there is a reason to");
+    for second in 1..=5 {
+        reports.on_loss(now + SECOND * second, 0.3);
     }
     assert_eq!(reports.source(), Some("reports"));
-    let risen = reports.estimate().unwrap();
-    assert!((550_000..700_000).contains(&risen.0), "{risen:?}");
-    reports.on_loss(now + SECOND * 11, 0.5);
-    assert!(reports.estimate().unwrap() < risen);
+    let fallen = reports.estimate().unwrap().0;
+    assert!((8_000_000..10_000_000).contains(&fallen), "0.85 of 20 Mbps, five times: {fallen}");
+    reports.on_loss(now + SECOND * 6, 0.0);
+    assert!(reports.estimate().unwrap().0 > fallen);
     reports.on_loss(now + SECOND * 12, f64::NAN);
     assert_eq!(reports.loss(), 0.0);
 }
