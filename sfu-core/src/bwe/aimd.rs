@@ -11,12 +11,11 @@ use super::trendline::Usage;
 
 /// What is kept of what arrives. libwebrtc takes 0.85 and drains the queue with what is left; here `path` sees to that, and only
 /// while there is a queue.
-const BETA: f64 = 0.87;
+#[allow(non_snake_case)] fn BETA_() -> f64 { super::param("BETA", 0.88) }
 /// What arrived lately counts if it is below this share of the acknowledged bitrate.
 const FELL: f64 = 0.85;
-/// Multiplicative increase per second, and the least of it.
+/// Multiplicative increase per second.
 const INCREASE: f64 = 1.08;
-const MIN_INCREASE: f64 = 1_000.0;
 /// The rate rises above what arrives by no more than this.
 const HEADROOM: f64 = 1.5;
 const HEADROOM_BPS: f64 = 10_000.0;
@@ -123,7 +122,7 @@ impl Aimd {
             return self.set(now, measured.rate);
         };
         self.capacity.update(capacity, 0.5);
-        let most = if self.is_guess { f64::MAX } else { self.rate * MET_GAIN };
+        let most = if self.is_guess { f64::MAX } else { self.rate * super::param("MET_GAIN", 1.5) };
         self.set(now, measured.rate.min(most));
     }
 
@@ -162,16 +161,19 @@ impl Aimd {
         }
         let step = match self.capacity.bps() {
             Some(_) => self.additive_per_second(rtt) * seconds,
-            None => (self.rate * (INCREASE.powf(seconds.min(1.0)) - 1.0)).max(MIN_INCREASE * seconds),
+            // Of two flows on a link the smaller must not be the slower.
+            None => {
+                let multiplicative = self.rate * (INCREASE.powf(seconds.min(1.0)) - 1.0);
+                multiplicative.max(self.additive_per_second(rtt) * seconds)
+            }
         };
         self.rate = (self.rate + step).min(limit).clamp(self.bounds.0, self.bounds.1);
     }
 
     /// About half a packet in the time that it takes to notice an effect.
     fn additive_per_second(&self, rtt: i64) -> f64 {
-        let frame = self.rate / FRAMES_PER_SECOND;
-        let packet = frame / (frame / PACKET_BITS).ceil().max(1.0);
-        let response = rtt as f64 / 1e6 + DETECTOR_S;
+        let packet = (self.rate / FRAMES_PER_SECOND).min(PACKET_BITS);
+        let response = super::param("RESP", 2.0) * (rtt as f64 / 1e6 + DETECTOR_S);
         (packet / response).max(MIN_ADDITIVE)
     }
 
@@ -184,11 +186,11 @@ impl Aimd {
             return;
         }
         if throughput.application_limited {
-            self.set(now, self.rate * BETA);
+            self.set(now, self.rate * BETA_());
         } else {
-            let mut rate = BETA * arrives;
+            let mut rate = BETA_() * arrives;
             if rate > self.rate {
-                rate = self.capacity.bps().map_or(rate, |capacity| BETA * capacity);
+                rate = self.capacity.bps().map_or(rate, |capacity| BETA_() * capacity);
             }
             self.set(now, rate.min(self.rate));
             if self.capacity.is_beyond(arrives).0 {
@@ -241,7 +243,7 @@ mod tests {
     fn falls_below_what_arrives_and_then_rises_slowly() {
         let mut aimd = aimd(3e6);
         aimd.update(0, Usage::Over, sending(1e6), 50_000);
-        assert_eq!(aimd.rate(), 0.9e6);
+        assert_eq!(aimd.rate(), 1e6 * BETA_());
         for step in 1..=100 {
             aimd.update(step * SECOND / 10, Usage::Normal, sending(0.9e6), 50_000);
         }
@@ -253,9 +255,9 @@ mod tests {
         let mut aimd = aimd(1e6);
         aimd.update(0, Usage::Over, sending(1e6), 100_000);
         aimd.update(50_000, Usage::Over, sending(0.8e6), 100_000);
-        assert_eq!(aimd.rate(), 0.9e6);
+        assert_eq!(aimd.rate(), 1e6 * BETA_());
         aimd.update(100_000, Usage::Over, sending(0.8e6), 100_000);
-        assert_eq!(aimd.rate(), 0.72e6);
+        assert_eq!(aimd.rate(), 0.8e6 * BETA_());
     }
 
     #[test]
@@ -263,7 +265,7 @@ mod tests {
         let mut aimd = aimd(5e6);
         let throughput = Throughput { application_limited: true, ..sending(0.3e6) };
         aimd.update(0, Usage::Over, throughput, 100_000);
-        assert_eq!(aimd.rate(), 5e6 * BETA);
+        assert_eq!(aimd.rate(), 5e6 * BETA_());
     }
 
     #[test]

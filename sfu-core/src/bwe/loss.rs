@@ -26,6 +26,8 @@ const RETEST_US: i64 = 20_000_000;
 const MAX_RETEST_US: i64 = 320_000_000;
 /// Growth per second where loss is low.
 const INCREASE: f64 = 1.08;
+/// A limit that rose above so much of what was too much, with no more loss, limits nothing either.
+const REFUTED: f64 = 1.05;
 /// Loss that stays although the limit fell below this share of what once arrived is not of a limit.
 const GIVE_UP: f64 = 0.6;
 /// A limit above so much of the delay's rate limits nothing.
@@ -36,7 +38,7 @@ const OBSERVATION_PACKETS: f64 = 20.0;
 /// Of an older observation, per newer one.
 const WEIGHT: f64 = 0.75;
 /// So many packets, weighed, are needed to act on.
-const ENOUGH_PACKETS: f64 = 60.0;
+const ENOUGH_PACKETS: f64 = 100.0;
 
 /// Packets whose fate was told, of some time.
 #[derive(Debug, Clone, Copy, Default)]
@@ -80,7 +82,10 @@ enum State {
     },
     Limited {
         rate: f64,
-        from: f64,
+        /// The best rate since.
+        best: f64,
+        /// What was sent when it was too much.
+        before: f64,
     },
 }
 
@@ -160,7 +165,7 @@ impl LossController {
                 if now - since >= SETTLE_US + TEST_US { self.judge(now, before) } else { self.state }
             }
             State::Testing { .. } => self.state,
-            State::Limited { rate: limit, from } => self.follow(now, (limit, from), seconds, rate),
+            State::Limited { rate: limit, best, before } => self.follow(now, (limit, best, before), seconds, rate),
         };
     }
 
@@ -180,12 +185,13 @@ impl LossController {
     fn judge(&mut self, now: i64, before: Level) -> State {
         let Level { loss, sent } = self.test.level();
         let delivered = before.sent * (1.0 - before.loss);
-        let if_congested = (1.0 - delivered / sent.max(1.0)).clamp(0.0, before.loss);
+        let if_congested = (1.0 - delivered / sent.max(1.0)).clamp(0.0, before.loss.min(0.99));
         if loss < (before.loss + if_congested) / 2.0 && sent < before.sent * 0.95 {
-            self.inherent = self.inherent.min(loss);
-            self.retest = (i64::MIN, RETEST_US);
+            // What is left beyond what the limit explains.
+            self.inherent = (1.0 - (1.0 - loss) / (1.0 - if_congested)).clamp(0.0, MAX_INHERENT);
+            self.retest = (now + RETEST_US, RETEST_US);
             self.faded = Counts::NONE;
-            return State::Limited { rate: delivered, from: delivered };
+            return State::Limited { rate: delivered, best: delivered, before: before.sent };
         }
         self.believe(now, (loss + before.loss) / 2.0);
         State::Free
@@ -197,7 +203,7 @@ impl LossController {
         self.retest = (now + self.retest.1, (2 * self.retest.1).min(MAX_RETEST_US));
     }
 
-    fn follow(&mut self, now: i64, (limit, from): (f64, f64), seconds: f64, rate: f64) -> State {
+    fn follow(&mut self, now: i64, (limit, best, before): (f64, f64, f64), seconds: f64, rate: f64) -> State {
         let loss = self.faded.level().loss;
         let excess = loss - self.inherent;
         let limit = if excess > HIGH {
@@ -207,12 +213,16 @@ impl LossController {
         } else {
             limit
         };
-        if excess > HIGH && limit < from * GIVE_UP {
+        if excess > HIGH && limit < best * GIVE_UP {
             self.believe(now, loss);
             return State::Free;
         }
-        // A later decrease is measured from the best that was reached.
-        if limit > rate * RELEASE { State::Free } else { State::Limited { rate: limit, from: from.max(limit) } }
+        // What was too much is not any more, or it never was.
+        let refuted = excess < LOW && limit > before * REFUTED;
+        if refuted || limit > rate * RELEASE {
+            return State::Free;
+        }
+        State::Limited { rate: limit, best: best.max(limit), before }
     }
 }
 
@@ -255,6 +265,17 @@ mod tests {
             assert!(limits.iter().flatten().all(|limit| *limit > 3e6), "no lower than a test needs");
             assert!((controller.inherent - loss).abs() < 0.02, "{}", controller.inherent);
         }
+    }
+
+    #[test]
+    fn a_burst_of_loss_on_a_bad_link_is_forgotten() {
+        let packets = std::cell::Cell::new(0);
+        let (_, limits) = run(60, |_| {
+            packets.set(packets.get() + 1);
+            if (5_000..5_600).contains(&packets.get()) { 0.15 } else { 0.05 }
+        });
+        assert!(limits.iter().any(Option::is_some));
+        assert!(limits[800..].iter().all(Option::is_none), "{:?}", limits.last());
     }
 
     #[test]

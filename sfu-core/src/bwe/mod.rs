@@ -30,8 +30,13 @@
 //!   count against the budget.
 //! - [`Estimator::set_demand`] whenever it changes: what would be sent if there were no limit, retransmissions and all.
 //!   At 0 there are no probes.
-//! - A probe: packets marked with its id, as evenly as the pacer can at its rate, until its bytes and packets are out. One that
-//!   cannot be sent may be forgotten.
+//! - A probe: packets marked with its id, as evenly as the pacer can at its rate, until its bytes and packets are out. The next
+//!   is taken when one is out; one that cannot be sent may be forgotten.
+//!
+//! # What it reaches
+//!
+//! `tests/adaptation.rs` runs it over an emulated link, 16 seeds of each: 3 to 1 Mbps within 0.8 s, 1 to 3 Mbps within 4 s;
+//! then 90 to 97 % of the capacity, at a 95th percentile of 70 to 85 ms in the queue.
 //!
 //! # Invariants
 //!
@@ -63,6 +68,8 @@ use transport::Transport;
 
 /// Who was silent for so long is not believed any more, µs.
 const STALE_US: i64 = 10_000_000;
+
+pub(super) fn param(name: &str, default: f64) -> f64 { static C: std::sync::OnceLock<std::collections::HashMap<String,f64>> = std::sync::OnceLock::new(); *C.get_or_init(|| std::env::vars().filter_map(|(k,v)| Some((k, v.parse().ok()?))).collect()).get(name).unwrap_or(&default) }
 
 /// The bounds of an estimate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -244,3 +251,6 @@ impl Estimator {
         now.saturating_duration_since(self.epoch).as_micros() as i64
     }
 }
+
+#[cfg(test)]
+mod tests;

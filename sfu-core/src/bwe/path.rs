@@ -55,13 +55,13 @@ impl Path {
             Some((current.min(rtt), before))
         };
         match self.queue() {
-            LARGE_QUEUE_US.. => {
+            large if large >= super::param("LARGE", 60_000.0) as i64 => {
                 self.large.get_or_insert(now);
             }
             queue => {
                 self.large = None;
                 if queue < SMALL_QUEUE_US {
-                    self.patience = PATIENCE_US.0;
+                    self.patience = super::param("PATIENCE", 400_000.0) as i64;
                 }
             }
         }

@@ -10,6 +10,8 @@ const MAX_PROBES: usize = 4;
 const MIN_ARRIVED: f64 = 0.8;
 /// A probe takes no longer than this to leave or to arrive, µs.
 const MAX_DURATION_US: i64 = 1_000_000;
+/// Packets that leave within this are a train, µs.
+const TRAIN_US: i64 = 500;
 /// What arrives faster than it left by more than this is not believed.
 const MAX_RATIO: f64 = 2.0;
 /// What arrives slower than this share of its rate has met the link's end ...
@@ -35,7 +37,7 @@ struct Arrived {
     packets_wanted: u32,
     bytes: u32,
     packets: u32,
-    /// Time and bytes of the outermost packets.
+    /// When the last train left, and its bytes so far; and the first arrival and its bytes.
     first_sent: i64,
     last_sent: (i64, u32),
     first_arrival: (i64, u32),
@@ -61,7 +63,7 @@ impl ProbeResults {
             bytes: 0,
             packets: 0,
             first_sent: i64::MAX,
-            last_sent: (i64::MIN, 0),
+            last_sent: (i64::MIN / 2, 0),
             first_arrival: (i64::MAX, 0),
             last_arrival: i64::MIN,
         });
@@ -74,8 +76,12 @@ impl ProbeResults {
         arrival.packets += 1;
         arrival.bytes = arrival.bytes.saturating_add(bytes);
         arrival.first_sent = arrival.first_sent.min(sent);
-        if sent > arrival.last_sent.0 {
+        // A train leaves at once: all of the last one is beyond the time that is measured.
+        let train = sent - arrival.last_sent.0;
+        if train > TRAIN_US {
             arrival.last_sent = (sent, bytes);
+        } else if train >= 0 {
+            arrival.last_sent.1 += bytes;
         }
         if arrived < arrival.first_arrival.0 {
             arrival.first_arrival = (arrived, bytes);

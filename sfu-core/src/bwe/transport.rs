@@ -89,7 +89,7 @@ impl Transport {
     /// The rate that delay and loss allow, less what a queue needs to drain.
     pub(super) fn estimate(&self) -> f64 {
         let rate = self.loss.limit().map_or(self.aimd.rate(), |limit| limit.min(self.aimd.rate()));
-        rate * self.path.draining_share()
+        if self.alr.is_limited() { rate } else { rate * self.path.draining_share() }
     }
 
     pub(super) fn loss(&self) -> f64 {
@@ -110,8 +110,14 @@ impl Transport {
 
     /// Nothing holds the rate back but what is known of the link.
     pub(super) fn is_calm(&self) -> bool {
-        let is_steady = self.trendline.usage() == Usage::Normal && !self.path.is_queued();
+        let is_steady = self.trendline.usage() == Usage::Normal && !self.is_queued();
         is_steady && self.loss.limit().is_none() && !self.silent
+    }
+
+    /// Whether there is a queue of our own. How long a receiver waited before it gave feedback is not told: between packets
+    /// that are far apart it may have been long.
+    fn is_queued(&self) -> bool {
+        !self.alr.is_limited() && self.path.is_queued()
     }
 
     pub(super) const fn decreased(&self) -> Option<i64> {
@@ -226,8 +232,8 @@ impl Transport {
 
     fn update(&mut self, now: i64, measured: Option<Measured>) {
         let usage = match self.trendline.usage() {
-            Usage::Normal if self.path.complains(now) => Usage::Over,
-            Usage::Normal if self.path.is_queued() => Usage::Under,
+            Usage::Normal if self.is_queued() && self.path.complains(now) => Usage::Over,
+            Usage::Normal if self.is_queued() => Usage::Under,
             usage => usage,
         };
         let application_limited = self.alr.is_limited();

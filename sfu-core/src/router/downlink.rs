@@ -67,7 +67,9 @@ impl Downlink {
         self.resent.roll(now);
         self.estimator.poll(now);
         self.pacer.set_estimate(now, self.estimator.estimate());
-        if let Some(Probe { id, rate, bytes, min_packets }) = self.estimator.take_probe() {
+        if self.pacer.probe().is_none()
+            && let Some(Probe { id, rate, bytes, min_packets }) = self.estimator.take_probe()
+        {
             self.pacer
                 .start_probe(now, ProbeTask { id: id.0, rate, bytes: bytes as usize, packets: u32::from(min_packets) });
         }

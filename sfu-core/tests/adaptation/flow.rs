@@ -89,7 +89,7 @@ impl Flow {
     /// What leaves now.
     pub fn send(&mut self, now: Instant, out: &mut VecDeque<Sent>) {
         while self.next_frame <= now {
-            self.next_frame += FRAME;
+            self.next_frame += FRAME.mul_f64(self.random.random_range(0.9..1.1));
             let bytes =
                 (self.target(now) as f64 / 8.0 * FRAME.as_secs_f64() * self.random.random_range(0.8..1.2)) as usize;
             for at in (0..bytes).step_by(PACKET) {

@@ -31,7 +31,7 @@ pub struct Scenario {
 impl Scenario {
     /// One flow that takes what it gets.
     pub fn greedy(seed: u64, seconds: u64, link: LinkConfig) -> Self {
-        Self::of(seed, seconds, link, vec![vec![(Duration::ZERO, 20_000)]])
+        Self::of(seed, seconds, link, vec![vec![(Duration::ZERO, super::GREEDY)]])
     }
 
     pub fn of(seed: u64, seconds: u64, link: LinkConfig, demands: Vec<Demand>) -> Self {
@@ -54,7 +54,6 @@ pub struct Sample {
 
 /// What came of a scenario.
 pub struct Outcome {
-    pub link: LinkConfig,
     pub flows: Vec<Vec<Sample>>,
     /// How long each packet waited, ms.
     pub waits: Vec<f64>,
@@ -177,7 +176,6 @@ impl Scenario {
         }
         let first = &flows[0];
         Outcome {
-            link: self.link,
             flows: traces,
             waits,
             probe_bytes: flows.iter().map(|flow| flow.probe_bytes).sum(),
