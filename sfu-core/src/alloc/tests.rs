@@ -166,9 +166,9 @@ fn going_up_waits_and_going_down_does_not() {
     let lately = RAISE_AFTER - Duration::from_millis(1);
     let wanted = Some(lowest);
     video.request.previous = Some(Previous { wanted, since_lowered: Some(lately) });
-    assert_eq!(encoding(&share(&[video.clone()], Some(5_000_000)).0[0]), Some(0));
+    assert_eq!(encoding(&share(std::slice::from_ref(&video), Some(5_000_000)).0[0]), Some(0));
     video.request.previous = Some(Previous { wanted, since_lowered: Some(RAISE_AFTER) });
-    assert_eq!(encoding(&share(&[video.clone()], Some(5_000_000)).0[0]), Some(2));
+    assert_eq!(encoding(&share(std::slice::from_ref(&video), Some(5_000_000)).0[0]), Some(2));
     let wanted = Some(Layer { encoding: 2, ..lowest });
     video.request.previous = Some(Previous { wanted, since_lowered: Some(lately) });
     assert_eq!(encoding(&share(&[video], Some(1_600_000)).0[0]), Some(1));
@@ -178,11 +178,11 @@ fn going_up_waits_and_going_down_does_not() {
 fn what_was_paused_for_want_of_takers_is_asked_for_and_replaced_meanwhile() {
     let mut video = camera();
     video.offers[2].availability = Availability::OnDemand;
-    let decision = share(&[video.clone()], None).0[0];
+    let decision = share(std::slice::from_ref(&video), None).0[0];
     assert_eq!(decision.wanted.map(|layer| layer.encoding), Some(2));
     assert_eq!((encoding(&decision), decision.limit), (Some(1), Limit::Publisher));
     video.offers[2].availability = Availability::Withheld;
-    let decision = share(&[video.clone()], None).0[0];
+    let decision = share(std::slice::from_ref(&video), None).0[0];
     assert_eq!(decision.wanted.map(|layer| layer.encoding), Some(1), "nothing is kept free for it");
     assert_eq!(decision.asked.map(|layer| layer.encoding), Some(2));
     assert_eq!((encoding(&decision), decision.limit), (Some(1), Limit::Publisher));
@@ -197,7 +197,7 @@ fn only_a_larger_encoding_flows_and_it_must_be_paid_for() {
     video.offers[0].availability = Availability::OnDemand;
     video.offers[1].availability = Availability::OnDemand;
     let video = shown(video, 320, 180);
-    let decision = share(&[video.clone()], Some(2_000_000)).0[0];
+    let decision = share(std::slice::from_ref(&video), Some(2_000_000)).0[0];
     assert_eq!((encoding(&decision), decision.wanted.map(|layer| layer.encoding)), (Some(2), Some(0)));
     let decision = share(&[video], Some(1_000_000)).0[0];
     assert_eq!((decision.layer, decision.limit), (None, Limit::Bandwidth));
@@ -214,8 +214,14 @@ fn cameras_stay_smooth_and_screens_sharp() {
         offer(1, 2, 500, 30.0),
     ];
     let mut video = Video { request: request(), offers };
-    assert_eq!(layers(&[video.clone()], Some(250_000)), [Some(Layer { encoding: 0, spatial: 0, temporal: 2 })]);
-    assert_eq!(layers(&[video.clone()], Some(400_000)), [Some(Layer { encoding: 1, spatial: 0, temporal: 1 })]);
+    assert_eq!(
+        layers(std::slice::from_ref(&video), Some(250_000)),
+        [Some(Layer { encoding: 0, spatial: 0, temporal: 2 })]
+    );
+    assert_eq!(
+        layers(std::slice::from_ref(&video), Some(400_000)),
+        [Some(Layer { encoding: 1, spatial: 0, temporal: 1 })]
+    );
     video.request.screen = true;
     assert_eq!(layers(&[video], Some(250_000)), [Some(Layer { encoding: 1, spatial: 0, temporal: 0 })]);
 }
@@ -338,7 +344,7 @@ proptest! {
         let (small, utility) = share(&videos, Some(budget));
         let (large, greater) = share(&videos, Some(budget + more));
         let mut order: Vec<usize> = (0..videos.len()).collect();
-        let lowest = |video: &Video| share(&[video.clone()], Some(u64::MAX / 2)).0[0].wanted.is_some();
+        let lowest = |video: &Video| share(std::slice::from_ref(video), Some(u64::MAX / 2)).0[0].wanted.is_some();
         order.retain(|index| lowest(&videos[*index]));
         order.sort_by(|a, b| videos[*b].request.weight().total_cmp(&videos[*a].request.weight()));
         let admitted = |decisions: &[Decision], index: usize| decisions[index].wanted.is_some();
@@ -380,7 +386,7 @@ proptest! {
         let (decisions, _) = share(&videos, Some(budget));
         // What each would get if it had almost nothing: its lowest rung, by a search for the least that admits it.
         let cheapest = |video: &Video| {
-            let admits = |budget| share(&[video.clone()], Some(budget)).0[0].wanted.is_some();
+            let admits = |budget| share(std::slice::from_ref(video), Some(budget)).0[0].wanted.is_some();
             let (mut low, mut high) = (0, 1 << 40);
             while low < high {
                 let middle = (low + high) / 2;

@@ -11,7 +11,7 @@ use super::trendline::Usage;
 
 /// What is kept of what arrives. libwebrtc takes 0.85 and drains the queue with what is left; here `path` sees to that, and only
 /// while there is a queue.
-#[allow(non_snake_case)] fn BETA_() -> f64 { super::param("BETA", 0.88) }
+const BETA: f64 = 0.88;
 /// What arrived lately counts if it is below this share of the acknowledged bitrate.
 const FELL: f64 = 0.85;
 /// Multiplicative increase per second.
@@ -23,6 +23,8 @@ const HEADROOM_BPS: f64 = 10_000.0;
 const MIN_ADDITIVE: f64 = 4_000.0;
 const FRAMES_PER_SECOND: f64 = 30.0;
 const PACKET_BITS: f64 = 1_200.0 * 8.0;
+/// Twice what libwebrtc's response takes: a queue is noticed, and has to drain.
+const RESPONSE: f64 = 2.0;
 /// The time that the detector takes, added to the round trip.
 const DETECTOR_S: f64 = 0.1;
 /// What arrives is of another link than the one that is known if it is off by three deviations, and by this much.
@@ -122,7 +124,7 @@ impl Aimd {
             return self.set(now, measured.rate);
         };
         self.capacity.update(capacity, 0.5);
-        let most = if self.is_guess { f64::MAX } else { self.rate * super::param("MET_GAIN", 1.5) };
+        let most = if self.is_guess { f64::MAX } else { self.rate * MET_GAIN };
         self.set(now, measured.rate.min(most));
     }
 
@@ -173,7 +175,7 @@ impl Aimd {
     /// About half a packet in the time that it takes to notice an effect.
     fn additive_per_second(&self, rtt: i64) -> f64 {
         let packet = (self.rate / FRAMES_PER_SECOND).min(PACKET_BITS);
-        let response = super::param("RESP", 2.0) * (rtt as f64 / 1e6 + DETECTOR_S);
+        let response = RESPONSE * (rtt as f64 / 1e6 + DETECTOR_S);
         (packet / response).max(MIN_ADDITIVE)
     }
 
@@ -186,11 +188,11 @@ impl Aimd {
             return;
         }
         if throughput.application_limited {
-            self.set(now, self.rate * BETA_());
+            self.set(now, self.rate * BETA);
         } else {
-            let mut rate = BETA_() * arrives;
+            let mut rate = BETA * arrives;
             if rate > self.rate {
-                rate = self.capacity.bps().map_or(rate, |capacity| BETA_() * capacity);
+                rate = self.capacity.bps().map_or(rate, |capacity| BETA * capacity);
             }
             self.set(now, rate.min(self.rate));
             if self.capacity.is_beyond(arrives).0 {
@@ -243,7 +245,7 @@ mod tests {
     fn falls_below_what_arrives_and_then_rises_slowly() {
         let mut aimd = aimd(3e6);
         aimd.update(0, Usage::Over, sending(1e6), 50_000);
-        assert_eq!(aimd.rate(), 1e6 * BETA_());
+        assert_eq!(aimd.rate(), 1e6 * BETA);
         for step in 1..=100 {
             aimd.update(step * SECOND / 10, Usage::Normal, sending(0.9e6), 50_000);
         }
@@ -255,9 +257,9 @@ mod tests {
         let mut aimd = aimd(1e6);
         aimd.update(0, Usage::Over, sending(1e6), 100_000);
         aimd.update(50_000, Usage::Over, sending(0.8e6), 100_000);
-        assert_eq!(aimd.rate(), 1e6 * BETA_());
+        assert_eq!(aimd.rate(), 1e6 * BETA);
         aimd.update(100_000, Usage::Over, sending(0.8e6), 100_000);
-        assert_eq!(aimd.rate(), 0.8e6 * BETA_());
+        assert_eq!(aimd.rate(), 0.8e6 * BETA);
     }
 
     #[test]
@@ -265,7 +267,7 @@ mod tests {
         let mut aimd = aimd(5e6);
         let throughput = Throughput { application_limited: true, ..sending(0.3e6) };
         aimd.update(0, Usage::Over, throughput, 100_000);
-        assert_eq!(aimd.rate(), 5e6 * BETA_());
+        assert_eq!(aimd.rate(), 5e6 * BETA);
     }
 
     #[test]

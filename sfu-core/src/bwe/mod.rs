@@ -69,8 +69,6 @@ use transport::Transport;
 /// Who was silent for so long is not believed any more, µs.
 const STALE_US: i64 = 10_000_000;
 
-pub(super) fn param(name: &str, default: f64) -> f64 { static C: std::sync::OnceLock<std::collections::HashMap<String,f64>> = std::sync::OnceLock::new(); *C.get_or_init(|| std::env::vars().filter_map(|(k,v)| Some((k, v.parse().ok()?))).collect()).get(name).unwrap_or(&default) }
-
 /// The bounds of an estimate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct EstimatorConfig {

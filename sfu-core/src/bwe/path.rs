@@ -55,13 +55,13 @@ impl Path {
             Some((current.min(rtt), before))
         };
         match self.queue() {
-            large if large >= super::param("LARGE", 60_000.0) as i64 => {
+            large if large >= LARGE_QUEUE_US => {
                 self.large.get_or_insert(now);
             }
             queue => {
                 self.large = None;
                 if queue < SMALL_QUEUE_US {
-                    self.patience = super::param("PATIENCE", 400_000.0) as i64;
+                    self.patience = PATIENCE_US.0;
                 }
             }
         }

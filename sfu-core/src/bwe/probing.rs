@@ -104,7 +104,7 @@ impl ProbeController {
             self.success = None;
             self.pending.clear();
         }
-        let is_calm = situation.is_calm && situation.decreased.is_none_or(|at| now - at > super::param("CALM", 600_000.0) as i64);
+        let is_calm = situation.is_calm && situation.decreased.is_none_or(|at| now - at > CALM_US);
         let Some(ceiling) = situation.ceiling().filter(|_| is_calm && self.success.is_none()) else { return };
         let Some(started) = self.started else { return self.start(&situation, &FIRST, ceiling) };
         if let Some((at, before)) = self.drop.take_if(|_| now - started > PATIENCE_US) {
@@ -114,7 +114,7 @@ impl ProbeController {
             }
         }
         if now - started >= self.interval || situation.demand > self.demand * RISE {
-            self.start(&situation, &[super::param("PERIODIC", 1.35)], ceiling);
+            self.start(&situation, &[PERIODIC], ceiling);
         }
     }
 
@@ -133,7 +133,7 @@ impl ProbeController {
     pub(super) fn take(&mut self) -> Option<Probe> {
         let rate = self.pending.pop_at(0)?;
         self.last_id = self.last_id.checked_add(1).unwrap_or(1);
-        let bytes = (rate * super::param("DUR", 0.07) / 8.0) as u32;
+        let bytes = (rate * DURATION_S / 8.0) as u32;
         Some(Probe { id: ProbeId(self.last_id), rate: Bitrate(rate as u64), bytes, min_packets: MIN_PACKETS })
     }
 
@@ -147,7 +147,7 @@ impl ProbeController {
         }
         self.started = Some(situation.now);
         self.demand = situation.demand;
-        self.interval = super::param("INTERVAL", 2_500_000.0) as i64 + spread(situation.estimate);
+        self.interval = INTERVAL_US + spread(situation.estimate);
         self.success = self.pending.last().map(|rate| (rate * SUCCESS).max(situation.estimate * GAIN));
     }
 
@@ -161,7 +161,7 @@ impl ProbeController {
 
 /// Differs from flow to flow and from time to time, as an estimate's last bits do.
 const fn spread(estimate: f64) -> i64 {
-    (estimate.to_bits().wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) as i64 * SPREAD_US as i64 >> 32
+    (((estimate.to_bits().wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) * SPREAD_US) >> 32) as i64
 }
 
 #[cfg(test)]

@@ -244,7 +244,7 @@ mod tests {
     fn silence_counts_only_while_it_is_sent_something() {
         let (start, mut health) = (Instant::now(), Health::default());
         let at = |seconds| start + Duration::from_secs(seconds);
-        let mut sent = |seconds, sent, reports, health: &mut Health| {
+        let sent = |seconds, sent, reports, health: &mut Health| {
             let totals = Totals { sent, reports, ..Totals::default() };
             let hears = health.hears(at(seconds), &totals);
             health.last = totals;

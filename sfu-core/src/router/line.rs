@@ -125,7 +125,7 @@ impl Line {
             selector: Selector::new(),
             munger: Munger::new(clock_rate, first.0, first.2),
             history: SendHistory::new(window, now),
-            sources: Sources::new(),
+            sources: Sources::default(),
             redundancy: RedundancyGate::default(),
             rtx_seq: SeqNo::first(first.1 & 0x7fff),
             resends: Resends::new(now),

@@ -80,6 +80,7 @@ pub struct Received<'a> {
 
 /// Media, or a packet without any.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "one at a time, on the stack: a box would be an allocation per packet")]
 pub enum Content<'a> {
     /// To be forwarded.
     Media {

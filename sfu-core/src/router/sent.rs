@@ -33,18 +33,13 @@ pub struct Source {
 }
 
 /// The last sources of a line, the newest last.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Sources {
     recent: ArrayVec<Source, REMEMBERED>,
     epoch: Epoch,
 }
 
 impl Sources {
-    /// There was none.
-    pub const fn new() -> Self {
-        Self { recent: ArrayVec::new_const(), epoch: Epoch::FIRST }
-    }
-
     /// Another source begins, or another structure of its dependency descriptors.
     pub fn begin(
         &mut self,

@@ -23,6 +23,12 @@ const MAX_ENTRIES: usize = 1_024;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Epoch(NonZeroU8);
 
+impl Default for Epoch {
+    fn default() -> Self {
+        Self::FIRST
+    }
+}
+
 impl Epoch {
     /// The first epoch.
     pub const FIRST: Self = Self(NonZeroU8::MIN);

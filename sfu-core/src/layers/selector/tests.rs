@@ -7,6 +7,9 @@ use super::*;
 /// A layer's frame: the picture and the spatial layer.
 type Id = (u32, u8);
 
+/// A frame, what it is called, and what it refers to.
+type Coded = (Frame, Id, Vec<Id>);
+
 /// How an encoder predicts between its spatial layers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Between {
@@ -35,7 +38,7 @@ impl Encoder {
     }
 
     /// The frames of the next picture. The middle temporal layer refers to its own last frame in every other round.
-    fn picture(&mut self, key: bool) -> Vec<(Frame, Id, Vec<Id>)> {
+    fn picture(&mut self, key: bool) -> Vec<Coded> {
         self.picture += 1;
         self.position = if key || self.picture == 1 { 0 } else { self.position + 1 };
         let key = self.position == 0;
@@ -92,8 +95,11 @@ fn encoder() -> impl Strategy<Value = (Between, u8, u8)> {
     (prop_oneof![Just(Between::Full), Just(Between::Key)], 1u8..=3, 1u8..=3)
 }
 
+/// What is wanted: of an encoding, a spatial and a temporal layer, or nothing.
+type Target = Option<(u8, u8, u8)>;
+
 /// A target, from time to time, and whether a key picture comes.
-fn step() -> impl Strategy<Value = (Option<Option<(u8, u8, u8)>>, bool)> {
+fn step() -> impl Strategy<Value = (Option<Target>, bool)> {
     let target = prop_oneof![1 => Just(None), 8 => (0u8..3, 0u8..3, 0u8..3).prop_map(Some)];
     (prop::option::weighted(0.15, target), prop::bool::weighted(0.1))
 }
