@@ -283,7 +283,7 @@ impl Line {
     }
 
     /// Whether a packet is of an encoding that flows here, or could.
-    pub fn may_take(&self, packet: &MediaPacket<'_>) -> bool {
+    pub fn may_take(&mut self, packet: &MediaPacket<'_>) -> bool {
         self.selector.may_take(packet.encoding.index, &packet.numbers.frame)
     }
 
