@@ -19,7 +19,7 @@ use crate::control::Limit;
 use crate::unit::Bitrate;
 
 use super::ladder::{self, Rung, Top};
-use super::{Decision, Offer, Request};
+use super::{Budget, Decision, Offer, Request};
 
 /// Going up must fit into this part of the budget, in percent. An estimate that swings by 5 % to both sides thus never
 /// gives what it took: 1.05 * 0.90 < 0.95.
@@ -66,17 +66,23 @@ struct Climb {
 }
 
 impl Allocator {
-    /// Decides for all requests of one receiver; `offers` are those of all requests. `None`: there is no limit.
-    pub fn allocate(&mut self, requests: &[Request], offers: &[Offer], budget: Option<Bitrate>) {
+    /// Decides for all requests of one receiver; `offers` are those of all requests.
+    pub fn allocate(&mut self, requests: &[Request], offers: &[Offer], budget: Budget) {
         self.rungs.clear();
         self.climbs.clear();
         for request in requests {
             let climb = Climb::new(request, &offers[request.offers.clone()], &mut self.rungs);
             self.climbs.push(climb);
         }
-        let budget = budget.unwrap_or(Bitrate(u64::MAX));
-        let mut purse = Purse { budget: budget.0, raise: budget.0 / 100 * RAISE_SHARE, spent: 0 };
-        self.admit(&mut purse);
+        let limit = budget.rate().map_or(u64::MAX, |rate| rate.0);
+        let mut purse = Purse { budget: limit, raise: limit / 100 * RAISE_SHARE, spent: 0 };
+        if matches!(budget, Budget::Guessed(_)) {
+            let mut credit = Purse { budget: u64::MAX, raise: u64::MAX, spent: 0 };
+            self.admit(&mut credit);
+            purse.spent = credit.spent;
+        } else {
+            self.admit(&mut purse);
+        }
         self.climb(&mut purse);
         self.decisions.clear();
         let decide = |climb: &Climb| climb.decision(&self.rungs);

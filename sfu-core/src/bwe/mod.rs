@@ -69,6 +69,10 @@ use transport::Transport;
 /// Who was silent for so long is not believed any more, µs.
 const STALE_US: i64 = 10_000_000;
 
+/// The first feedback takes no longer than this, nor do the first probes, both µs.
+const FIRST_FEEDBACK_US: i64 = 1_000_000;
+const FIRST_PROBES_US: i64 = 3_000_000;
+
 /// The bounds of an estimate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct EstimatorConfig {
@@ -99,6 +103,8 @@ pub struct Estimator {
     config: EstimatorConfig,
     demand: f64,
     source: Option<Source>,
+    /// When the first packet was sent.
+    began: Option<i64>,
     /// Bits per second, of another source than transport-wide feedback.
     told: f64,
     transport: Transport,
@@ -117,6 +123,7 @@ impl Estimator {
             config,
             demand: 0.0,
             source: None,
+            began: None,
             told: 0.0,
             transport: Transport::new(config.start.0 as f64, bounds),
             probing: ProbeController::default(),
@@ -133,6 +140,26 @@ impl Estimator {
         };
         let min = self.config.min;
         Some(Bitrate(rate as u64).clamp(min, self.config.max.max(min)))
+    }
+
+    /// Whether the estimate, or what is missing of one, says nothing yet: no packet was sent, no feedback came, or the
+    /// first probes are on their way. Only of use where there is to be transport-wide feedback.
+    pub fn is_guess(&self, now: Instant) -> bool {
+        let Some(began) = self.began else { return true };
+        let age = self.micros(now) - began;
+        match self.source {
+            None => age < FIRST_FEEDBACK_US,
+            Some(Source::Transport(_)) => {
+                let measures = self.transport.is_guess() || self.probing.is_active();
+                age < FIRST_PROBES_US && measures && self.transport.decreased().is_none()
+            }
+            Some(Source::Remb | Source::Reports) => false,
+        }
+    }
+
+    /// What is assumed meanwhile.
+    pub fn guess(&self) -> Bitrate {
+        self.estimate().map_or(self.config.start, |estimate| estimate.max(self.config.start))
     }
 
     /// What tells: `twcc`, `remb` or `reports`.
@@ -176,6 +203,7 @@ impl Estimator {
     #[inline]
     pub fn on_sent(&mut self, now: Instant, number: u16, bytes: usize, probe: Option<ProbeId>) {
         let now = self.micros(now);
+        self.began.get_or_insert(now);
         self.transport.on_sent(now, number, bytes, probe.map_or(0, |id| id.0));
     }
 

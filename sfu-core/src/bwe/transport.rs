@@ -120,6 +120,11 @@ impl Transport {
         !self.alr.is_limited() && self.path.is_queued()
     }
 
+    /// Nothing was measured.
+    pub(super) const fn is_guess(&self) -> bool {
+        self.aimd.is_guess()
+    }
+
     pub(super) const fn decreased(&self) -> Option<i64> {
         self.aimd.decreased()
     }

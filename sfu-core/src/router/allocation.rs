@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use hashbrown::HashMap;
 
-use crate::alloc::{self, Allocator, Decision, Obstacle, Offer, Previous, RAISE_AFTER, RAISE_SHARE, Request};
+use crate::alloc::{self, Allocator, Budget, Decision, Obstacle, Offer, Previous, RAISE_AFTER, RAISE_SHARE, Request};
 use crate::control::{Event, Limit, SentLayer, Source, StreamState, SubscriptionSettings, TrackKind};
 use crate::id::TrackId;
 use crate::layers::Layer;
@@ -52,7 +52,7 @@ pub struct Adaptation {
     /// When somebody who waited may go up.
     retry: Option<Instant>,
     /// What was there to be shared out, what was taken, and what would be if there was enough.
-    budget: Option<Bitrate>,
+    budget: Option<Budget>,
     spent: u64,
     useful: u64,
     /// What it costs matters.
@@ -99,11 +99,14 @@ impl Adaptation {
         self.shares.iter().filter(|share| share.track.is_some()).filter_map(|share| share.decision)
     }
 
-    fn is_due(&self, now: Instant, looks: bool, budget: Option<Bitrate>) -> bool {
-        let overdrawn = budget.is_some_and(|budget| budget.0 < self.spent);
+    fn is_due(&self, now: Instant, looks: bool, budget: Budget) -> bool {
+        let overdrawn = matches!(budget, Budget::Known(rate) if rate.0 < self.spent);
         let moved = || match (self.budget, budget) {
-            (Some(before), Some(now)) => before.0.abs_diff(now.0).saturating_mul(100) > before.0 * BUDGET_MOVED,
-            (before, now) => before != now,
+            (Some(Budget::Known(before)), Budget::Known(now))
+            | (Some(Budget::Guessed(before)), Budget::Guessed(now)) => {
+                before.0.abs_diff(now.0).saturating_mul(100) > before.0 * BUDGET_MOVED
+            }
+            (before, now) => before != Some(now),
         };
         let matters = || self.tight || self.is_tight(budget);
         self.stale || overdrawn || (looks && (self.retry.is_some_and(|at| at <= now) || (moved() && matters())))
@@ -134,10 +137,18 @@ impl Share {
     }
 }
 
-/// What a member's path carries of video; `None`: nothing told it yet.
-pub(super) fn budget(member: &Member) -> Option<Bitrate> {
+/// What a member's path carries of video.
+pub(super) fn budget(member: &Member, now: Instant) -> Budget {
+    let estimator = &member.downlink.estimator;
     let (audio, resent) = member.downlink.reserved();
-    member.downlink.estimator.estimate().map(|estimate| alloc::video_budget(estimate, audio, resent))
+    let of = |estimate| alloc::video_budget(estimate, audio, resent);
+    match estimator.estimate() {
+        _ if estimator.is_guess(now) && member.lines.iter().any(Line::is_numbered) => {
+            Budget::Guessed(of(estimator.guess()))
+        }
+        Some(estimate) => Budget::Known(of(estimate)),
+        None => Budget::Unlimited,
+    }
 }
 
 impl Room {
@@ -160,7 +171,7 @@ impl Room {
         }
         for index in 0..self.members.capacity() {
             let Some(member) = self.members.get(index) else { continue };
-            let budget = budget(member);
+            let budget = budget(member, now);
             if member.adaptation.is_due(now, looks, budget) {
                 self.share_out(MemberIndex(index as u32), now, budget, events);
             }
@@ -195,7 +206,7 @@ impl Room {
     }
 
     /// Decides for one member.
-    fn share_out(&mut self, index: MemberIndex, now: Instant, budget: Option<Bitrate>, events: &mut VecDeque<Event>) {
+    fn share_out(&mut self, index: MemberIndex, now: Instant, budget: Budget, events: &mut VecDeque<Event>) {
         let mut memory = std::mem::take(&mut self.allocating);
         self.gather(index, now, &mut memory);
         let Allocating { allocator, requests, offers, places, decided, .. } = &mut memory;
@@ -318,24 +329,18 @@ fn decisions_of(decisions: &[Decision]) -> (u64, bool) {
 }
 
 impl Adaptation {
-    fn settle(
-        &mut self,
-        budget: Option<Bitrate>,
-        demand: Bitrate,
-        (spent, limited): (u64, bool),
-        retry: Option<Instant>,
-    ) {
+    fn settle(&mut self, budget: Budget, demand: Bitrate, (spent, limited): (u64, bool), retry: Option<Instant>) {
         self.stale = false;
         self.retry = retry;
-        self.budget = budget;
+        self.budget = Some(budget);
         self.spent = spent;
         self.useful = demand.0;
         self.tight = limited || self.is_tight(budget);
     }
 
     /// With a quarter to spare, bitrates may swing as they like.
-    fn is_tight(&self, budget: Option<Bitrate>) -> bool {
-        budget.is_some_and(|budget| self.useful > budget.0 / 4 * 3)
+    fn is_tight(&self, budget: Budget) -> bool {
+        budget.rate().is_some_and(|rate| self.useful > rate.0 / 4 * 3)
     }
 }
 
