@@ -344,7 +344,7 @@ mod tests {
         let packets = std::cell::Cell::new(0);
         let (_, limits) = run(60, |_| {
             packets.set(packets.get() + 1);
-            if (5_000..5_600).contains(&packets.get()) { 0.3 } else { 0.05 }
+            if (5_000..6_000).contains(&packets.get()) { 0.25 } else { 0.05 }
         });
         assert!(limits.iter().any(Option::is_some));
         assert!(limits[800..].iter().all(Option::is_none), "{:?}", limits.last());
