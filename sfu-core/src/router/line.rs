@@ -451,10 +451,13 @@ impl Line {
         true
     }
 
-    /// Sends a packet of nothing but padding on the RTX stream, which may carry it at any time; false if it cannot.
+    /// Sends a packet of nothing but padding on the RTX stream, which may carry it at any time, also before any media:
+    /// where a path is thought too narrow for a picture, padding alone can tell that it is not. False if there is none.
     pub fn pad(&mut self, to: &mut Delivery<'_, impl Outbox>) -> bool {
-        let rtx = self.subscription.and_then(|subscription| subscription.codec?.1.rtx).zip(self.rtx_ssrc);
-        let Some(((payload_type, ssrc), timestamp)) = rtx.zip(self.munger.last_timestamp()) else { return false };
+        let current = self.subscription.and_then(|subscription| subscription.codec?.1.rtx);
+        let rtx = current.or_else(|| self.codecs.iter().find_map(|codec| codec.rtx));
+        let Some((payload_type, ssrc)) = rtx.zip(self.rtx_ssrc) else { return false };
+        let timestamp = self.munger.last_timestamp().unwrap_or_default();
         let seq = self.rtx_seq;
         self.rtx_seq = SeqNo(seq.0 + 1);
         to.send(

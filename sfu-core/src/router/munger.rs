@@ -30,6 +30,9 @@ const RUNS: usize = 32;
 /// The most packets missing in a frame that close up with it.
 const MAX_CLOSED: u64 = 64;
 
+/// Numbers so far below the next are refused: receivers' replay windows are as long (RFC 3711 section 3.3.2).
+const GIVEN: u64 = 128;
+
 /// Where picture ids are extended from: both their widths wrap here.
 const FIRST_PICTURE: u64 = 1 << 20;
 
@@ -98,6 +101,8 @@ pub struct Munger {
     /// The newest that went out.
     last_tl0: Option<u8>,
     last_number: Option<u16>,
+    /// Bit n: the number n below the next was given.
+    given: u128,
     /// The last packet that was left out.
     left: Option<Incoming>,
 }
@@ -160,6 +165,7 @@ impl Munger {
             pictures: Pictures { numbering: None, newest: 0 },
             last_tl0: None,
             last_number: None,
+            given: 0,
             left: None,
         }
     }
@@ -202,16 +208,20 @@ impl Munger {
         }
     }
 
-    /// The output numbers of a packet of the current source; `None` if it is from before the switch, was left out, or is
-    /// too old to know.
+    /// The output numbers of a packet of the current source; `None` if it is from before the switch, was left out, has
+    /// its number already, or is too old to know.
     pub fn munge(&mut self, now: Instant, packet: &Incoming) -> Option<Munged> {
+        let newest = self.seqs.next();
+        let seq = self.seqs.give(packet.seq.0)?;
+        if !self.note_given(seq, newest) {
+            return None;
+        }
         let picture_id = match packet.frame.picture_id {
             Some(id) => Some(self.pictures.give(id)?),
             None => None,
         };
-        let newest = self.seqs.next();
         let munged = Munged {
-            seq: SeqNo(self.seqs.give(packet.seq.0)?),
+            seq: SeqNo(seq),
             timestamp: self.offsets.timestamp(packet.timestamp),
             payload: PayloadNumbers { picture_id, tl0: self.offsets.tl0(&packet.frame) },
         };
@@ -221,6 +231,19 @@ impl Munger {
             self.last_number = self.offsets.number(&packet.frame).or(self.last_number);
         }
         Some(munged)
+    }
+
+    /// Whether `seq` was not given before. One number sealed twice would give the keystream away (RFC 7714 section 8).
+    #[inline]
+    const fn note_given(&mut self, seq: u64, next: u64) -> bool {
+        let (shift, place) = if seq >= next { (seq + 1 - next, 0) } else { (0, next - 1 - seq) };
+        if place >= GIVEN {
+            return false;
+        }
+        self.given = if shift < GIVEN { self.given << shift } else { 0 };
+        let is_new = self.given >> place & 1 == 0;
+        self.given |= 1 << place;
+        is_new
     }
 
     /// Leaves a packet without media out: later ones close up. Only a packet newer than all that were sent can be left

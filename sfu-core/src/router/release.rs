@@ -97,7 +97,7 @@ impl Room {
         match to.lines[queued.line()].forward(now, &media, &mut delivery) {
             Forwarded::Sent | Forwarded::Skipped | Forwarded::NeedsKeyframe => {}
             Forwarded::Started => {
-                let first = media.numbers.seq;
+                let first = (media.numbers.seq, queued.packet);
                 self.replay_overtakers(now, publication, key, first, out);
             }
             Forwarded::CodecRefused => events.push_back(Event::TrackUnavailable {

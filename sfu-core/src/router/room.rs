@@ -17,6 +17,7 @@ use crate::ClockAnchor;
 use crate::control::{ControlError, Event, ParticipantSettings, SlotIndex, Source, TrackKind, UnavailableReason};
 use crate::id::{Mid, ParticipantId, RoomId, TrackId};
 use crate::rtp::RtpPacket;
+use crate::stream::RingIndex;
 use crate::unit::SeqNo;
 
 use super::allocation::Allocating;
@@ -302,7 +303,7 @@ impl Room {
             }
         }
         if started && video {
-            self.replay_overtakers(now, index, key, numbers.seq, out);
+            self.replay_overtakers(now, index, key, (numbers.seq, stored), out);
         }
         if waits {
             self.wait_for_subscribers(index);
@@ -310,13 +311,13 @@ impl Room {
     }
 
     /// Sends what overtook `first`, the first packet of a keyframe, to the lines that waited for it: had it come in time,
-    /// they would have got it.
+    /// they would have got it. What came after it waits for the pacer like it, and leaves by itself.
     pub(super) fn replay_overtakers(
         &mut self,
         now: Instant,
         index: PublicationIndex,
         key: EncodingKey,
-        first: SeqNo,
+        (first, first_at): (SeqNo, RingIndex),
         out: &mut impl Outbox,
     ) {
         let publication = &self.publications[index.0 as usize];
@@ -336,7 +337,8 @@ impl Room {
                 continue;
             }
             for seq in (first.0 + 1..=highest).take(MAX_REPLAYED) {
-                let found = encoding.ring.lookup(SeqNo(seq));
+                let overtook = |at: &RingIndex| (first_at.0.wrapping_sub(at.0) as i32) > 0;
+                let found = encoding.ring.lookup(SeqNo(seq)).filter(overtook);
                 let Some((at, stored)) = found.and_then(|at| Some((at, encoding.ring.get(at)?))) else { continue };
                 let packet = MediaPacket::stored(csrc, codec, key, encoding.targets(), at, &stored, &from.extensions);
                 line.forward(now, &packet, &mut to.downlink.delivery(now, to.peer, out));

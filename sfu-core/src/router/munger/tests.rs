@@ -36,6 +36,18 @@ fn a_switch_goes_on_by_one_and_by_the_time_that_passed() {
 }
 
 #[test]
+fn no_number_is_given_twice() {
+    let now = Instant::now();
+    let mut munger = Munger::new(90_000, 0, 0);
+    munger.switch_source(now, &packet(70_000, 0));
+    let mut given = |seq| munger.munge(now, &packet(seq, 0)).map(|munged| munged.seq.0 - SeqNo::first(0).0);
+    assert_eq!((given(70_000), given(70_000)), (Some(0), None));
+    assert_eq!((given(70_003), given(70_002), given(70_002)), (Some(3), Some(2), None));
+    assert_eq!((given(70_200), given(70_073), given(70_072)), (Some(200), Some(73), None), "127 below, and no further");
+    assert_eq!((given(70_003), given(70_200), given(70_201)), (None, None, Some(201)));
+}
+
+#[test]
 fn audio_never_steps_by_less_than_a_packet() {
     let start = Instant::now();
     let mut munger = Munger::new(48_000, 0, 0);
