@@ -86,6 +86,48 @@ fn an_application_limited_flow_finds_its_way_up_when_it_wants_more() {
 }
 
 #[test]
+fn a_small_link_is_found() {
+    for kbps in [100, 300] {
+        for seed in seeds() {
+            let outcome = run("small", Scenario::greedy(seed, 40, LinkConfig::steady(kbps)));
+            let what = format!("seed {seed}, {kbps} kbps");
+            let capacity = kbps as f64;
+            let found = outcome.reaches(0, 0.5, 0.0..=1.1 * capacity);
+            assert!(found.is_some_and(|seconds| seconds <= 1.5), "{what}: {found:?}");
+            let low = outcome.share(0, 2.0, 40.0, 0.0..0.5 * capacity);
+            assert!(low <= 0.1, "{what}: too low in {low} of the time");
+            let mean = outcome.mean_estimate(0, 10.0, 40.0);
+            assert!((0.8 * capacity..1.1 * capacity).contains(&mean), "{what}: {mean}");
+        }
+    }
+}
+
+/// All that can be sent is too much for a while, so that nothing is: what the link carries then must be asked.
+#[test]
+fn what_was_paused_comes_back() {
+    for (queue, layers) in [(500, &[500][..]), (500, &[150, 500, 1_700]), (30, &[500]), (30, &[150, 500, 1_700])] {
+        for seed in seeds() {
+            let link = LinkConfig {
+                queue: Duration::from_millis(queue),
+                ..LinkConfig::steady(4_000).then(20, 100).then(40, 4_000)
+            };
+            let demands = vec![vec![(secs(0), layers[layers.len() - 1])]];
+            let outcome = run("paused", Scenario { layers, ..Scenario::of(seed, 60, link, demands) });
+            let what = format!("seed {seed}, {layers:?} kbps, {queue} ms");
+            let enough = layers[layers.len() - 1] as f64 / 0.9;
+            let down = outcome.reaches(0, 20.0, 0.0..=layers[0] as f64 / 0.9);
+            // Next to no queue: only loss tells, and takes its time.
+            let patience = if queue < 100 { 6.0 } else { 2.5 };
+            assert!(down.is_some_and(|seconds| seconds <= patience), "{what}: down {down:?}");
+            let up = outcome.reaches(0, 40.0, enough..=f64::MAX);
+            assert!(up.is_some_and(|seconds| seconds <= 6.0), "{what}: up {up:?}");
+            let share = outcome.share(0, 47.0, 60.0, enough..f64::MAX);
+            assert!(share > 0.9, "{what}: {share} of the time");
+        }
+    }
+}
+
+#[test]
 fn random_loss_is_no_congestion() {
     for (loss, least) in [(0.02, 0.85), (0.05, 0.85), (0.1, 0.8), (0.2, 0.7)] {
         for seed in seeds() {

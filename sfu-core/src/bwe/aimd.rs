@@ -32,6 +32,9 @@ const MARGIN: f64 = 0.1;
 /// What a probe that met the link's end adds at most: what arrived of it is more than its share where flows of others
 /// had to wait behind it.
 const MET_GAIN: f64 = 1.5;
+/// After a probe raised the rate it takes so long until what arrives is of that rate, µs: a round trip, the feedback's
+/// interval, and the window that is measured over.
+const RISEN_US: i64 = 700_000;
 /// A decrease may follow another after a round trip within these bounds, µs.
 const DECREASE_INTERVAL_US: (i64, i64) = (10_000, 200_000);
 
@@ -93,6 +96,8 @@ pub(super) struct Aimd {
     is_guess: bool,
     changed: i64,
     decreased: Option<i64>,
+    /// When a probe last raised the rate.
+    risen: Option<i64>,
 }
 
 impl Aimd {
@@ -105,6 +110,7 @@ impl Aimd {
             is_guess: true,
             changed: now,
             decreased: None,
+            risen: None,
         }
     }
 
@@ -122,8 +128,12 @@ impl Aimd {
         self.decreased
     }
 
-    /// A probe measured this.
+    /// A probe measured this: more than what is sent.
     pub(super) fn on_probe(&mut self, now: i64, measured: Measured) {
+        if measured.rate <= self.rate {
+            return;
+        }
+        self.risen = Some(now);
         let Some(capacity) = measured.capacity else {
             self.capacity = LinkCapacity::default();
             return self.set(now, measured.rate);
@@ -186,7 +196,11 @@ impl Aimd {
 
     fn decrease(&mut self, now: i64, throughput: Throughput, rtt: i64) {
         let steady = throughput.steady.unwrap_or(self.rate / 2.0);
-        let arrives = throughput.recent.filter(|recent| *recent < FELL * steady).unwrap_or(steady);
+        let mut arrives = throughput.recent.filter(|recent| *recent < FELL * steady).unwrap_or(steady);
+        // What arrives is still that of the rate before: a step down from the new one, and not back to the old.
+        if self.risen.is_some_and(|risen| now - risen < RISEN_US) {
+            arrives = arrives.max(self.rate);
+        }
         let interval = rtt.clamp(DECREASE_INTERVAL_US.0, DECREASE_INTERVAL_US.1);
         let due = self.decreased.is_none_or(|decreased| now - decreased >= interval);
         if !due && arrives >= self.rate / 2.0 {

@@ -32,11 +32,17 @@ const REFUTED: f64 = 1.05;
 const GIVE_UP: f64 = 0.6;
 /// A limit above so much of the delay's rate limits nothing.
 const RELEASE: f64 = 1.2;
+/// A limit is probed after so long without loss; the longer the more often what a probe found was too much, µs.
+const PATIENCE_US: (i64, i64) = (2_000_000, 32_000_000);
 /// An observation takes so long and so many packets at least.
 const OBSERVATION_US: i64 = 250_000;
 const OBSERVATION_PACKETS: f64 = 20.0;
 /// Of an older observation, per newer one.
 const WEIGHT: f64 = 0.75;
+/// The same where a test depends on it: a fifth less is not sent for a moment's bad luck.
+const LONG_WEIGHT: f64 = 0.9;
+/// Standard deviations of the share of lost packets that are bad luck.
+const SIGMAS: f64 = 2.5;
 /// So many packets, weighed, are needed to act on.
 const ENOUGH_PACKETS: f64 = 100.0;
 
@@ -60,6 +66,12 @@ impl Counts {
             bytes: self.bytes + weight * other.bytes,
             seconds: self.seconds + weight * other.seconds,
         }
+    }
+
+    /// The share that is lost at least, but for bad luck.
+    fn sure_loss(&self) -> f64 {
+        let Level { loss, .. } = self.level();
+        loss - SIGMAS * (loss * (1.0 - loss) / self.packets.max(1.0)).sqrt()
     }
 
     fn level(&self) -> Level {
@@ -103,11 +115,18 @@ pub(super) struct LossController {
     began: i64,
     /// The past, fading.
     faded: Counts,
+    /// The same, fading more slowly.
+    long: Counts,
     state: State,
     /// All that was told since a test settled.
     test: Counts,
     inherent: f64,
     retest: (i64, i64),
+    /// When there was last too much loss for a limit to rise, how long a probe waits after that, and whether one raised
+    /// the limit since.
+    excess_at: i64,
+    patience: i64,
+    raised: bool,
 }
 
 impl LossController {
@@ -116,16 +135,25 @@ impl LossController {
             current: Counts::NONE,
             began: now,
             faded: Counts::NONE,
+            long: Counts::NONE,
             state: State::Free,
             test: Counts::NONE,
             inherent: 0.0,
             retest: (i64::MIN, RETEST_US),
+            excess_at: now,
+            patience: PATIENCE_US.0,
+            raised: false,
         }
     }
 
     /// 0 to 1, over the last second or so.
     pub(super) fn loss(&self) -> f64 {
         self.current.plus(self.faded, 1.0).level().loss
+    }
+
+    /// The share that is lost, at least, of what is no probe: so much of one is lost at any rate.
+    pub(super) fn usual(&self) -> f64 {
+        self.long.sure_loss().clamp(0.0, MAX_INHERENT)
     }
 
     /// The highest rate that loss allows, if it says anything.
@@ -137,15 +165,43 @@ impl LossController {
         }
     }
 
-    pub(super) fn on_packet(&mut self, bytes: u16, lost: bool) {
-        self.current.packets += 1.0;
-        self.current.lost += f64::from(u8::from(lost));
+    /// Whether it makes sense to send faster for a moment: not right after less turned out to be better, unless next to
+    /// nothing is sent, which says nothing.
+    pub(super) const fn allows_probe(&self, now: i64, application_limited: bool) -> bool {
+        match self.state {
+            State::Free => true,
+            State::Testing { since, .. } => application_limited && now - since > SETTLE_US + TEST_US,
+            State::Limited { .. } => now - self.excess_at > self.patience,
+        }
+    }
+
+    /// A probe measured more than the limit.
+    pub(super) fn on_probe(&mut self, measured: f64) {
+        match &mut self.state {
+            State::Limited { rate, best, .. } => {
+                *rate = rate.max(measured);
+                *best = best.max(*rate);
+                self.raised = true;
+            }
+            State::Testing { .. } => self.state = State::Free,
+            State::Free => {}
+        }
+    }
+
+    /// Loss in a probe says nothing about the rate that is sent at.
+    pub(super) fn on_packet(&mut self, bytes: u16, lost: bool, is_probe: bool) {
         self.current.bytes += f64::from(bytes);
+        if !is_probe {
+            self.current.packets += 1.0;
+            self.current.lost += f64::from(u8::from(lost));
+        }
     }
 
     /// A packet that was counted as lost arrived after all.
-    pub(super) fn on_late_arrival(&mut self) {
-        self.current.lost -= 1.0;
+    pub(super) fn on_late_arrival(&mut self, is_probe: bool) {
+        if !is_probe {
+            self.current.lost -= 1.0;
+        }
     }
 
     /// To be called after each feedback; `rate` is the delay's.
@@ -158,6 +214,7 @@ impl LossController {
         let observed = Counts { seconds, ..std::mem::take(&mut self.current) };
         self.began = now;
         self.faded = observed.plus(self.faded, WEIGHT);
+        self.long = observed.plus(self.long, LONG_WEIGHT);
         self.state = match self.state {
             State::Free => self.watch(now, rate),
             State::Testing { since, before, .. } if now - since >= SETTLE_US => {
@@ -171,13 +228,16 @@ impl LossController {
 
     fn watch(&mut self, now: i64, rate: f64) -> State {
         let level = self.faded.level();
-        self.inherent = self.inherent.min(level.loss.max(self.inherent * 0.98));
-        let known = self.inherent > 0.0 && level.loss < self.inherent + ABOVE_INHERENT;
-        let tell = self.faded.packets >= ENOUGH_PACKETS && level.loss > HIGH;
+        self.inherent = self.inherent.min(self.long.level().loss.max(self.inherent * 0.98));
+        if level.loss > MAX_INHERENT && self.faded.packets >= ENOUGH_PACKETS / 2.0 {
+            return self.limit_to(now, level.sent * (1.0 - level.loss), level.sent);
+        }
+        let known = self.inherent > 0.0 && self.long.sure_loss() < self.inherent + ABOVE_INHERENT;
+        let tell = self.faded.packets >= ENOUGH_PACKETS && self.long.sure_loss() > HIGH;
         if !tell || (known && now < self.retest.0) {
             return State::Free;
         }
-        self.test = Counts::NONE;
+        (self.test, self.long) = (Counts::NONE, Counts::NONE);
         State::Testing { since: now, before: level, limit: rate.min(level.sent * TEST_RATE) }
     }
 
@@ -190,11 +250,17 @@ impl LossController {
             // What is left beyond what the limit explains.
             self.inherent = (1.0 - (1.0 - loss) / (1.0 - if_congested)).clamp(0.0, MAX_INHERENT);
             self.retest = (now + RETEST_US, RETEST_US);
-            self.faded = Counts::NONE;
-            return State::Limited { rate: delivered, best: delivered, before: before.sent };
+            return self.limit_to(now, delivered, before.sent);
         }
         self.believe(now, (loss + before.loss) / 2.0);
         State::Free
+    }
+
+    const fn limit_to(&mut self, now: i64, rate: f64, before: f64) -> State {
+        (self.faded, self.long) = (Counts::NONE, Counts::NONE);
+        self.excess_at = now;
+        self.patience = PATIENCE_US.0;
+        State::Limited { rate, best: rate, before }
     }
 
     /// Less does not help.
@@ -206,7 +272,13 @@ impl LossController {
     fn follow(&mut self, now: i64, (limit, best, before): (f64, f64, f64), seconds: f64, rate: f64) -> State {
         let loss = self.faded.level().loss;
         let excess = loss - self.inherent;
+        if excess >= LOW {
+            self.excess_at = now;
+        }
         let limit = if excess > HIGH {
+            if std::mem::take(&mut self.raised) {
+                self.patience = (2 * self.patience).min(PATIENCE_US.1);
+            }
             limit * (1.0 - 0.5 * excess)
         } else if excess < LOW {
             limit * INCREASE.powf(seconds.min(1.0))
@@ -240,7 +312,7 @@ mod tests {
             while due >= 1.0 {
                 due -= 1.0;
                 lost += loses(rate);
-                controller.on_packet(1_000, lost >= 1.0);
+                controller.on_packet(1_000, lost >= 1.0, false);
                 lost %= 1.0;
             }
             controller.update(ms * 1_000, 4e6);
@@ -258,7 +330,7 @@ mod tests {
 
     #[test]
     fn loss_at_any_rate_is_tested_seldom_and_limits_nothing_else() {
-        for loss in [0.12, 0.2, 0.3] {
+        for loss in [0.15, 0.2, 0.3] {
             let (controller, limits) = run(120, |_| loss);
             let limited = limits.iter().filter(|limit| limit.is_some()).count();
             assert!((1..limits.len() / 12).contains(&limited), "{limited} of {} at {loss}", limits.len());
@@ -272,7 +344,7 @@ mod tests {
         let packets = std::cell::Cell::new(0);
         let (_, limits) = run(60, |_| {
             packets.set(packets.get() + 1);
-            if (5_000..5_600).contains(&packets.get()) { 0.15 } else { 0.05 }
+            if (5_000..6_000).contains(&packets.get()) { 0.25 } else { 0.05 }
         });
         assert!(limits.iter().any(Option::is_some));
         assert!(limits[800..].iter().all(Option::is_none), "{:?}", limits.last());

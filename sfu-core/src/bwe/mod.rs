@@ -84,7 +84,7 @@ pub struct EstimatorConfig {
 
 impl Default for EstimatorConfig {
     fn default() -> Self {
-        Self { min: Bitrate(30_000), start: Bitrate(300_000), max: Bitrate(100_000_000) }
+        Self { min: Bitrate(30_000), start: Bitrate(600_000), max: Bitrate(100_000_000) }
     }
 }
 
@@ -268,7 +268,7 @@ impl Estimator {
             estimate: self.estimate().map_or(0.0, |estimate| estimate.0 as f64).max(1.0),
             demand: self.demand,
             max: self.config.max.0 as f64,
-            is_calm: self.transport.is_calm(),
+            is_calm: self.transport.is_calm(now),
             decreased: self.transport.decreased(),
         }
     }

@@ -6,8 +6,8 @@ use arrayvec::ArrayVec;
 
 /// Probes that are looked at together.
 const MAX_PROBES: usize = 4;
-/// So much of a probe must have arrived, in packets and in bytes.
-const MIN_ARRIVED: f64 = 0.8;
+/// So much of a probe must have arrived, in packets and in bytes. libwebrtc wants 0.8, and has no result where a fifth is lost.
+const MIN_ARRIVED: f64 = 0.6;
 /// A probe takes no longer than this to leave or to arrive, µs.
 const MAX_DURATION_US: i64 = 1_000_000;
 /// Packets that leave within this are a train, µs.
@@ -26,6 +26,15 @@ pub(super) struct Measured {
     pub rate: f64,
     /// What the link carries, if the probe met its end.
     pub capacity: Option<f64>,
+}
+
+impl Measured {
+    /// What would have arrived of it but for the share that is lost at any rate. Half of that is made up for: how much a
+    /// single probe lost is luck, and what is too much fills the queue.
+    pub(super) fn despite(self, loss: f64) -> Self {
+        let rate = if self.capacity.is_some() { self.rate } else { self.rate / (1.0 - 0.5 * loss) };
+        Self { rate, ..self }
+    }
 }
 
 /// What arrived of a probe; times in µs.
@@ -133,8 +142,8 @@ mod tests {
 
     #[test]
     fn believes_neither_too_little_nor_too_fast() {
-        assert_eq!(probe(2_000, 2_000, 2), Some(4e6));
-        assert_eq!(probe(2_000, 2_000, 3), None);
+        assert_eq!(probe(2_000, 2_000, 4), Some(4e6));
+        assert_eq!(probe(2_000, 2_000, 5), None);
         assert_eq!(probe(2_000, 900, 0), None);
         assert_eq!(probe(2_000, 0, 0), None);
         assert_eq!(probe(0, 2_000, 0), None);

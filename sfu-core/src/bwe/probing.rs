@@ -1,19 +1,16 @@
 //! When to send faster than the estimate for a moment, to learn whether more would fit.
 //!
-//! Follows libwebrtc `modules/congestion_controller/goog_cc/probe_controller.cc` (M128): at the start 3 and 6 times the
-//! first estimate; twice the result again while 70 % of a probe arrives; what was there before a large drop, once the
+//! Follows libwebrtc `modules/congestion_controller/goog_cc/probe_controller.cc` (M128): at the start twice the first
+//! estimate (libwebrtc: 3 and 6 times); twice the result again while 70 % of a probe arrives; what was there before a large drop, once the
 //! queue has drained. Our own is when else: libwebrtc probes periodically while the *encoder* sends less than the estimate,
 //! and leaves the rest to the encoder's fine steps. An SFU has a few layers to choose from and can be stuck below the
 //! next one with no application limit in sight. So we probe whenever the allocation has a use for more than the
 //! estimate (`demand`), every [`INTERVAL_US`], and at once when demand rises; and never much beyond demand, which also
 //! ends it.
 
-use arrayvec::ArrayVec;
-
 use crate::unit::Bitrate;
 
-/// Factors on the estimate of the first probes, and of the next while they succeed.
-const FIRST: [f64; 2] = [3.0, 6.0];
+/// Factors on the estimate of the first probe, of the next while they succeed, and of one when demand rises.
 const NEXT: f64 = 2.0;
 /// The factor of a periodic probe: what it adds to a full link is to stay a small queue.
 const PERIODIC: f64 = 1.35;
@@ -26,6 +23,8 @@ const PATIENCE_US: i64 = 1_000_000;
 /// instead of the link.
 const INTERVAL_US: i64 = 2_500_000;
 const SPREAD_US: u64 = 1_000_000;
+/// The same after a probe that found more, and then a queue.
+const RETRY_US: i64 = 1_000_000;
 /// After the rate was taken down, a queue drains first. Of two flows on a link the smaller gains more by a probe: to wait
 /// longer would make them less equal.
 const CALM_US: i64 = 600_000;
@@ -82,7 +81,7 @@ impl Situation {
 /// See the module's text.
 #[derive(Debug, Default)]
 pub(super) struct ProbeController {
-    pending: ArrayVec<f64, 2>,
+    pending: Option<f64>,
     started: Option<i64>,
     /// While results are waited for: the one that asks for more.
     success: Option<f64>,
@@ -102,19 +101,21 @@ impl ProbeController {
         self.note_drop(&situation);
         if self.started.is_some_and(|started| now - started > PATIENCE_US) {
             self.success = None;
-            self.pending.clear();
+            self.pending = None;
         }
         let is_calm = situation.is_calm && situation.decreased.is_none_or(|at| now - at > CALM_US);
         let Some(ceiling) = situation.ceiling().filter(|_| is_calm && self.success.is_none()) else { return };
-        let Some(started) = self.started else { return self.start(&situation, &FIRST, ceiling) };
+        let Some(started) = self.started else { return self.start(&situation, NEXT, ceiling) };
         if let Some((at, before)) = self.drop.take_if(|_| now - started > PATIENCE_US) {
             let former = before * AFTER_DROP / situation.estimate;
             if now - at < DROP_MEMORY_US && former > 1.0 {
-                return self.start(&situation, &[former], ceiling);
+                return self.start(&situation, former, ceiling);
             }
         }
-        if now - started >= self.interval || situation.demand > self.demand * RISE {
-            self.start(&situation, &[PERIODIC], ceiling);
+        if situation.demand > self.demand * RISE {
+            self.start(&situation, NEXT, ceiling);
+        } else if now - started >= self.interval {
+            self.start(&situation, PERIODIC, ceiling);
         }
     }
 
@@ -128,32 +129,28 @@ impl ProbeController {
         self.estimate = situation.estimate;
         if self.success.is_some_and(|success| result > success) {
             self.success = None;
-            if let Some(ceiling) = situation.ceiling().filter(|_| situation.is_calm) {
-                self.start(&situation, &[NEXT], ceiling);
+            match situation.ceiling() {
+                Some(ceiling) if situation.is_calm => self.start(&situation, NEXT, ceiling),
+                _ => self.interval = RETRY_US,
             }
         }
     }
 
     /// The next probe to send.
     pub(super) fn take(&mut self) -> Option<Probe> {
-        let rate = self.pending.pop_at(0)?;
+        let rate = self.pending.take()?;
         self.last_id = self.last_id.checked_add(1).unwrap_or(1);
         let bytes = (rate * DURATION_S / 8.0) as u32;
         Some(Probe { id: ProbeId(self.last_id), rate: Bitrate(rate as u64), bytes, min_packets: MIN_PACKETS })
     }
 
-    fn start(&mut self, situation: &Situation, factors: &[f64], ceiling: f64) {
-        self.pending.clear();
-        for factor in factors {
-            let rate = (situation.estimate * factor).min(ceiling);
-            if self.pending.last().is_none_or(|last| rate > last * 1.05) {
-                self.pending.push(rate);
-            }
-        }
+    fn start(&mut self, situation: &Situation, factor: f64, ceiling: f64) {
+        let rate = (situation.estimate * factor).min(ceiling);
+        self.pending = Some(rate);
         self.started = Some(situation.now);
         self.demand = situation.demand;
         self.interval = INTERVAL_US + spread(situation.estimate);
-        self.success = self.pending.last().map(|rate| (rate * SUCCESS).max(situation.estimate * GAIN));
+        self.success = Some((rate * SUCCESS).max(situation.estimate * GAIN));
     }
 
     fn note_drop(&mut self, situation: &Situation) {
@@ -185,15 +182,27 @@ mod tests {
     }
 
     #[test]
-    fn starts_with_two_and_goes_on_while_they_succeed() {
+    fn doubles_while_probes_succeed() {
         let mut controller = ProbeController::default();
         controller.poll(CALM);
-        assert_eq!(taken(&mut controller), [900, 1_800]);
-        let grown = Situation { estimate: 1.7e6, ..CALM };
-        controller.on_result(1.7e6, at(100, grown));
-        assert_eq!(taken(&mut controller), [3_400]);
-        controller.on_result(2e6, at(200, Situation { estimate: 2e6, ..CALM }));
-        assert_eq!(taken(&mut controller), [0; 0], "2 of 3.4 Mbps is the link's end");
+        assert_eq!(taken(&mut controller), [600]);
+        controller.on_result(550e3, at(100, Situation { estimate: 550e3, ..CALM }));
+        assert_eq!(taken(&mut controller), [1_100]);
+        controller.on_result(650e3, at(200, Situation { estimate: 650e3, ..CALM }));
+        assert_eq!(taken(&mut controller), [0; 0], "650 kbps of 1.1 Mbps is the link's end");
+    }
+
+    #[test]
+    fn a_probe_that_found_more_and_then_a_queue_is_soon_followed() {
+        let mut controller = ProbeController::default();
+        controller.poll(CALM);
+        taken(&mut controller);
+        let grown = Situation { estimate: 550e3, ..CALM };
+        controller.on_result(550e3, at(100, Situation { is_calm: false, ..grown }));
+        controller.poll(at(900, grown));
+        assert_eq!(controller.take(), None);
+        controller.poll(at(1_000, grown));
+        assert_eq!(taken(&mut controller), [742]);
     }
 
     #[test]
@@ -204,7 +213,7 @@ mod tests {
             controller.poll(at(ms, Situation { estimate: 1e6, ..CALM }));
             probes += taken(&mut controller).len();
         }
-        assert!((2 + 8..=2 + 11).contains(&probes), "{probes}");
+        assert!((1 + 8..=1 + 11).contains(&probes), "{probes}");
         let satisfied = Situation { estimate: 6e6, ..CALM };
         for ms in (30_000..60_000).step_by(5) {
             controller.poll(at(ms, satisfied));
@@ -215,13 +224,13 @@ mod tests {
     #[test]
     fn goes_no_further_than_demand() {
         let mut controller = ProbeController::default();
-        controller.poll(Situation { demand: 600e3, ..CALM });
-        assert_eq!(taken(&mut controller), [780]);
+        controller.poll(Situation { demand: 400e3, ..CALM });
+        assert_eq!(taken(&mut controller), [520]);
         let mut idle = ProbeController::default();
         idle.poll(Situation { demand: 100e3, ..CALM });
         assert_eq!(idle.take(), None);
         idle.poll(at(5, CALM));
-        assert_eq!(taken(&mut idle), [900, 1_800]);
+        assert_eq!(taken(&mut idle), [600]);
     }
 
     #[test]
@@ -233,7 +242,7 @@ mod tests {
         controller.poll(at(1_500, grown));
         assert_eq!(controller.take(), None);
         controller.poll(at(1_600, Situation { demand: 3e6, ..grown }));
-        assert_eq!(taken(&mut controller), [648]);
+        assert_eq!(taken(&mut controller), [960]);
     }
 
     #[test]

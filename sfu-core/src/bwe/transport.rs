@@ -31,6 +31,8 @@ const FIRST_RTT_US: i64 = 200_000;
 const SILENCE_US: i64 = 1_500_000;
 const SILENCE_INTERVAL_US: i64 = 1_000_000;
 const SILENCE_SHARE: f64 = 0.7;
+/// Nothing was sent for so long, µs.
+const QUIET_US: i64 = 1_000_000;
 /// So many packets must have been sent meanwhile.
 const SILENCE_PACKETS: u32 = 20;
 
@@ -64,6 +66,8 @@ pub(super) struct Transport {
     /// When feedback came last, or the rate was taken down for want of it; and packets since.
     heard: Option<(i64, u32)>,
     silent: bool,
+    /// When feedback came last.
+    told_at: Option<i64>,
 }
 
 impl Transport {
@@ -83,6 +87,7 @@ impl Transport {
             path: Path::default(),
             heard: None,
             silent: false,
+            told_at: None,
         }
     }
 
@@ -108,10 +113,12 @@ impl Transport {
         self.trendline.usage() == Usage::Over
     }
 
-    /// Nothing holds the rate back but what is known of the link.
-    pub(super) fn is_calm(&self) -> bool {
-        let is_steady = self.trendline.usage() == Usage::Normal && !self.is_queued();
-        is_steady && self.loss.limit().is_none() && !self.silent
+    /// Nothing holds the rate back but what is known of the link. What was seen while there was more to send says little
+    /// after a while: who sends next to nothing would else never hear of a link that got better.
+    pub(super) fn is_calm(&self, now: i64) -> bool {
+        let is_steady = self.trendline.usage() == Usage::Normal && !self.is_queued() && !self.silent;
+        let is_quiet = self.alr.is_limited() && self.told_at.is_none_or(|at| now - at > QUIET_US);
+        (is_steady || is_quiet) && self.loss.allows_probe(now, self.alr.is_limited())
     }
 
     /// Whether there is a queue of our own. How long a receiver waited before it gave feedback is not told: between packets
@@ -176,10 +183,13 @@ impl Transport {
         let highest = highest?;
         self.on_arrivals(now, &mut batch, &mut measured);
         let loss = &mut self.loss;
-        self.history.mark_lost(feedback.base_sequence, highest, |sent| loss.on_packet(sent.bytes, true));
+        self.history
+            .mark_lost(feedback.base_sequence, highest, |sent| loss.on_packet(sent.bytes, true, sent.probe != 0));
         self.told_until = self.told_until.max(highest + 1);
         self.heard = Some((now, 0));
         self.silent = false;
+        self.told_at = Some(now);
+        let measured = measured.map(|measured| measured.despite(self.loss.usual()));
         self.update(now, measured);
         Some(measured)
     }
@@ -210,8 +220,8 @@ impl Transport {
     fn arrival(&mut self, now: i64, number: u64, at: i64) -> Option<Arrival> {
         let sent = self.history.sent(number);
         match std::mem::replace(&mut sent.fate, Fate::Arrived) {
-            Fate::Untold => self.loss.on_packet(sent.bytes, false),
-            Fate::Lost => self.loss.on_late_arrival(),
+            Fate::Untold => self.loss.on_packet(sent.bytes, false, sent.probe != 0),
+            Fate::Lost => self.loss.on_late_arrival(sent.probe != 0),
             Fate::Arrived | Fate::Unused => return None,
         }
         Some(Arrival { number, sent: sent.at(now), at, bytes: sent.bytes, probe: sent.probe })
@@ -241,12 +251,15 @@ impl Transport {
             Usage::Normal if self.is_queued() => Usage::Under,
             usage => usage,
         };
-        let application_limited = self.alr.is_limited();
+        let application_limited = self.alr.is_limited() && !self.path.is_flooded();
         let throughput =
             Throughput { steady: self.acknowledged.bitrate(), recent: self.acknowledged.recent(), application_limited };
         // What a probe measured below the rate says less than the delay does.
-        match measured.filter(|measured| usage != Usage::Over && measured.rate > self.aimd.rate()) {
-            Some(measured) => self.aimd.on_probe(now, measured),
+        match measured.filter(|measured| usage != Usage::Over && measured.rate > self.estimate()) {
+            Some(measured) => {
+                self.loss.on_probe(measured.rate);
+                self.aimd.on_probe(now, measured);
+            }
             None => self.aimd.update(now, usage, throughput, self.path.rtt().unwrap_or(FIRST_RTT_US)),
         }
         self.loss.update(now, self.aimd.rate());

@@ -44,9 +44,6 @@ const MAX_RESENDS: usize = 128;
 /// A packet's size on the wire when the size of what waits is estimated.
 const TYPICAL_PACKET: u64 = 1_200;
 
-/// Filler packets carry at most this much.
-pub const FILLER_BYTES: usize = 1_000;
-
 /// A video packet that waits: where it is, and for which line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Queued {

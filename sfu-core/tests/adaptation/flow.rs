@@ -15,7 +15,8 @@ use sfu_core::unit::Bitrate;
 
 const FRAME: Duration = Duration::from_nanos(33_333_333);
 const PACKET: usize = 1_200;
-const PADDING: usize = 1_000;
+/// A packet of nothing but padding on RTX.
+const PADDING: usize = 255 + 84;
 
 /// What a flow wants, in kbps from when on. Ascends and starts at zero.
 pub type Demand = Vec<(Duration, u64)>;
@@ -35,6 +36,8 @@ pub struct Flow {
     random: StdRng,
     start: Instant,
     demand: Demand,
+    /// What can be sent, kbps, as an SFU has layers; empty: anything.
+    layers: &'static [u64],
     next_frame: Instant,
     next_number: u16,
     pub sent_bytes: u64,
@@ -42,7 +45,7 @@ pub struct Flow {
 }
 
 impl Flow {
-    pub fn new(start: Instant, seed: u64, demand: Demand) -> Self {
+    pub fn new(start: Instant, seed: u64, demand: Demand, layers: &'static [u64]) -> Self {
         Self {
             estimator: Estimator::new(start, EstimatorConfig::default()),
             pacer: Pacer::new(start),
@@ -50,6 +53,7 @@ impl Flow {
             random: StdRng::seed_from_u64(seed),
             start,
             demand,
+            layers,
             next_frame: start,
             next_number: 65_000,
             sent_bytes: 0,
@@ -64,8 +68,13 @@ impl Flow {
 
     /// What the encoder aims at.
     fn target(&self, now: Instant) -> u64 {
-        let estimate = self.estimator.estimate().map_or(150_000, |estimate| estimate.0);
-        estimate.min(self.demand(now))
+        let estimate = self
+            .estimator
+            .estimate()
+            .map_or(if self.layers.is_empty() { 150_000 } else { 600_000 }, |estimate| estimate.0);
+        let fits = |layer: &&u64| **layer * 1_000 <= estimate / 10 * 9;
+        let layer = self.layers.iter().rfind(fits).map_or(0, |kbps| kbps * 1_000);
+        if self.layers.is_empty() { estimate.min(self.demand(now)) } else { layer.min(self.demand(now)) }
     }
 
     /// As often as the router does.

@@ -22,6 +22,8 @@ pub struct Scenario {
     pub link: LinkConfig,
     /// Of each flow.
     pub demands: Vec<Demand>,
+    /// See [`Flow::new`].
+    pub layers: &'static [u64],
     /// Traffic of others that gives way to nothing: from when to when, kbps.
     pub cross: Vec<(Duration, Duration, u64)>,
     /// Each feedback message is lost with this probability.
@@ -35,7 +37,7 @@ impl Scenario {
     }
 
     pub fn of(seed: u64, seconds: u64, link: LinkConfig, demands: Vec<Demand>) -> Self {
-        Self { seed, seconds, link, demands, cross: Vec::new(), feedback_loss: 0.0 }
+        Self { seed, seconds, link, demands, layers: &[], cross: Vec::new(), feedback_loss: 0.0 }
     }
 }
 
@@ -131,7 +133,8 @@ impl Scenario {
         let start = Instant::now();
         let mut random = StdRng::seed_from_u64(self.seed ^ 0x5eed);
         let mut link = Link::new(start, self.seed, self.link.clone());
-        let flow = |(index, demand): (usize, &Demand)| Flow::new(start, self.seed + index as u64, demand.clone());
+        let flow =
+            |(index, demand): (usize, &Demand)| Flow::new(start, self.seed + index as u64, demand.clone(), self.layers);
         let mut flows = self.demands.iter().enumerate().map(flow).collect::<Vec<_>>();
         let mut traces = vec![Vec::new(); flows.len()];
         let (mut in_flight, mut out, mut waits) = (InFlight::default(), VecDeque::new(), Vec::new());

@@ -39,6 +39,8 @@ pub struct World {
     pub events: Vec<Event>,
     /// What the cameras of clients that join send in.
     pub rids: &'static [&'static str],
+    /// What is on its way to clients that are `remote`.
+    pub underway: Vec<(usize, Vec<u8>)>,
     rng: StdRng,
     certificate: Certificate,
     requests: u64,
@@ -59,6 +61,8 @@ pub struct Client {
     pub data: Vec<(Channel, bytes::Bytes)>,
     pub checks: Vec<bool>,
     pub is_gone: bool,
+    /// Somebody else hands it what the server sends.
+    pub remote: bool,
 }
 
 /// A packet that a client sends.
@@ -96,6 +100,7 @@ impl World {
             clients: Vec::new(),
             events: Vec::new(),
             rids: &[],
+            underway: Vec::new(),
             rng: StdRng::seed_from_u64(1),
             certificate,
             requests: 0,
@@ -150,6 +155,7 @@ impl World {
             data: Vec::new(),
             checks: Vec::new(),
             is_gone: false,
+            remote: false,
         });
         index
     }
@@ -287,8 +293,12 @@ impl World {
 
     fn hand_to_clients(&mut self) {
         for transmit in self.core.transmits() {
-            let by_path = |client: &&mut Client| client.path == transmit.path && !client.is_gone;
-            let Some(client) = self.clients.iter_mut().find(by_path) else { continue };
+            let by_path = |(_, client): &(usize, &mut Client)| client.path == transmit.path && !client.is_gone;
+            let Some((index, client)) = self.clients.iter_mut().enumerate().find(by_path) else { continue };
+            if client.remote {
+                self.underway.extend(transmit.data.chunks(transmit.segment).map(|datagram| (index, datagram.to_vec())));
+                continue;
+            }
             for datagram in transmit.data.chunks(transmit.segment) {
                 match client.rtc.handle(self.now, datagram) {
                     Received::Rtp(packet) => client.rtp.push(packet),

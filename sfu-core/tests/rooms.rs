@@ -1,0 +1,113 @@
+//! Whole rooms in virtual time: a core, cameras in three encodings, and browsers behind an emulated bottleneck.
+//!
+//! `MADANG_SEEDS=n` runs so many seeds of each; `MADANG_TRACE=1` prints how each goes.
+
+#![allow(unreachable_pub, reason = "a module of a test has no outside")]
+
+#[path = "adaptation/link.rs"]
+mod link;
+#[path = "rooms/meeting.rs"]
+mod meeting;
+#[path = "rooms/outcome.rs"]
+mod outcome;
+#[path = "rooms/publisher.rs"]
+mod publisher;
+mod support;
+#[path = "rooms/viewer.rs"]
+mod viewer;
+
+use std::time::Duration;
+
+use link::LinkConfig;
+use meeting::Plan;
+use outcome::Outcome;
+
+const DEADLINE: Duration = Duration::from_millis(300);
+
+fn seeds() -> std::ops::Range<u64> {
+    0..std::env::var("MADANG_SEEDS").ok().and_then(|text| text.parse().ok()).unwrap_or(2)
+}
+
+/// Runs a plan, and prints it if that is wanted.
+fn run(name: &str, plan: Plan) -> Outcome {
+    let outcome = plan.run();
+    if std::env::var_os("MADANG_TRACE").is_some() {
+        for (viewer, samples) in outcome.samples.iter().enumerate() {
+            for s in samples {
+                eprintln!(
+                    "{name} {} {viewer} {:5.1} s: {:6.0} kbps, {:6.0} received, {:5.1} ms, {:?}",
+                    plan.seed, s.at, s.estimate, s.received, s.queue, s.layers
+                );
+            }
+        }
+    }
+    outcome
+}
+
+/// 3, 1 and 3 Mbps, for two cameras that would take 3.7.
+fn step(seed: u64) -> Plan {
+    let link = LinkConfig::steady(3_000).then(30, 1_000).then(60, 3_000);
+    Plan { seed, seconds: 90, publishers: 2, viewers: 1, link }
+}
+
+/// A camera that fits, and a link that loses.
+fn lossy(seed: u64, loss: f64) -> Plan {
+    let link = LinkConfig { loss, ..LinkConfig::steady(10_000) };
+    Plan { seed, seconds: 60, publishers: 1, viewers: 1, link }
+}
+
+fn shared(seed: u64) -> Plan {
+    Plan { seed, seconds: 90, publishers: 4, viewers: 2, link: LinkConfig::steady(4_000) }
+}
+
+#[test]
+fn a_step_down_and_up_is_followed() {
+    for seed in seeds() {
+        let outcome = run("step", step(seed));
+        let down = outcome.reaches(30.0, 0.0..=1_050.0);
+        let up = outcome.reaches(60.0, 2_550.0..=3_150.0);
+        let means = [(10.0, 30.0), (35.0, 60.0), (65.0, 90.0)].map(|(from, to)| {
+            let of = outcome.between(0, from, to).map(|sample| sample.estimate / sample.capacity);
+            of.clone().sum::<f64>() / of.count() as f64
+        });
+        let (best, wait, missed) = (outcome.best_share(), outcome.p95_wait(), outcome.missed(5.0, 89.0, DEADLINE));
+        eprintln!(
+            "step {seed}: down {down:.1} s, up {up:.1} s, estimate {means:.2?} of the capacity, best layers {best:.3}, p95 {wait:.0} ms, {missed:.4?}, {} PLIs",
+            outcome.plis
+        );
+        assert!(down <= 1.0 && up <= 5.0);
+        assert!(means.iter().all(|mean| (0.85..=1.05).contains(mean)));
+        assert!(best >= 0.9);
+        assert!(wait <= 100.0);
+        assert!(missed.freeze <= Duration::from_millis(500));
+    }
+}
+
+#[test]
+fn loss_is_made_good_in_time() {
+    for (loss, most) in [(0.05, 0.001), (0.1, 0.005), (0.2, 0.03)] {
+        for seed in seeds() {
+            let outcome = run("loss", lossy(seed, loss));
+            let missed = outcome.missed(5.0, 59.0, DEADLINE);
+            let top = outcome.between(0, 5.0, 60.0).filter(|sample| sample.layers == [Some(2)]).count();
+            let share = top as f64 / outcome.between(0, 5.0, 60.0).count() as f64;
+            eprintln!("loss {loss} {seed}: {missed:.4?}, at the top {share:.3}, {} PLIs", outcome.plis);
+            assert!(missed.incomplete <= most);
+        }
+    }
+}
+
+#[test]
+fn two_viewers_share_a_link() {
+    for seed in seeds() {
+        let outcome = run("share", shared(seed));
+        let mean = |viewer| {
+            let of = outcome.between(viewer, 30.0, 90.0).map(|sample| sample.received);
+            of.clone().sum::<f64>() / of.count() as f64
+        };
+        let (one, other) = (mean(0), mean(1));
+        eprintln!("share {seed}: {one:.0} and {other:.0} kbps, p95 {:.0} ms", outcome.p95_wait());
+        assert!((one - other).abs() / (one + other) <= 0.2);
+        assert!(one + other >= 0.7 * 4_000.0);
+    }
+}
