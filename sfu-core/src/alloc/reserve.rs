@@ -12,7 +12,20 @@ pub enum Budget {
     Known(Bitrate),
 }
 
+/// An estimate is exact to this part of it, in percent.
+const TOLERANCE: u64 = 5;
+
 impl Budget {
+    /// The same, with what it may be too low by: for a path that shows no sign of too much. What is sent just so is not
+    /// given up for an estimate that trembles.
+    #[must_use]
+    pub const fn at_most(self) -> Self {
+        match self {
+            Self::Known(rate) => Self::Known(Bitrate(rate.0 + rate.0 / 100 * TOLERANCE)),
+            other => other,
+        }
+    }
+
     /// The limit, if there is one.
     pub const fn rate(self) -> Option<Bitrate> {
         match self {

@@ -22,8 +22,8 @@ use super::ladder::{self, Rung, Top};
 use super::{Budget, Decision, Offer, Request};
 
 /// Going up must fit into this part of the budget, in percent. An estimate that swings by 5 % to both sides thus never
-/// gives what it took: 1.05 * 0.90 < 0.95.
-pub const RAISE_SHARE: u64 = 90;
+/// gives what it took: 1.05 * 0.86 < 0.95.
+pub const RAISE_SHARE: u64 = 86;
 
 /// Going up waits for so long after want of bandwidth took a layer away: an estimator that has backed off needs about a
 /// second to find the new rate, and a viewer forgives one change in some seconds.

@@ -69,6 +69,9 @@ use transport::Transport;
 /// Who was silent for so long is not believed any more, µs.
 const STALE_US: i64 = 10_000_000;
 
+/// A REMB holds for so long, µs; it is to come every second.
+const REMB_KEPT_US: i64 = 5_000_000;
+
 /// The first feedback takes no longer than this, nor do the first probes, both µs.
 const FIRST_FEEDBACK_US: i64 = 1_000_000;
 const FIRST_PROBES_US: i64 = 3_000_000;
@@ -92,7 +95,7 @@ impl Default for EstimatorConfig {
 #[derive(Debug, Clone, Copy)]
 enum Source {
     Reports,
-    Remb,
+    Remb(i64),
     Transport(i64),
 }
 
@@ -136,7 +139,7 @@ impl Estimator {
     pub fn estimate(&self) -> Option<Bitrate> {
         let rate = match self.source? {
             Source::Transport(_) => self.transport.estimate(),
-            Source::Remb | Source::Reports => self.told,
+            Source::Remb(_) | Source::Reports => self.told,
         };
         let min = self.config.min;
         Some(Bitrate(rate as u64).clamp(min, self.config.max.max(min)))
@@ -153,7 +156,7 @@ impl Estimator {
                 let measures = self.transport.is_guess() || self.probing.is_active();
                 age < FIRST_PROBES_US && measures && self.transport.decreased().is_none()
             }
-            Some(Source::Remb | Source::Reports) => false,
+            Some(Source::Remb(_) | Source::Reports) => false,
         }
     }
 
@@ -166,7 +169,7 @@ impl Estimator {
     pub fn source(&self) -> Option<&'static str> {
         self.source.map(|source| match source {
             Source::Transport(_) => "twcc",
-            Source::Remb => "remb",
+            Source::Remb(_) => "remb",
             Source::Reports => "reports",
         })
     }
@@ -221,8 +224,9 @@ impl Estimator {
     pub fn on_remb(&mut self, now: Instant, bitrate: Bitrate) {
         let now = self.micros(now);
         if !matches!(self.source, Some(Source::Transport(at)) if now - at < STALE_US) {
-            self.source = Some(Source::Remb);
+            self.source = Some(Source::Remb(now));
             self.told = bitrate.0 as f64;
+            self.reported.set(self.told);
         }
     }
 
@@ -235,7 +239,9 @@ impl Estimator {
         let judged = match self.source {
             None => self.reported_loss > reports::HIGH,
             Some(Source::Reports) => true,
-            Some(_) => false,
+            // Firefox says when it gets too much, and not when that has passed.
+            Some(Source::Remb(at)) => now - at > REMB_KEPT_US,
+            Some(Source::Transport(_)) => false,
         };
         if judged {
             self.source = Some(Source::Reports);
@@ -250,7 +256,7 @@ impl Estimator {
         if matches!(self.source, Some(Source::Transport(_))) {
             self.transport.poll(now);
         }
-        if matches!(self.source, Some(Source::Transport(_) | Source::Remb)) {
+        if matches!(self.source, Some(Source::Transport(_) | Source::Remb(_))) {
             self.probing.poll(self.situation(now));
         }
     }

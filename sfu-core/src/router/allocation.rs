@@ -171,7 +171,10 @@ impl Room {
         }
         for index in 0..self.members.capacity() {
             let Some(member) = self.members.get(index) else { continue };
-            let budget = budget(member, now);
+            let budget = match member.downlink.estimator.is_overusing() {
+                true => budget(member, now),
+                false => budget(member, now).at_most(),
+            };
             if member.adaptation.is_due(now, looks, budget) {
                 self.share_out(MemberIndex(index as u32), now, budget, events);
             }

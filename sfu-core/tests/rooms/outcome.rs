@@ -111,7 +111,8 @@ impl Outcome {
                 incomplete += u32::from(late(fate.complete));
                 orphaned += u32::from(!late(fate.complete) && late(fate.decodable));
                 if let Some(shown) = fate.decodable {
-                    missed.freeze = missed.freeze.max(last.map_or(Duration::ZERO, |last| shown.saturating_duration_since(last)));
+                    missed.freeze =
+                        missed.freeze.max(last.map_or(Duration::ZERO, |last| shown.saturating_duration_since(last)));
                     last = last.max(Some(shown));
                 }
             }
