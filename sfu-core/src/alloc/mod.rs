@@ -20,6 +20,7 @@
 //! - The same input gives the same output, and an output that comes back as the previous decision is repeated.
 
 mod ladder;
+mod recent;
 mod reserve;
 mod share;
 #[cfg(test)]
@@ -29,7 +30,8 @@ use std::ops::Range;
 use std::time::Duration;
 
 pub use reserve::video_budget;
-pub use share::{Allocator, RAISE_AFTER, RAISE_SHARE};
+pub use recent::Recent;
+pub use share::{Allocator, Budget, RAISE_AFTER, RAISE_SHARE};
 
 use crate::control::{Limit, Priority, Size, SubscriptionSettings};
 use crate::layers::Layer;

@@ -36,6 +36,15 @@ const KEPT: f64 = 1.5;
 /// How much the most blurred picture is preferred: one that is shown at four times its width and height or more.
 const MAX_BLUR: f64 = 4.0;
 
+/// What there is to be shared out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Budget {
+    /// For what was sent before.
+    pub keep: Bitrate,
+    /// For that with what is new.
+    pub raise: Bitrate,
+}
+
 /// Shares budgets out. It only keeps its memory from one call to the next.
 #[derive(Debug, Default)]
 pub struct Allocator {
@@ -68,14 +77,19 @@ struct Climb {
 impl Allocator {
     /// Decides for all requests of one receiver; `offers` are those of all requests. `None`: there is no limit.
     pub fn allocate(&mut self, requests: &[Request], offers: &[Offer], budget: Option<Bitrate>) {
+        self.allocate_within(requests, offers, budget.map(|budget| Budget { keep: budget, raise: budget }));
+    }
+
+    /// The same with a budget that tells going up from staying.
+    pub fn allocate_within(&mut self, requests: &[Request], offers: &[Offer], budget: Option<Budget>) {
         self.rungs.clear();
         self.climbs.clear();
         for request in requests {
             let climb = Climb::new(request, &offers[request.offers.clone()], &mut self.rungs);
             self.climbs.push(climb);
         }
-        let budget = budget.unwrap_or(Bitrate(u64::MAX));
-        let mut purse = Purse { budget: budget.0, raise: budget.0 / 100 * RAISE_SHARE, spent: 0 };
+        let Budget { keep, raise } = budget.unwrap_or(Budget { keep: Bitrate(u64::MAX), raise: Bitrate(u64::MAX) });
+        let mut purse = Purse { budget: keep.0, raise: keep.min(raise).0 / 100 * RAISE_SHARE, spent: 0 };
         self.admit(&mut purse);
         self.climb(&mut purse);
         self.decisions.clear();

@@ -10,7 +10,9 @@ use std::time::{Duration, Instant};
 
 use hashbrown::HashMap;
 
-use crate::alloc::{self, Allocator, Decision, Obstacle, Offer, Previous, RAISE_AFTER, RAISE_SHARE, Request};
+use crate::alloc::{
+    self, Allocator, Budget, Decision, Obstacle, Offer, Previous, RAISE_AFTER, RAISE_SHARE, Recent, Request,
+};
 use crate::control::{Event, Limit, SentLayer, Source, StreamState, SubscriptionSettings, TrackKind};
 use crate::id::TrackId;
 use crate::layers::Layer;
@@ -57,6 +59,9 @@ pub struct Adaptation {
     useful: u64,
     /// What it costs matters.
     tight: bool,
+    recent: Recent,
+    /// What was there for going up.
+    raise: Option<Bitrate>,
 }
 
 /// What a line has of what its member's path carries.
@@ -99,13 +104,15 @@ impl Adaptation {
         self.shares.iter().filter(|share| share.track.is_some()).filter_map(|share| share.decision)
     }
 
-    fn is_due(&self, now: Instant, looks: bool, budget: Option<Bitrate>) -> bool {
-        let overdrawn = budget.is_some_and(|budget| budget.0 < self.spent);
-        let moved = || match (self.budget, budget) {
+    fn is_due(&self, now: Instant, looks: bool, budget: Option<Budget>) -> bool {
+        let overdrawn = budget.is_some_and(|budget| budget.keep.0 < self.spent);
+        let differs = |before: Option<Bitrate>, now: Option<Bitrate>| match (before, now) {
             (Some(before), Some(now)) => before.0.abs_diff(now.0).saturating_mul(100) > before.0 * BUDGET_MOVED,
             (before, now) => before != now,
         };
-        let matters = || self.tight || self.is_tight(budget);
+        let (keep, raise) = (budget.map(|budget| budget.keep), budget.map(|budget| budget.raise));
+        let moved = || differs(self.budget, keep) || differs(self.raise, raise);
+        let matters = || self.tight || self.is_tight(raise);
         self.stale || overdrawn || (looks && (self.retry.is_some_and(|at| at <= now) || (moved() && matters())))
     }
 }
@@ -135,9 +142,9 @@ impl Share {
 }
 
 /// What a member's path carries of video; `None`: nothing told it yet.
-pub(super) fn budget(member: &Member) -> Option<Bitrate> {
+pub(super) fn budget(member: &Member, now: Instant) -> Option<Bitrate> {
     let (audio, resent) = member.downlink.reserved();
-    member.downlink.estimator.estimate().map(|estimate| alloc::video_budget(estimate, audio, resent))
+    member.downlink.carries(now).map(|estimate| alloc::video_budget(estimate, audio, resent))
 }
 
 impl Room {
@@ -159,8 +166,12 @@ impl Room {
             self.refresh_catalogs(now);
         }
         for index in 0..self.members.capacity() {
-            let Some(member) = self.members.get(index) else { continue };
-            let budget = budget(member);
+            let Some(member) = self.members.get_mut(index) else { continue };
+            let carries = budget(member, now);
+            if looks {
+                member.adaptation.recent.push(carries);
+            }
+            let budget = carries.map(|carries| member.adaptation.recent.budget(carries));
             if member.adaptation.is_due(now, looks, budget) {
                 self.share_out(MemberIndex(index as u32), now, budget, events);
             }
@@ -195,11 +206,11 @@ impl Room {
     }
 
     /// Decides for one member.
-    fn share_out(&mut self, index: MemberIndex, now: Instant, budget: Option<Bitrate>, events: &mut VecDeque<Event>) {
+    fn share_out(&mut self, index: MemberIndex, now: Instant, budget: Option<Budget>, events: &mut VecDeque<Event>) {
         let mut memory = std::mem::take(&mut self.allocating);
         self.gather(index, now, &mut memory);
         let Allocating { allocator, requests, offers, places, decided, .. } = &mut memory;
-        allocator.allocate(requests, offers, budget);
+        allocator.allocate_within(requests, offers, budget);
         let decisions = allocator.decisions();
         let member = &mut self.members[index.0 as usize];
         let (mut news, mut retry) = (false, None);
@@ -320,17 +331,18 @@ fn decisions_of(decisions: &[Decision]) -> (u64, bool) {
 impl Adaptation {
     fn settle(
         &mut self,
-        budget: Option<Bitrate>,
+        budget: Option<Budget>,
         demand: Bitrate,
         (spent, limited): (u64, bool),
         retry: Option<Instant>,
     ) {
         self.stale = false;
         self.retry = retry;
-        self.budget = budget;
+        self.budget = budget.map(|budget| budget.keep);
+        self.raise = budget.map(|budget| budget.raise);
         self.spent = spent;
         self.useful = demand.0;
-        self.tight = limited || self.is_tight(budget);
+        self.tight = limited || self.is_tight(self.raise);
     }
 
     /// With a quarter to spare, bitrates may swing as they like.
