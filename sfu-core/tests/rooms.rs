@@ -62,6 +62,7 @@ fn shared(seed: u64) -> Plan {
 
 #[test]
 fn a_step_down_and_up_is_followed() {
+    let mut failed = Vec::new();
     for seed in seeds() {
         let outcome = run("step", step(seed));
         let down = outcome.reaches(30.0, 0.0..=1_050.0);
@@ -75,12 +76,13 @@ fn a_step_down_and_up_is_followed() {
             "step {seed}: down {down:.1} s, up {up:.1} s, estimate {means:.2?} of the capacity, best layers {best:.3}, p95 {wait:.0} ms, {missed:.4?}, {} PLIs",
             outcome.plis
         );
-        assert!(down <= 1.0 && up <= 5.0);
-        assert!(means.iter().all(|mean| (0.85..=1.05).contains(mean)));
-        assert!(best >= 0.9);
-        assert!(wait <= 100.0);
-        assert!(missed.freeze <= Duration::from_millis(500));
+        let within = means.iter().all(|mean| (0.85..=1.05).contains(mean));
+        let smooth = missed.freeze <= Duration::from_millis(500);
+        if !(down <= 1.0 && up <= 5.0 && within && best >= 0.9 && wait <= 100.0 && smooth) {
+            failed.push(seed);
+        }
     }
+    assert!(failed.is_empty(), "{failed:?}");
 }
 
 #[test]

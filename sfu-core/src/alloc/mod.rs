@@ -20,6 +20,7 @@
 //! - The same input gives the same output, and an output that comes back as the previous decision is repeated.
 
 mod ladder;
+mod recent;
 mod reserve;
 mod share;
 #[cfg(test)]
@@ -28,6 +29,7 @@ mod tests;
 use std::ops::Range;
 use std::time::Duration;
 
+pub use recent::Recent;
 pub use reserve::{Budget, video_budget};
 pub use share::{Allocator, RAISE_AFTER, RAISE_SHARE};
 

@@ -9,28 +9,25 @@ pub enum Budget {
     Unlimited,
     /// Nothing was measured yet, but will be in a moment: everybody is shown at its lowest at least.
     Guessed(Bitrate),
-    Known(Bitrate),
+    Known {
+        /// For what was sent before.
+        keep: Bitrate,
+        /// For that with what is new; no more than `keep` counts.
+        raise: Bitrate,
+    },
 }
 
-/// An estimate is exact to this part of it, in percent.
-const TOLERANCE: u64 = 5;
-
 impl Budget {
-    /// The same, with what it may be too low by: for a path that shows no sign of too much. What is sent just so is not
-    /// given up for an estimate that trembles.
-    #[must_use]
-    pub const fn at_most(self) -> Self {
-        match self {
-            Self::Known(rate) => Self::Known(Bitrate(rate.0 + rate.0 / 100 * TOLERANCE)),
-            other => other,
-        }
+    /// The same for what was sent before and for what is new.
+    pub const fn known(rate: Bitrate) -> Self {
+        Self::Known { keep: rate, raise: rate }
     }
 
     /// The limit, if there is one.
     pub const fn rate(self) -> Option<Bitrate> {
         match self {
             Self::Unlimited => None,
-            Self::Guessed(rate) | Self::Known(rate) => Some(rate),
+            Self::Guessed(rate) | Self::Known { keep: rate, .. } => Some(rate),
         }
     }
 }

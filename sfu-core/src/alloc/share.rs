@@ -22,8 +22,8 @@ use super::ladder::{self, Rung, Top};
 use super::{Budget, Decision, Offer, Request};
 
 /// Going up must fit into this part of the budget, in percent. An estimate that swings by 5 % to both sides thus never
-/// gives what it took: 1.05 * 0.86 < 0.95.
-pub const RAISE_SHARE: u64 = 86;
+/// gives what it took: 1.05 * 0.90 < 0.95.
+pub const RAISE_SHARE: u64 = 90;
 
 /// Going up waits for so long after want of bandwidth took a layer away: an estimator that has backed off needs about a
 /// second to find the new rate, and a viewer forgives one change in some seconds.
@@ -74,8 +74,12 @@ impl Allocator {
             let climb = Climb::new(request, &offers[request.offers.clone()], &mut self.rungs);
             self.climbs.push(climb);
         }
-        let limit = budget.rate().map_or(u64::MAX, |rate| rate.0);
-        let mut purse = Purse { budget: limit, raise: limit / 100 * RAISE_SHARE, spent: 0 };
+        let (keep, raise) = match budget {
+            Budget::Unlimited => (u64::MAX, u64::MAX),
+            Budget::Guessed(rate) => (rate.0, rate.0),
+            Budget::Known { keep, raise } => (keep.0, raise.0.min(keep.0)),
+        };
+        let mut purse = Purse { budget: keep, raise: raise / 100 * RAISE_SHARE, spent: 0 };
         if matches!(budget, Budget::Guessed(_)) {
             let mut credit = Purse { budget: u64::MAX, raise: u64::MAX, spent: 0 };
             self.admit(&mut credit);

@@ -17,7 +17,7 @@ const FELL: f64 = 0.85;
 /// Multiplicative increase per second.
 const INCREASE: f64 = 1.08;
 /// The rate rises above what arrives by no more than this.
-const HEADROOM: f64 = 1.5;
+const HEADROOM: f64 = 1.35;
 const HEADROOM_BPS: f64 = 10_000.0;
 /// Additive increase, per second at least.
 const MIN_ADDITIVE: f64 = 4_000.0;
@@ -37,6 +37,8 @@ const MET_GAIN: f64 = 1.5;
 const RISEN_US: i64 = 700_000;
 /// A decrease may follow another after a round trip within these bounds, µs.
 const DECREASE_INTERVAL_US: (i64, i64) = (10_000, 200_000);
+/// For who sends little, the time that a burst takes to be over: one takes the rate down once, µs.
+const BURST_INTERVAL_US: i64 = 800_000;
 
 /// What arrived while a queue grew, averaged: where the link ends.
 #[derive(Debug, Default)]
@@ -202,8 +204,9 @@ impl Aimd {
             arrives = arrives.max(self.rate);
         }
         let interval = rtt.clamp(DECREASE_INTERVAL_US.0, DECREASE_INTERVAL_US.1);
+        let interval = if throughput.application_limited { BURST_INTERVAL_US } else { interval };
         let due = self.decreased.is_none_or(|decreased| now - decreased >= interval);
-        if !due && arrives >= self.rate / 2.0 {
+        if !due && (throughput.application_limited || arrives >= self.rate / 2.0) {
             return;
         }
         if throughput.application_limited {
@@ -255,9 +258,9 @@ mod tests {
         for second in 0..100 {
             aimd.update(second * SECOND, Usage::Normal, sending(1e6), 50_000);
         }
-        assert_eq!(aimd.rate(), 1.51e6);
+        assert_eq!(aimd.rate(), 1.36e6);
         aimd.update(100 * SECOND, Usage::Normal, sending(0.1e6), 50_000);
-        assert_eq!(aimd.rate(), 1.51e6, "who sends less is not taken down");
+        assert_eq!(aimd.rate(), 1.36e6, "who sends less is not taken down");
     }
 
     #[test]

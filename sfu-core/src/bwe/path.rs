@@ -21,6 +21,8 @@ const LEAST_SHARE: f64 = 0.6;
 const LARGE_QUEUE_US: i64 = 60_000;
 const PATIENCE_US: (i64, i64) = (400_000, 12_800_000);
 
+/// Bursts queue no longer than this, µs.
+const BURST_US: i64 = 120_000;
 /// Nobody can talk to each other over a queue of so many µs.
 const FLOOD_US: i64 = 300_000;
 
@@ -83,6 +85,11 @@ impl Path {
     /// Whether there is more than a small queue.
     pub(super) fn is_queued(&self) -> bool {
         self.queue() > SMALL_QUEUE_US
+    }
+
+    /// Whether the queue is longer than that of a burst.
+    pub(super) fn is_long(&self) -> bool {
+        self.queue() > BURST_US
     }
 
     /// Whether the queue is so long that what is sent, however little, is too much.

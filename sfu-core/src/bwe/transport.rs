@@ -31,6 +31,8 @@ const FIRST_RTT_US: i64 = 200_000;
 const SILENCE_US: i64 = 1_500_000;
 const SILENCE_INTERVAL_US: i64 = 1_000_000;
 const SILENCE_SHARE: f64 = 0.7;
+/// Who sends so much of the rate fills no link.
+const LITTLE: f64 = 0.9;
 /// Nothing was sent for so long, µs.
 const QUIET_US: i64 = 1_000_000;
 /// So many packets must have been sent meanwhile.
@@ -130,6 +132,14 @@ impl Transport {
     /// Nothing was measured.
     pub(super) const fn is_guess(&self) -> bool {
         self.aimd.is_guess()
+    }
+
+    /// Whether less is sent than would fit, so that a queue is that of a burst (a keyframe of a layer that is new) and what
+    /// arrives tells nothing of the link. A queue that is too long for that is the link's.
+    fn sends_little(&self) -> bool {
+        let arrives = self.acknowledged.bitrate().unwrap_or(0.0);
+        let is_burst = arrives < LITTLE * self.aimd.rate() && !self.path.is_long();
+        is_burst || (self.alr.is_limited() && !self.path.is_flooded())
     }
 
     pub(super) const fn decreased(&self) -> Option<i64> {
@@ -246,12 +256,13 @@ impl Transport {
     }
 
     fn update(&mut self, now: i64, measured: Option<Measured>) {
+        let application_limited = self.sends_little();
         let usage = match self.trendline.usage() {
             Usage::Normal if self.is_queued() && self.path.complains(now) => Usage::Over,
             Usage::Normal if self.is_queued() => Usage::Under,
+            Usage::Over if application_limited && !self.path.is_queued() => Usage::Under,
             usage => usage,
         };
-        let application_limited = self.alr.is_limited() && !self.path.is_flooded();
         let throughput =
             Throughput { steady: self.acknowledged.bitrate(), recent: self.acknowledged.recent(), application_limited };
         // What a probe measured below the rate says less than the delay does.

@@ -24,7 +24,7 @@ use bucket::Bucket;
 
 /// Media is sent up to so many times as fast as the estimate, in tenths: frames must not wait for the next one
 /// (libwebrtc's `kDefaultPaceMultiplier`).
-const PACING_FACTOR: u64 = 25;
+const PACING_FACTOR: u64 = 15;
 
 /// What leaves at once, in bytes: ten packets of 1,200.
 const TRAIN: i64 = 12_000;

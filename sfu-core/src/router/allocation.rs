@@ -10,7 +10,9 @@ use std::time::{Duration, Instant};
 
 use hashbrown::HashMap;
 
-use crate::alloc::{self, Allocator, Budget, Decision, Obstacle, Offer, Previous, RAISE_AFTER, RAISE_SHARE, Request};
+use crate::alloc::{
+    self, Allocator, Budget, Decision, Obstacle, Offer, Previous, RAISE_AFTER, RAISE_SHARE, Recent, Request,
+};
 use crate::control::{Event, Limit, SentLayer, Source, StreamState, SubscriptionSettings, TrackKind};
 use crate::id::TrackId;
 use crate::layers::Layer;
@@ -57,6 +59,8 @@ pub struct Adaptation {
     useful: u64,
     /// What it costs matters.
     tight: bool,
+    /// What the path carried lately.
+    recent: Recent,
 }
 
 /// What a line has of what its member's path carries.
@@ -100,12 +104,15 @@ impl Adaptation {
     }
 
     fn is_due(&self, now: Instant, looks: bool, budget: Budget) -> bool {
-        let overdrawn = matches!(budget, Budget::Known(rate) if rate.0 < self.spent);
+        let overdrawn = matches!(budget, Budget::Known { keep, .. } if keep.0 < self.spent);
+        let far = |before: Bitrate, now: Bitrate| {
+            before.0.abs_diff(now.0).saturating_mul(100) > before.0.saturating_mul(BUDGET_MOVED)
+        };
         let moved = || match (self.budget, budget) {
-            (Some(Budget::Known(before)), Budget::Known(now))
-            | (Some(Budget::Guessed(before)), Budget::Guessed(now)) => {
-                before.0.abs_diff(now.0).saturating_mul(100) > before.0 * BUDGET_MOVED
+            (Some(Budget::Known { keep, raise }), Budget::Known { keep: kept, raise: raised }) => {
+                far(keep, kept) || far(raise, raised)
             }
+            (Some(Budget::Guessed(before)), Budget::Guessed(now)) => far(before, now),
             (before, now) => before != Some(now),
         };
         let matters = || self.tight || self.is_tight(budget);
@@ -137,7 +144,7 @@ impl Share {
     }
 }
 
-/// What a member's path carries of video.
+/// What a member's path carries of video now.
 pub(super) fn budget(member: &Member, now: Instant) -> Budget {
     let estimator = &member.downlink.estimator;
     let (audio, resent) = member.downlink.reserved();
@@ -146,7 +153,7 @@ pub(super) fn budget(member: &Member, now: Instant) -> Budget {
         _ if estimator.is_guess(now) && member.lines.iter().any(Line::is_numbered) => {
             Budget::Guessed(of(estimator.guess()))
         }
-        Some(estimate) => Budget::Known(of(estimate)),
+        Some(estimate) => Budget::known(of(estimate)),
         None => Budget::Unlimited,
     }
 }
@@ -170,11 +177,13 @@ impl Room {
             self.refresh_catalogs(now);
         }
         for index in 0..self.members.capacity() {
-            let Some(member) = self.members.get(index) else { continue };
-            let budget = match member.downlink.estimator.is_overusing() {
-                true => budget(member, now),
-                false => budget(member, now).at_most(),
-            };
+            let Some(member) = self.members.get_mut(index) else { continue };
+            let carries = budget(member, now);
+            if looks {
+                member.adaptation.recent.push(carries);
+            }
+            let is_calm = !member.downlink.estimator.is_overusing();
+            let budget = member.adaptation.recent.budget(carries, is_calm);
             if member.adaptation.is_due(now, looks, budget) {
                 self.share_out(MemberIndex(index as u32), now, budget, events);
             }
