@@ -1,7 +1,7 @@
 # Thin: the work is done by cargo, npm and scripts/. `make help` lists the targets.
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test check bench bench-instructions compare e2e fuzz types nightly
+.PHONY: help run demo test check bench bench-instructions plots compare e2e fuzz types nightly
 
 help: ## this list
 	@printf 'usage: make TARGET\n\n'
@@ -29,6 +29,9 @@ bench: ## benchmarks of the forwarding path (criterion)
 
 bench-instructions: ## instructions per forwarded packet (callgrind): for a busy machine
 	@scripts/bench-instructions
+
+plots: ## redraw docs/img/adaptation-*.svg from the simulation
+	cargo test -q -p sfu-core --release --test rooms -- --ignored plots
 
 compare: ## madang beside Janus, a plain forwarder and the floor, in turns (20 minutes); ARGS='--pairs 1' for a try
 	@scripts/compare $(ARGS)

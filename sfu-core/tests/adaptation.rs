@@ -179,7 +179,7 @@ fn traffic_of_others_is_given_way_to() {
         assert!(up.is_some_and(|seconds| seconds <= 5.0), "seed {seed}: up {up:?}");
         let beside = outcome.mean_estimate(0, 35.0, 60.0);
         assert!((0.8 * 1_500.0..1.05 * 1_500.0).contains(&beside), "seed {seed}: {beside} kbps beside the others");
-        assert!(outcome.p95_wait() <= 120.0, "seed {seed}: {} ms", outcome.p95_wait());
+        assert!(outcome.p95_wait() <= 125.0, "seed {seed}: {} ms", outcome.p95_wait());
     }
 }
 

@@ -9,7 +9,7 @@ use crate::unit::Bitrate;
 use super::Budget;
 
 /// So many looks, 100 ms apart, are remembered.
-const LOOKS: usize = 6;
+const LOOKS: usize = 5;
 
 /// Less than this part of the highest, in percent, is no swing.
 const SWING: u64 = 80;

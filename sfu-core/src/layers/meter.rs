@@ -21,6 +21,10 @@ const STEP: Duration = Duration::from_millis(250);
 /// So many steps are measured.
 const STEPS: usize = 4;
 
+/// Of a keyframe, so much is counted: it is about four times a frame and comes when somebody asks, so that a layer that
+/// was just taken would seem to cost too much to be kept.
+const KEYFRAME_SHARE: usize = 4;
+
 /// A layer of which so many pictures had no frame has stopped. The longest pattern of temporal layers has eight pictures.
 const STOPPED_AFTER: u8 = 24;
 
@@ -45,6 +49,7 @@ pub struct Meter {
     sizes: [Option<Size>; MAX_SPATIAL],
     rates: [u32; CELLS],
     fps: [f32; CELLS],
+    in_keyframe: bool,
 }
 
 impl Meter {
@@ -58,6 +63,7 @@ impl Meter {
             sizes: [None; MAX_SPATIAL],
             rates: [0; CELLS],
             fps: [0.0; CELLS],
+            in_keyframe: false,
         }
     }
 
@@ -68,6 +74,9 @@ impl Meter {
             self.roll(now);
         }
         let cell = cell(frame.spatial, frame.temporal);
+        self.in_keyframe |= frame.keyframe;
+        let bytes = if self.in_keyframe { bytes / KEYFRAME_SHARE } else { bytes };
+        self.in_keyframe &= !picture_end;
         self.steps[0].bytes[cell] = self.steps[0].bytes[cell].saturating_add(bytes as u32);
         self.missed[cell] = 0;
         if frame.end {

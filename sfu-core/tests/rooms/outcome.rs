@@ -70,6 +70,23 @@ impl Outcome {
         self.samples[viewer].iter().filter(move |sample| (from..to).contains(&sample.at))
     }
 
+    /// How long after it was taken a frame got somewhere, ms, the longest of each half second; one that never did counts
+    /// as a second.
+    pub fn delays(&self, of: impl Fn(&Fate) -> Option<Instant>) -> Vec<(f64, f64)> {
+        let mut delays = BTreeMap::<u64, f64>::new();
+        for (captured, fates) in &self.shows {
+            for (number, taken) in captured.iter().enumerate() {
+                let reached = fates.get(&(number as u32)).and_then(&of);
+                let delay = reached.map_or(1e3, |at| (at - *taken).as_secs_f64() * 1e3);
+                let longest = delays.entry((*taken - self.start).as_millis() as u64 / 500).or_default();
+                *longest = longest.max(delay);
+            }
+        }
+        // What was taken last is still on its way.
+        delays.pop_last();
+        delays.into_iter().map(|(half, delay)| (half as f64 / 2.0, delay)).collect()
+    }
+
     /// The first second from `from` on at which the estimate is in a range of kbps.
     pub fn reaches(&self, from: f64, range: std::ops::RangeInclusive<f64>) -> f64 {
         let found = self.between(0, from, f64::MAX).find(|sample| range.contains(&sample.estimate));
