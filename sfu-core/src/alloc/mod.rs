@@ -5,7 +5,7 @@
 //! 2. Every video gets a *ladder* ([`ladder`]): the layers that are worth having, cheapest first, up to what it is shown
 //!    at and to what the application allows.
 //! 3. Every video gets its lowest rung, in the order of weight, cheaper ones first among equals. One that does not fit is
-//!    paused, and the next is tried ([`share`]).
+//!    paused, and the next is tried ([`share`]). Nobody is paused for a guess ([`Budget::Guessed`]).
 //! 4. Then rung by rung: the next one is the cheapest for its weight and for how blurred the picture still is. One that
 //!    does not fit ends the climb of its video; the others go on.
 //!
@@ -13,7 +13,7 @@
 //! [`share::RAISE_AFTER`], and what is there already counts as cheaper than it is, so that noise moves nothing.
 //!
 //! Invariants, held by property tests:
-//! - What is decided never costs more than the budget; what nobody wants costs nothing.
+//! - What is decided never costs more than a known budget; what nobody wants costs nothing.
 //! - More budget is better: nobody is paused by it, between equals. While it brings nobody back, nobody's layer falls
 //!   between equals, nor between all the sum of utilities, where steps grow along each ladder (proven in [`share`]).
 //! - Of two that are alike, the one of higher weight never gets less.
@@ -29,9 +29,9 @@ mod tests;
 use std::ops::Range;
 use std::time::Duration;
 
-pub use reserve::video_budget;
 pub use recent::Recent;
-pub use share::{Allocator, Budget, RAISE_AFTER, RAISE_SHARE};
+pub use reserve::{Budget, video_budget};
+pub use share::{Allocator, RAISE_AFTER, RAISE_SHARE};
 
 use crate::control::{Limit, Priority, Size, SubscriptionSettings};
 use crate::layers::Layer;

@@ -14,6 +14,9 @@ const LOOKS: usize = 5;
 /// Less than this part of the highest, in percent, is no swing.
 const SWING: u64 = 80;
 
+/// An estimate is exact to this part of it, in percent: what is sent just so is not given up for its trembling.
+const TOLERANCE: u64 = 5;
+
 /// The budgets of the last looks, the newest first.
 #[derive(Debug, Default)]
 pub struct Recent {
@@ -22,21 +25,23 @@ pub struct Recent {
 
 impl Recent {
     /// Another look.
-    pub fn push(&mut self, budget: Option<Bitrate>) {
-        if budget.is_none() {
+    pub fn push(&mut self, budget: Budget) {
+        let Budget::Known { keep, .. } = budget else {
             *self = Self::default();
             return;
-        }
+        };
         self.looks.rotate_right(1);
-        self.looks[0] = budget;
+        self.looks[0] = Some(keep);
     }
 
-    /// What is to be shared out when the path is said to carry `now`.
-    pub fn budget(&self, now: Bitrate) -> Budget {
+    /// What is to be shared out when the path is said to carry `budget` now. `is_calm`: it shows no sign of too much.
+    pub fn budget(&self, budget: Budget, is_calm: bool) -> Budget {
+        let Budget::Known { keep: now, .. } = budget else { return budget };
         let all = || self.looks.iter().flatten().copied();
         let (lowest, highest) = (all().min().unwrap_or(now), all().max().unwrap_or(now));
         let swings = now.0.saturating_mul(100) >= highest.0.saturating_mul(SWING);
-        Budget { keep: if swings { now.max(highest) } else { now }, raise: now.min(lowest) }
+        let tolerated = if is_calm { Bitrate(now.0 + now.0 / 100 * TOLERANCE) } else { now };
+        Budget::Known { keep: if swings { tolerated.max(highest) } else { tolerated }, raise: now.min(lowest) }
     }
 }
 
@@ -46,8 +51,8 @@ mod tests {
 
     fn after(looks: &[u64], now: u64) -> (u64, u64) {
         let mut recent = Recent::default();
-        looks.iter().for_each(|look| recent.push(Some(Bitrate(*look))));
-        let Budget { keep, raise } = recent.budget(Bitrate(now));
+        looks.iter().for_each(|look| recent.push(Budget::known(Bitrate(*look))));
+        let Budget::Known { keep, raise } = recent.budget(Budget::known(Bitrate(now)), false) else { unreachable!() };
         (keep.0, raise.0)
     }
 
@@ -66,10 +71,17 @@ mod tests {
     }
 
     #[test]
+    fn a_calm_path_carries_a_little_more_of_what_it_carries_already() {
+        let budget = Recent::default().budget(Budget::known(Bitrate(1_000)), true);
+        assert_eq!(budget, Budget::Known { keep: Bitrate(1_050), raise: Bitrate(1_000) });
+    }
+
+    #[test]
     fn no_limit_is_no_memory() {
         let mut recent = Recent::default();
-        recent.push(Some(Bitrate(1_000)));
-        recent.push(None);
-        assert_eq!(recent.budget(Bitrate(5_000)), Budget { keep: Bitrate(5_000), raise: Bitrate(5_000) });
+        recent.push(Budget::known(Bitrate(1_000)));
+        recent.push(Budget::Unlimited);
+        assert_eq!(recent.budget(Budget::known(Bitrate(5_000)), false), Budget::known(Bitrate(5_000)));
+        assert_eq!(recent.budget(Budget::Guessed(Bitrate(7)), true), Budget::Guessed(Bitrate(7)));
     }
 }

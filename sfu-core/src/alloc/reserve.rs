@@ -2,6 +2,36 @@
 
 use crate::unit::Bitrate;
 
+/// What there is for all videos of a receiver.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Budget {
+    /// Nothing tells of a limit.
+    Unlimited,
+    /// Nothing was measured yet, but will be in a moment: everybody is shown at its lowest at least.
+    Guessed(Bitrate),
+    Known {
+        /// For what was sent before.
+        keep: Bitrate,
+        /// For that with what is new; no more than `keep` counts.
+        raise: Bitrate,
+    },
+}
+
+impl Budget {
+    /// The same for what was sent before and for what is new.
+    pub const fn known(rate: Bitrate) -> Self {
+        Self::Known { keep: rate, raise: rate }
+    }
+
+    /// The limit, if there is one.
+    pub const fn rate(self) -> Option<Bitrate> {
+        match self {
+            Self::Unlimited => None,
+            Self::Guessed(rate) | Self::Known { keep: rate, .. } => Some(rate),
+        }
+    }
+}
+
 /// Retransmissions get at most this part of the estimate set aside: on a path that loses more, sending less is the cure.
 const MAX_RETRANSMISSION_PERCENT: u64 = 20;
 

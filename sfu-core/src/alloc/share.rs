@@ -19,7 +19,7 @@ use crate::control::Limit;
 use crate::unit::Bitrate;
 
 use super::ladder::{self, Rung, Top};
-use super::{Decision, Offer, Request};
+use super::{Budget, Decision, Offer, Request};
 
 /// Going up must fit into this part of the budget, in percent. An estimate that swings by 5 % to both sides thus never
 /// gives what it took: 1.05 * 0.90 < 0.95.
@@ -35,15 +35,6 @@ const KEPT: f64 = 1.5;
 
 /// How much the most blurred picture is preferred: one that is shown at four times its width and height or more.
 const MAX_BLUR: f64 = 4.0;
-
-/// What there is to be shared out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Budget {
-    /// For what was sent before.
-    pub keep: Bitrate,
-    /// For that with what is new.
-    pub raise: Bitrate,
-}
 
 /// Shares budgets out. It only keeps its memory from one call to the next.
 #[derive(Debug, Default)]
@@ -75,22 +66,27 @@ struct Climb {
 }
 
 impl Allocator {
-    /// Decides for all requests of one receiver; `offers` are those of all requests. `None`: there is no limit.
-    pub fn allocate(&mut self, requests: &[Request], offers: &[Offer], budget: Option<Bitrate>) {
-        self.allocate_within(requests, offers, budget.map(|budget| Budget { keep: budget, raise: budget }));
-    }
-
-    /// The same with a budget that tells going up from staying.
-    pub fn allocate_within(&mut self, requests: &[Request], offers: &[Offer], budget: Option<Budget>) {
+    /// Decides for all requests of one receiver; `offers` are those of all requests.
+    pub fn allocate(&mut self, requests: &[Request], offers: &[Offer], budget: Budget) {
         self.rungs.clear();
         self.climbs.clear();
         for request in requests {
             let climb = Climb::new(request, &offers[request.offers.clone()], &mut self.rungs);
             self.climbs.push(climb);
         }
-        let Budget { keep, raise } = budget.unwrap_or(Budget { keep: Bitrate(u64::MAX), raise: Bitrate(u64::MAX) });
-        let mut purse = Purse { budget: keep.0, raise: keep.min(raise).0 / 100 * RAISE_SHARE, spent: 0 };
-        self.admit(&mut purse);
+        let (keep, raise) = match budget {
+            Budget::Unlimited => (u64::MAX, u64::MAX),
+            Budget::Guessed(rate) => (rate.0, rate.0),
+            Budget::Known { keep, raise } => (keep.0, raise.0.min(keep.0)),
+        };
+        let mut purse = Purse { budget: keep, raise: raise / 100 * RAISE_SHARE, spent: 0 };
+        if matches!(budget, Budget::Guessed(_)) {
+            let mut credit = Purse { budget: u64::MAX, raise: u64::MAX, spent: 0 };
+            self.admit(&mut credit);
+            purse.spent = credit.spent;
+        } else {
+            self.admit(&mut purse);
+        }
         self.climb(&mut purse);
         self.decisions.clear();
         let decide = |climb: &Climb| climb.decision(&self.rungs);

@@ -14,6 +14,10 @@ struct Video {
 
 /// The decisions, and the utility of what is above the lowest rungs.
 fn share(videos: &[Video], budget: Option<u64>) -> (Vec<Decision>, f64) {
+    share_of(videos, budget.map_or(Budget::Unlimited, |rate| Budget::known(Bitrate(rate))))
+}
+
+fn share_of(videos: &[Video], budget: Budget) -> (Vec<Decision>, f64) {
     let mut offers = Vec::new();
     let place = |video: &Video| {
         let from = offers.len();
@@ -22,7 +26,7 @@ fn share(videos: &[Video], budget: Option<u64>) -> (Vec<Decision>, f64) {
     };
     let requests: Vec<Request> = videos.iter().map(place).collect();
     let mut allocator = Allocator::default();
-    allocator.allocate(&requests, &offers, budget.map(Bitrate));
+    allocator.allocate(&requests, &offers, budget);
     (allocator.decisions().to_vec(), allocator.utility())
 }
 

@@ -120,6 +120,11 @@ impl Aimd {
         self.rate
     }
 
+    /// Nothing was measured.
+    pub(super) const fn is_guess(&self) -> bool {
+        self.is_guess
+    }
+
     /// When the rate was last taken down.
     pub(super) const fn decreased(&self) -> Option<i64> {
         self.decreased

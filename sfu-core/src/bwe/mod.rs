@@ -69,6 +69,13 @@ use transport::Transport;
 /// Who was silent for so long is not believed any more, µs.
 const STALE_US: i64 = 10_000_000;
 
+/// A REMB holds for so long, µs; it is to come every second.
+const REMB_KEPT_US: i64 = 5_000_000;
+
+/// The first feedback takes no longer than this, nor do the first probes, both µs.
+const FIRST_FEEDBACK_US: i64 = 1_000_000;
+const FIRST_PROBES_US: i64 = 3_000_000;
+
 /// The bounds of an estimate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct EstimatorConfig {
@@ -88,7 +95,7 @@ impl Default for EstimatorConfig {
 #[derive(Debug, Clone, Copy)]
 enum Source {
     Reports,
-    Remb,
+    Remb(i64),
     Transport(i64),
 }
 
@@ -99,6 +106,8 @@ pub struct Estimator {
     config: EstimatorConfig,
     demand: f64,
     source: Option<Source>,
+    /// When the first packet was sent.
+    began: Option<i64>,
     /// Bits per second, of another source than transport-wide feedback.
     told: f64,
     transport: Transport,
@@ -117,6 +126,7 @@ impl Estimator {
             config,
             demand: 0.0,
             source: None,
+            began: None,
             told: 0.0,
             transport: Transport::new(config.start.0 as f64, bounds),
             probing: ProbeController::default(),
@@ -129,17 +139,37 @@ impl Estimator {
     pub fn estimate(&self) -> Option<Bitrate> {
         let rate = match self.source? {
             Source::Transport(_) => self.transport.estimate(),
-            Source::Remb | Source::Reports => self.told,
+            Source::Remb(_) | Source::Reports => self.told,
         };
         let min = self.config.min;
         Some(Bitrate(rate as u64).clamp(min, self.config.max.max(min)))
+    }
+
+    /// Whether the estimate, or what is missing of one, says nothing yet: no packet was sent, no feedback came, or the
+    /// first probes are on their way. Only of use where there is to be transport-wide feedback.
+    pub fn is_guess(&self, now: Instant) -> bool {
+        let Some(began) = self.began else { return true };
+        let age = self.micros(now) - began;
+        match self.source {
+            None => age < FIRST_FEEDBACK_US,
+            Some(Source::Transport(_)) => {
+                let measures = self.transport.is_guess() || self.probing.is_active();
+                age < FIRST_PROBES_US && measures && self.transport.decreased().is_none()
+            }
+            Some(Source::Remb(_) | Source::Reports) => false,
+        }
+    }
+
+    /// What is assumed meanwhile.
+    pub fn guess(&self) -> Bitrate {
+        self.estimate().map_or(self.config.start, |estimate| estimate.max(self.config.start))
     }
 
     /// What tells: `twcc`, `remb` or `reports`.
     pub fn source(&self) -> Option<&'static str> {
         self.source.map(|source| match source {
             Source::Transport(_) => "twcc",
-            Source::Remb => "remb",
+            Source::Remb(_) => "remb",
             Source::Reports => "reports",
         })
     }
@@ -176,6 +206,7 @@ impl Estimator {
     #[inline]
     pub fn on_sent(&mut self, now: Instant, number: u16, bytes: usize, probe: Option<ProbeId>) {
         let now = self.micros(now);
+        self.began.get_or_insert(now);
         self.transport.on_sent(now, number, bytes, probe.map_or(0, |id| id.0));
     }
 
@@ -193,8 +224,9 @@ impl Estimator {
     pub fn on_remb(&mut self, now: Instant, bitrate: Bitrate) {
         let now = self.micros(now);
         if !matches!(self.source, Some(Source::Transport(at)) if now - at < STALE_US) {
-            self.source = Some(Source::Remb);
+            self.source = Some(Source::Remb(now));
             self.told = bitrate.0 as f64;
+            self.reported.set(self.told);
         }
     }
 
@@ -207,7 +239,9 @@ impl Estimator {
         let judged = match self.source {
             None => self.reported_loss > reports::HIGH,
             Some(Source::Reports) => true,
-            Some(_) => false,
+            // Firefox says when it gets too much, and not when that has passed.
+            Some(Source::Remb(at)) => now - at > REMB_KEPT_US,
+            Some(Source::Transport(_)) => false,
         };
         if judged {
             self.source = Some(Source::Reports);
@@ -222,7 +256,7 @@ impl Estimator {
         if matches!(self.source, Some(Source::Transport(_))) {
             self.transport.poll(now);
         }
-        if matches!(self.source, Some(Source::Transport(_) | Source::Remb)) {
+        if matches!(self.source, Some(Source::Transport(_) | Source::Remb(_))) {
             self.probing.poll(self.situation(now));
         }
     }

@@ -119,6 +119,11 @@ impl ProbeController {
         }
     }
 
+    /// Results are waited for.
+    pub(super) const fn is_active(&self) -> bool {
+        self.success.is_some()
+    }
+
     /// A probe measured so much; the estimate has followed if it is to.
     pub(super) fn on_result(&mut self, result: f64, situation: Situation) {
         self.estimate = situation.estimate;

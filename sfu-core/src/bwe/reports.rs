@@ -20,6 +20,11 @@ pub(super) struct ReportedLoss {
 }
 
 impl ReportedLoss {
+    /// The client itself says how much.
+    pub(super) const fn set(&mut self, rate: f64) {
+        self.rate = Some(rate);
+    }
+
     /// Receiver reports say that so much is lost, 0 to 1. Starts with `start`.
     pub(super) fn on_loss(&mut self, now: i64, fraction: f64, start: f64, demand: f64) -> f64 {
         let rate = *self.rate.get_or_insert(start);

@@ -121,6 +121,12 @@ fn remb_counts_where_there_is_nothing_better() {
     assert_eq!((remb.source(), remb.estimate()), (Some("remb"), Some(Bitrate(700_000))));
     remb.on_loss(now + SECOND, 0.3);
     assert_eq!((remb.source(), remb.estimate(), remb.loss()), (Some("remb"), Some(Bitrate(700_000)), 0.3));
+    let mut silent = estimator(now);
+    silent.set_demand(Bitrate(2_000_000));
+    silent.on_remb(now, Bitrate(700_000));
+    (1..10).for_each(|second| silent.on_loss(now + second * SECOND, 0.0));
+    assert_eq!(silent.source(), Some("reports"));
+    assert!(silent.estimate().unwrap().0 > 850_000, "{:?}", silent.estimate());
     remb.poll(now + SECOND);
     assert!(remb.take_probe().is_some(), "a REMB follows probes too");
     remb.on_remb(now + SECOND, Bitrate(u64::MAX));

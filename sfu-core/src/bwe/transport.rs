@@ -129,6 +129,11 @@ impl Transport {
         !self.alr.is_limited() && self.path.is_queued()
     }
 
+    /// Nothing was measured.
+    pub(super) const fn is_guess(&self) -> bool {
+        self.aimd.is_guess()
+    }
+
     /// Whether less is sent than would fit, so that a queue is that of a burst (a keyframe of a layer that is new) and what
     /// arrives tells nothing of the link. A queue that is too long for that is the link's.
     fn sends_little(&self) -> bool {

@@ -70,6 +70,8 @@ pub struct Selector {
     /// The encoding to take: the best that flows up to the target. `None`: not known.
     goal: Option<u8>,
     current: Option<Current>,
+    /// Bit n: a keyframe of this encoding waits to be sent, and with it all that came after it.
+    coming: u8,
     /// In a circle; `newest` is the last one.
     decided: [Option<Decided>; REMEMBERED],
     newest: usize,
@@ -96,7 +98,7 @@ impl Flows {
 impl Selector {
     /// Takes the best that there is.
     pub const fn new() -> Self {
-        Self { target: Some(Layer::BEST), goal: None, current: None, decided: [None; REMEMBERED], newest: 0 }
+        Self { target: Some(Layer::BEST), goal: None, current: None, coming: 0, decided: [None; REMEMBERED], newest: 0 }
     }
 
     /// What shall flow; `None`: nothing, after the frame that is on its way.
@@ -123,6 +125,7 @@ impl Selector {
     /// Nothing flows any more, and what comes next is a new start.
     pub const fn stop(&mut self) {
         self.current = None;
+        self.coming = 0;
         self.decided = [None; REMEMBERED];
     }
 
@@ -152,6 +155,9 @@ impl Selector {
     /// What becomes of a packet of a frame with this RTP timestamp.
     pub fn choose(&mut self, encoding: u8, frame: &Frame, timestamp: u32) -> Choice {
         let flows = self.current.is_some_and(|current| current.encoding == encoding);
+        if frame.keyframe {
+            self.coming &= !bit(encoding);
+        }
         if self.target.is_none() {
             return self.wind_down(flows, frame, timestamp);
         }
@@ -162,17 +168,20 @@ impl Selector {
             return if self.goal == Some(encoding) { Choice::Wait } else { Choice::Skip };
         }
         let Some((spatial, temporal)) = self.wish(encoding) else { return Choice::Skip };
-        self.stop();
+        self.decided = [None; REMEMBERED];
         self.current = Some(Current { encoding, spatial, temporal, highest: (frame.spatial, frame.temporal) });
         let decided = Decided::new(timestamp, frame, (spatial, temporal));
         self.remember(decided);
         Choice::Take { starts: true, ends: frame.end && decided.is_top() }
     }
 
-    /// Whether a packet could be taken, or is of the encoding that is waited for.
-    pub fn may_take(&self, encoding: u8, frame: &Frame) -> bool {
+    /// Whether a packet that has to wait could be taken then, or is of the encoding that is waited for.
+    pub fn may_take(&mut self, encoding: u8, frame: &Frame) -> bool {
+        if frame.keyframe && self.prefers(encoding) {
+            self.coming |= bit(encoding);
+        }
         let flows = self.current.is_some_and(|current| current.encoding == encoding);
-        flows || self.goal == Some(encoding) || (frame.keyframe && self.prefers(encoding))
+        flows || self.goal == Some(encoding) || self.coming & bit(encoding) != 0
     }
 
     /// Whether a keyframe of this encoding, which does not flow here, is to be taken. A better one than the current is,
@@ -236,6 +245,10 @@ impl Selector {
         self.newest = (self.newest + 1) % REMEMBERED;
         self.decided[self.newest] = Some(decided);
     }
+}
+
+const fn bit(encoding: u8) -> u8 {
+    1 << (encoding & 7)
 }
 
 impl Default for Selector {

@@ -54,14 +54,13 @@ pub struct Adaptation {
     /// When somebody who waited may go up.
     retry: Option<Instant>,
     /// What was there to be shared out, what was taken, and what would be if there was enough.
-    budget: Option<Bitrate>,
+    budget: Option<Budget>,
     spent: u64,
     useful: u64,
     /// What it costs matters.
     tight: bool,
+    /// What the path carried lately.
     recent: Recent,
-    /// What was there for going up.
-    raise: Option<Bitrate>,
 }
 
 /// What a line has of what its member's path carries.
@@ -104,15 +103,19 @@ impl Adaptation {
         self.shares.iter().filter(|share| share.track.is_some()).filter_map(|share| share.decision)
     }
 
-    fn is_due(&self, now: Instant, looks: bool, budget: Option<Budget>) -> bool {
-        let overdrawn = budget.is_some_and(|budget| budget.keep.0 < self.spent);
-        let differs = |before: Option<Bitrate>, now: Option<Bitrate>| match (before, now) {
-            (Some(before), Some(now)) => before.0.abs_diff(now.0).saturating_mul(100) > before.0 * BUDGET_MOVED,
-            (before, now) => before != now,
+    fn is_due(&self, now: Instant, looks: bool, budget: Budget) -> bool {
+        let overdrawn = matches!(budget, Budget::Known { keep, .. } if keep.0 < self.spent);
+        let far = |before: Bitrate, now: Bitrate| {
+            before.0.abs_diff(now.0).saturating_mul(100) > before.0.saturating_mul(BUDGET_MOVED)
         };
-        let (keep, raise) = (budget.map(|budget| budget.keep), budget.map(|budget| budget.raise));
-        let moved = || differs(self.budget, keep) || differs(self.raise, raise);
-        let matters = || self.tight || self.is_tight(raise);
+        let moved = || match (self.budget, budget) {
+            (Some(Budget::Known { keep, raise }), Budget::Known { keep: kept, raise: raised }) => {
+                far(keep, kept) || far(raise, raised)
+            }
+            (Some(Budget::Guessed(before)), Budget::Guessed(now)) => far(before, now),
+            (before, now) => before != Some(now),
+        };
+        let matters = || self.tight || self.is_tight(budget);
         self.stale || overdrawn || (looks && (self.retry.is_some_and(|at| at <= now) || (moved() && matters())))
     }
 }
@@ -141,10 +144,18 @@ impl Share {
     }
 }
 
-/// What a member's path carries of video; `None`: nothing told it yet.
-pub(super) fn budget(member: &Member, now: Instant) -> Option<Bitrate> {
+/// What a member's path carries of video now.
+pub(super) fn budget(member: &Member, now: Instant) -> Budget {
+    let estimator = &member.downlink.estimator;
     let (audio, resent) = member.downlink.reserved();
-    member.downlink.carries(now).map(|estimate| alloc::video_budget(estimate, audio, resent))
+    let of = |estimate| alloc::video_budget(estimate, audio, resent);
+    match estimator.estimate() {
+        _ if estimator.is_guess(now) && member.lines.iter().any(Line::is_numbered) => {
+            Budget::Guessed(of(estimator.guess()))
+        }
+        Some(estimate) => Budget::known(of(estimate)),
+        None => Budget::Unlimited,
+    }
 }
 
 impl Room {
@@ -171,7 +182,8 @@ impl Room {
             if looks {
                 member.adaptation.recent.push(carries);
             }
-            let budget = carries.map(|carries| member.adaptation.recent.budget(carries));
+            let is_calm = !member.downlink.estimator.is_overusing();
+            let budget = member.adaptation.recent.budget(carries, is_calm);
             if member.adaptation.is_due(now, looks, budget) {
                 self.share_out(MemberIndex(index as u32), now, budget, events);
             }
@@ -206,11 +218,11 @@ impl Room {
     }
 
     /// Decides for one member.
-    fn share_out(&mut self, index: MemberIndex, now: Instant, budget: Option<Budget>, events: &mut VecDeque<Event>) {
+    fn share_out(&mut self, index: MemberIndex, now: Instant, budget: Budget, events: &mut VecDeque<Event>) {
         let mut memory = std::mem::take(&mut self.allocating);
         self.gather(index, now, &mut memory);
         let Allocating { allocator, requests, offers, places, decided, .. } = &mut memory;
-        allocator.allocate_within(requests, offers, budget);
+        allocator.allocate(requests, offers, budget);
         let decisions = allocator.decisions();
         let member = &mut self.members[index.0 as usize];
         let (mut news, mut retry) = (false, None);
@@ -329,25 +341,18 @@ fn decisions_of(decisions: &[Decision]) -> (u64, bool) {
 }
 
 impl Adaptation {
-    fn settle(
-        &mut self,
-        budget: Option<Budget>,
-        demand: Bitrate,
-        (spent, limited): (u64, bool),
-        retry: Option<Instant>,
-    ) {
+    fn settle(&mut self, budget: Budget, demand: Bitrate, (spent, limited): (u64, bool), retry: Option<Instant>) {
         self.stale = false;
         self.retry = retry;
-        self.budget = budget.map(|budget| budget.keep);
-        self.raise = budget.map(|budget| budget.raise);
+        self.budget = Some(budget);
         self.spent = spent;
         self.useful = demand.0;
-        self.tight = limited || self.is_tight(self.raise);
+        self.tight = limited || self.is_tight(budget);
     }
 
     /// With a quarter to spare, bitrates may swing as they like.
-    fn is_tight(&self, budget: Option<Bitrate>) -> bool {
-        budget.is_some_and(|budget| self.useful > budget.0 / 4 * 3)
+    fn is_tight(&self, budget: Budget) -> bool {
+        budget.rate().is_some_and(|rate| self.useful > rate.0 / 4 * 3)
     }
 }
 

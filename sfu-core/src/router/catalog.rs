@@ -2,6 +2,8 @@
 //!
 //! Invariants:
 //! - Ascending by layer. An encoding that was paused for want of takers is always in it, so that it can be wanted again.
+//! - One that never came is assumed to be like those that did, unless they have spatial layers: who sends all sizes in one
+//!   encoding negotiates others and leaves them empty.
 //! - Bitrates rise at once and fall slowly: what a scene without movement leaves free is not given away, since it is
 //!   needed again with the next movement.
 
@@ -73,6 +75,7 @@ impl Catalog {
         encodings: usize,
         availability: impl Fn(Layer) -> Availability,
     ) -> Change {
+        let is_scalable = measured.iter().any(|offer| offer.layer.spatial > 0);
         let mut fresh = ArrayVec::<Offer, { MAX_OFFERS + MAX_ENCODINGS }>::new();
         for encoding in 0..encodings.min(MAX_ENCODINGS) as u8 {
             let of = || measured.iter().filter(move |offer| offer.layer.encoding == encoding);
@@ -82,7 +85,7 @@ impl Catalog {
                 let LayerOffer { layer, size, fps, .. } = *offer;
                 fresh.push(Offer { layer, bitrate, size, fps, availability: state });
             }
-            if of().next().is_none() {
+            if of().next().is_none() && !is_scalable {
                 fresh.extend(assumed(encoding, measured).map(|o| Offer { availability: availability(o.layer), ..o }));
             }
         }
@@ -169,6 +172,14 @@ mod tests {
         );
         assert_eq!(catalog.offers()[0].availability, Availability::Flows);
         assert_eq!(catalog.offers()[2].availability, Availability::OnDemand);
+    }
+
+    #[test]
+    fn who_sends_spatial_layers_sends_no_other_encodings() {
+        let mut catalog = Catalog::default();
+        let spatial = LayerOffer { layer: Layer { spatial: 1, ..layer(0) }, ..measured(0, 500, true) };
+        catalog.refresh(&[measured(0, 150, true), spatial], 3, on_demand);
+        assert!(catalog.offers().iter().all(|offer| offer.layer.encoding == 0), "{:?}", catalog.offers());
     }
 
     #[test]

@@ -17,9 +17,6 @@ use super::packet::{OutPacket, Outbox};
 /// What a packet takes on the wire besides its payload, roughly: header with extensions, SRTP tag, UDP and IPv4.
 const OVERHEAD: usize = 40 + 16 + 28;
 
-/// The first feedback comes by then, if any does.
-const FIRST_FEEDBACK: Duration = Duration::from_millis(500);
-
 /// Rates are averaged over so long.
 const RATE_WINDOW: Duration = Duration::from_millis(500);
 
@@ -38,9 +35,6 @@ pub struct Downlink {
     pub estimator: Estimator,
     pub pacer: Pacer,
     next_number: u16,
-    /// When the first packet was numbered; whether one was not.
-    numbered: Option<Instant>,
-    unnumbered: bool,
     audio: RateMeter,
     resent: RateMeter,
 }
@@ -52,8 +46,6 @@ impl Downlink {
             estimator: Estimator::new(now, EstimatorConfig::default()),
             pacer: Pacer::new(now),
             next_number: 0,
-            numbered: None,
-            unnumbered: false,
             audio: RateMeter::new(now),
             resent: RateMeter::new(now),
         }
@@ -62,13 +54,6 @@ impl Downlink {
     /// What leaves for the member through `out`.
     pub fn delivery<'a, O: Outbox>(&'a mut self, now: Instant, peer: PeerIndex, out: &'a mut O) -> Delivery<'a, O> {
         Delivery { now, peer, downlink: self, out }
-    }
-
-    /// Bits per second that the path carries, as far as is known; `None`: nobody will tell.
-    pub fn carries(&self, now: Instant) -> Option<Bitrate> {
-        let awaited = self.numbered.is_none_or(|first| now.saturating_duration_since(first) < FIRST_FEEDBACK);
-        let start = || (awaited && !self.unnumbered).then_some(EstimatorConfig::default().start);
-        self.estimator.estimate().or_else(start)
     }
 
     /// Bits per second of audio, and of retransmissions.
@@ -94,9 +79,6 @@ impl Downlink {
     fn on_sent(&mut self, now: Instant, class: Class, bytes: usize, number: Option<u16>) {
         if let Some(number) = number {
             self.estimator.on_sent(now, number, bytes, self.pacer.probe().map(ProbeId));
-            self.numbered.get_or_insert(now);
-        } else if class == Class::Video {
-            self.unnumbered = true;
         }
         self.pacer.on_sent(bytes);
         match class {

@@ -27,7 +27,7 @@ impl Room {
             quality: member.health.quality(),
             estimate: estimator.estimate().map(|estimate| estimate.0),
             estimate_source: estimator.source(),
-            budget: budget(member, now).map(|budget| budget.0),
+            budget: budget(member, now).rate().map(|rate| rate.0),
             rtt_ms: rtt.map(|rtt| rtt.as_secs_f64() * 1e3),
             loss: estimator.loss(),
             subscriptions: lines.filter_map(|place| self.explain_line(now, member, place)).collect(),

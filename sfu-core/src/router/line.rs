@@ -171,6 +171,11 @@ impl Line {
         self.ssrc
     }
 
+    /// Whether its packets have transport-wide numbers.
+    pub const fn is_numbered(&self) -> bool {
+        self.extensions.id(Extension::TransportCc).is_some()
+    }
+
     /// The canonical name (RFC 3550 section 6.5.1).
     pub fn cname(&self) -> &str {
         &self.cname
@@ -283,7 +288,7 @@ impl Line {
     }
 
     /// Whether a packet is of an encoding that flows here, or could.
-    pub fn may_take(&self, packet: &MediaPacket<'_>) -> bool {
+    pub fn may_take(&mut self, packet: &MediaPacket<'_>) -> bool {
         self.selector.may_take(packet.encoding.index, &packet.numbers.frame)
     }
 

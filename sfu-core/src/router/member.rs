@@ -158,8 +158,11 @@ impl Member {
 
     /// Lets a packet for one of the m-lines wait for the pacer; false if the m-line has no use for it.
     pub fn queue(&mut self, now: Instant, line: u16, packet: &MediaPacket<'_>) -> bool {
-        let to = &self.lines[usize::from(line)];
-        let Some(subscription) = to.subscription_id().filter(|_| to.may_take(packet)) else { return false };
+        let to = &mut self.lines[usize::from(line)];
+        let Some(subscription) = to.subscription_id() else { return false };
+        if !to.may_take(packet) {
+            return false;
+        }
         let EncodingKey { index, .. } = packet.encoding;
         let queued = Queued::new(line, subscription, index, packet.encoding.generation(), packet.stored);
         self.downlink.pacer.queue(now, queued);

@@ -40,6 +40,8 @@ struct Meeting {
     next: [u64; 3],
     /// What the publisher was told to send.
     wanted: [bool; 3],
+    /// What it cannot send all the same.
+    dropped: [bool; 3],
     keyframes: [bool; 3],
     streams: Vec<(usize, StreamState)>,
     /// When the publisher was told something.
@@ -64,6 +66,7 @@ impl Meeting {
             frames: 0,
             next: [0x1_0000; 3],
             wanted: [true; 3],
+            dropped: [false; 3],
             keyframes: [true; 3],
             streams: Vec::new(),
             demands: Vec::new(),
@@ -76,13 +79,34 @@ impl Meeting {
         self.viewers.iter().for_each(|viewer| self.world.clients[*viewer].rtp.clear());
         for _ in 0..frames {
             self.frames += 1;
-            (0..3).filter(|encoding| self.wanted[*encoding]).collect::<Vec<_>>().into_iter().for_each(|e| self.send(e));
+            for encoding in
+                (0..3).filter(|encoding| self.wanted[*encoding] && !self.dropped[*encoding]).collect::<Vec<_>>()
+            {
+                self.send(encoding);
+            }
+            if self.frames.is_multiple_of(60) {
+                self.report();
+            }
             self.world.advance(FRAME);
             self.time += FRAME;
             self.listen();
         }
         let got = |viewer: &usize| FRAMES.map(|(_, len)| self.got(*viewer, len));
         self.viewers.iter().map(got).collect()
+    }
+
+    /// The viewers say that they are there.
+    fn report(&mut self) {
+        for viewer in &self.viewers {
+            let mut compound = Vec::new();
+            rtcp::write_receiver_report(&mut compound, Ssrc(9), &[], "viewer");
+            self.world.send_rtcp(*viewer, &compound);
+        }
+    }
+
+    /// Until it is clear that nothing tells of a limit.
+    fn settle(&mut self) {
+        self.run(120);
     }
 
     fn got(&self, viewer: usize, len: usize) -> usize {
@@ -190,7 +214,7 @@ impl Meeting {
 #[test]
 fn the_size_shown_decides_and_the_publisher_sends_no_more() {
     let mut meeting = Meeting::new(1);
-    meeting.run(30);
+    meeting.settle();
     assert_eq!(meeting.told(0), (Some("f"), Limit::None));
     assert_eq!(meeting.reason(0), "720p: the best that is sent");
     assert!(meeting.run(5)[0][2] >= 30);
@@ -219,7 +243,7 @@ fn the_size_shown_decides_and_the_publisher_sends_no_more() {
 #[test]
 fn what_is_hidden_costs_nothing() {
     let mut meeting = Meeting::new(2);
-    meeting.run(30);
+    meeting.settle();
     for viewer in 0..2 {
         meeting.configure(viewer, SubscriptionSettings { visible: false, ..ALL });
         meeting.run(1);
@@ -239,7 +263,7 @@ fn what_is_hidden_costs_nothing() {
 #[test]
 fn the_connection_decides_and_it_comes_back_by_itself() {
     let mut meeting = Meeting::new(2);
-    meeting.run(30);
+    meeting.settle();
     meeting.carries(0, 300_000);
     meeting.run(3);
     assert_eq!(meeting.told(0), (Some("q"), Limit::Bandwidth));
@@ -262,12 +286,12 @@ fn the_connection_decides_and_it_comes_back_by_itself() {
 #[test]
 fn an_encoding_that_its_publisher_drops_is_replaced_and_still_asked_for() {
     let mut meeting = Meeting::new(1);
-    meeting.run(30);
-    meeting.wanted[2] = false;
+    meeting.settle();
+    meeting.dropped[2] = true;
     meeting.run(150);
     assert_eq!(meeting.told(0), (Some("h"), Limit::Publisher));
     assert!(meeting.demands.iter().all(|(_, wanted)| wanted[2]), "{:?}", meeting.demands);
-    meeting.wanted[2] = true;
+    (meeting.dropped[2], meeting.keyframes[2]) = (false, true);
     meeting.run(30);
     assert_eq!(meeting.told(0), (Some("f"), Limit::None));
 }
@@ -299,7 +323,7 @@ fn qualities_follow_what_cannot_be_given() {
 #[test]
 fn a_room_explains_itself() {
     let mut meeting = Meeting::new(1);
-    meeting.run(30);
+    meeting.settle();
     meeting.carries(0, 900_000);
     meeting.run(30);
     let (publisher, viewer) = (meeting.publisher, meeting.viewers[0]);

@@ -104,7 +104,8 @@ impl Meeting {
         self.world.advance(STEP);
         self.listen();
         for (client, datagram) in std::mem::take(&mut self.world.underway) {
-            let viewer = self.viewers.iter().position(|viewer| viewer.client == client).expect("only viewers are remote");
+            let viewer =
+                self.viewers.iter().position(|viewer| viewer.client == client).expect("only viewers are remote");
             let passage = self.link.send(now, datagram.len() + HEADERS);
             self.outcome.waits.push(passage.waited.as_secs_f64() * 1e3);
             if let Some(arrival) = passage.arrival {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use sfu_core::alloc::{Allocator, Availability, Offer, RAISE_SHARE, Request};
+use sfu_core::alloc::{Allocator, Availability, Budget, Offer, RAISE_SHARE, Request};
 use sfu_core::control::{Size, SubscriptionSettings};
 use sfu_core::layers::Layer;
 use sfu_core::unit::Bitrate;
@@ -128,7 +128,8 @@ impl Outcome {
                 incomplete += u32::from(late(fate.complete));
                 orphaned += u32::from(!late(fate.complete) && late(fate.decodable));
                 if let Some(shown) = fate.decodable {
-                    missed.freeze = missed.freeze.max(last.map_or(Duration::ZERO, |last| shown.saturating_duration_since(last)));
+                    missed.freeze =
+                        missed.freeze.max(last.map_or(Duration::ZERO, |last| shown.saturating_duration_since(last)));
                     last = last.max(Some(shown));
                 }
             }
@@ -159,7 +160,7 @@ pub fn best_layers(videos: usize, kbps: f64) -> Vec<Option<usize>> {
     let mut allocator = Allocator::default();
     // What is raised must leave some room.
     let budget = kbps * 1e3 * RAISE_SHARE as f64 / 100.0;
-    allocator.allocate(&requests, &offers, Some(Bitrate(budget as u64)));
+    allocator.allocate(&requests, &offers, Budget::known(Bitrate(budget as u64)));
     let layer = |decision: &sfu_core::alloc::Decision| decision.wanted.map(|layer| usize::from(layer.encoding));
     let mut layers = allocator.decisions().iter().map(layer).collect::<Vec<_>>();
     layers.sort();

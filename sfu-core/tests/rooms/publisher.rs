@@ -103,7 +103,8 @@ impl Publisher {
         let client = world.connect(room, VIEWER, 1);
         let camera = world.publish(client, CAMERA, Source::Camera);
         let mut random = StdRng::seed_from_u64(seed);
-        let encoding = Encoding { next: 0x1_0000, frames: 0, since: Some(world.now), wants_keyframe: true, keyframe: None };
+        let encoding =
+            Encoding { next: 0x1_0000, frames: 0, since: Some(world.now), wants_keyframe: true, keyframe: None };
         Self {
             client,
             camera,

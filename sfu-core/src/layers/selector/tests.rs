@@ -104,6 +104,24 @@ fn step() -> impl Strategy<Value = (Option<Target>, bool)> {
     (prop::option::weighted(0.15, target), prop::bool::weighted(0.1))
 }
 
+#[test]
+fn what_comes_after_a_keyframe_that_waits_waits_too() {
+    let (key, delta) =
+        (Frame { keyframe: true, end: true, ..Frame::default() }, Frame { end: true, ..Frame::default() });
+    let mut selector = Selector::new();
+    selector.set_target(Some(layer(1, 0, 0)));
+    assert!(!selector.may_take(0, &delta), "nothing is known of it");
+    assert!(selector.may_take(0, &key) && selector.may_take(1, &key));
+    selector.set_target(None);
+    assert!(selector.may_take(0, &delta), "it may be wanted again when the keyframe leaves");
+    selector.set_target(Some(layer(1, 0, 0)));
+    assert!(takes(selector.choose(0, &key, 0)) && takes(selector.choose(0, &delta, 3_000)));
+    assert!(selector.may_take(1, &delta));
+    selector.set_target(None);
+    assert_eq!(selector.choose(1, &key, 0), Choice::Skip);
+    assert!(!selector.may_take(1, &delta), "its keyframe has gone");
+}
+
 proptest! {
     /// Against a decoder that knows what each frame refers to: it can decode all that it is given, it is given nothing
     /// above the target once the next picture began, and it gets every layer of the target from the next key picture on.
