@@ -14,10 +14,13 @@ const LOGS = process.env.MADANG_E2E_LOGS ?? join(tmpdir(), 'madang-e2e');
 /** The key that `serve --dev` knows. */
 export const DEV_KEY = { key: 'devkey', secret: 'secret-for-development-only-do-not-use' };
 
-/** Runs of `count` consecutive TCP ports that are free now; media ports follow the same numbers on UDP. */
+/**
+ * Runs of `count` consecutive TCP ports that are free now, on all addresses; media ports follow the same numbers on UDP. Below
+ * 32768, from where on the system gives ports to outgoing connections, of which a browser has many.
+ */
 async function freePorts(count) {
   for (let attempt = 0; attempt < 50; attempt++) {
-    const first = 20_000 + Math.floor(Math.random() * 20_000);
+    const first = 20_000 + Math.floor(Math.random() * 12_000);
     const free = await Promise.all(Array.from({ length: count }, (_, index) => isFree(first + index)));
     if (free.every(Boolean)) return first;
   }
@@ -28,7 +31,7 @@ function isFree(port) {
   return new Promise((done) => {
     const probe = createServer();
     probe.once('error', () => done(false));
-    probe.listen(port, '127.0.0.1', () => probe.close(() => done(true)));
+    probe.listen(port, () => probe.close(() => done(true)));
   });
 }
 
