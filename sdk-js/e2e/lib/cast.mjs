@@ -15,7 +15,8 @@ export class Cast {
   static async start({ server = {}, flags = [] } = {}) {
     const cast = new Cast(flags);
     try {
-      [cast.server, cast.site] = await Promise.all([Server.start(server), serveSite()]);
+      cast.site = await serveSite();
+      cast.server = await Server.start(server);
     } catch (error) {
       await cast.end();
       throw error;
