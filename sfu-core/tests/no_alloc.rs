@@ -9,10 +9,12 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::time::Duration;
 
-use sfu_core::control::Source;
+use sfu_core::control::{Command, Event, Source};
 use sfu_core::id::Ssrc;
 use sfu_core::rtcp::{self, ReportBlock};
+use sfu_core::rtp::RtpPacket;
 use sfu_core::sdp::SendStream;
+use sfu_core::stream::TwccRecorder;
 
 use support::offer::{ABS_SEND_TIME, AUDIO_LEVEL, MID, OPUS, TRANSPORT_CC, VP8};
 use support::{CAMERA, MICROPHONE, Packet, VIEWER, World, vp8_payload};
@@ -129,6 +131,43 @@ fn first_number(world: &World, viewer: usize, media: Ssrc) -> Option<u16> {
     Some(u16::from_be_bytes([first[2], first[3]]))
 }
 
+/// Transport-wide feedback of all viewers on what they got since the last one, as their next datagrams.
+fn feedback(world: &mut World, recorders: &mut [TwccRecorder]) -> Vec<Datagram> {
+    let mut datagrams = Vec::new();
+    for (recorder, viewer) in recorders.iter_mut().zip(1..) {
+        for packet in std::mem::take(&mut world.clients[viewer].rtp) {
+            let number =
+                RtpPacket::parse(&packet).unwrap().extension(TRANSPORT_CC).map(|value| value.try_into().unwrap());
+            recorder.record(number.map(u16::from_be_bytes).expect("all are numbered"), world.now);
+        }
+        let mut compound = Vec::new();
+        recorder.poll(world.now, Ssrc(9), Ssrc(1), &mut compound);
+        if !compound.is_empty() {
+            datagrams.push((viewer, world.clients[viewer].rtc.protect_rtcp(&compound)));
+        }
+    }
+    datagrams
+}
+
+/// Plays a frame, and lets the clients have what came of it. Returns the allocations of the core alone.
+fn play_and_listen(world: &mut World, frame: Vec<Datagram>) -> u64 {
+    world.now += Duration::from_micros(33_333);
+    let (mut counted, start) = (0, world.now);
+    for (client, mut datagram) in frame {
+        let path = world.clients[client].path;
+        counted += allocations(|| world.core.handle_datagram(world.now, path, &mut datagram));
+    }
+    world.exchange();
+    for tick in 1..30 {
+        world.now = start + Duration::from_millis(tick);
+        let now = world.now;
+        counted += allocations(|| world.core.handle_timeout(now));
+        world.exchange();
+    }
+    world.now = start;
+    counted
+}
+
 fn play(world: &mut World, frames: Vec<Vec<Datagram>>) {
     for frame in frames {
         world.now += Duration::from_micros(33_333);
@@ -172,4 +211,41 @@ fn a_packet_allocates_nothing() {
     assert!(after.rtcp_in - before.rtcp_in >= 3 * 30 * VIEWERS as u64, "reports were read");
     assert!(after.retransmitted > before.retransmitted, "some was sent again");
     assert_eq!(counted, 0, "allocations while {sent} packets were forwarded");
+}
+
+/// The same with estimators at work: feedback, probes, and packets that wait for the pacer.
+#[test]
+fn an_estimate_allocates_nothing() {
+    let mut world = World::new();
+    let room = world.open_room();
+    let publisher = world.connect(room, VIEWER, 0);
+    for _ in 0..VIEWERS {
+        world.connect(room, VIEWER, 1);
+    }
+    world.publish(publisher, CAMERA, Source::Camera);
+    let mut recorders: Vec<_> = (0..VIEWERS).map(|_| TwccRecorder::new(world.now)).collect();
+    let (mut counted, mut feedbacks, mut before) = (0, 0, *world.core.counters());
+    for frame in 0..300 {
+        if frame == 150 {
+            (counted, feedbacks, before) = (0, 0, *world.core.counters());
+        }
+        let mut datagrams = frame_of(&mut world, publisher, frame);
+        datagrams.retain(|(client, _)| *client == publisher);
+        let told = feedback(&mut world, &mut recorders);
+        feedbacks += told.len();
+        datagrams.extend(told);
+        counted += play_and_listen(&mut world, datagrams);
+    }
+    let after = *world.core.counters();
+    let sent = after.rtp_out - before.rtp_out;
+    assert!(sent >= 149 * FRAME * VIEWERS as u64, "{sent} were forwarded");
+    assert!(feedbacks > 40 * VIEWERS, "{feedbacks} were heard");
+    assert_eq!(counted, 0, "allocations while {sent} packets were forwarded");
+    let request = world.request();
+    world.command(Command::Explain { request, room });
+    let explained = world.take_events(|event| matches!(event, Event::Explained { .. })).pop();
+    let Some(Event::Explained { explanation: Some(explanation), .. }) = explained else { panic!("{explained:?}") };
+    let estimates = explanation.participants.iter().filter(|one| one.estimate_source == Some("twcc"));
+    assert!(estimates.clone().all(|one| one.estimate.is_some_and(|bps| bps > 2_500_000)), "{explanation:?}");
+    assert_eq!(estimates.count(), VIEWERS);
 }

@@ -72,7 +72,8 @@ impl Chart {
         }
         for second in (0..=end as u64).step_by(10) {
             let x = across(second as f64, end);
-            writeln!(svg, "<text x=\"{x:.1}\" y=\"{}\" text-anchor=\"middle\">{second} s</text>", height - 14.0).unwrap();
+            writeln!(svg, "<text x=\"{x:.1}\" y=\"{}\" text-anchor=\"middle\">{second} s</text>", height - 14.0)
+                .unwrap();
         }
         svg.push_str("</svg>\n");
         svg
