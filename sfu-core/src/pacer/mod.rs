@@ -22,8 +22,9 @@ use crate::unit::Bitrate;
 
 use bucket::Bucket;
 
-/// Media is sent up to so many times as fast as the estimate, in tenths: frames must not wait for the next one
-/// (libwebrtc's `kDefaultPaceMultiplier`).
+/// Media is sent up to so many times as fast as the estimate, in tenths: frames must not wait for the next one. libwebrtc's
+/// `kDefaultPaceMultiplier` is 2.5 and its encoder keeps keyframes small; here one of a new layer would queue at the
+/// bottleneck, and take the estimate down that it was sent for.
 const PACING_FACTOR: u64 = 15;
 
 /// What leaves at once, in bytes: ten packets of 1,200.

@@ -87,8 +87,8 @@ fn across(second: f64, end: f64) -> f64 {
 impl Panel {
     fn draw(&self, svg: &mut String, top: f64, end: f64) {
         let highest = self.points().map(|point| point.1).fold(0.0, f64::max).max(1.0);
-        let step = [0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 90.0, 180.0, 250.0, 500.0];
-        let step = step.into_iter().find(|step| highest / step <= 4.5).unwrap_or(1_000.0);
+        let step = [0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 180.0, 250.0, 500.0];
+        let step = step.into_iter().find(|step| highest / step <= 5.0).unwrap_or(1_000.0);
         let bottom = top + self.height;
         let up = |value: f64| bottom - value / (highest * 1.05) * self.height;
         for tick in 0..=(highest / step) as u32 {

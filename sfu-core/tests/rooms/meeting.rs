@@ -95,10 +95,10 @@ impl Meeting {
                 self.push(now + self.delay, Delivery::Up(self.viewers[viewer].client, sealed));
             }
         }
-        if ms % CHECK == 0 {
+        if ms.is_multiple_of(CHECK) {
             (0..self.world.clients.len()).for_each(|client| self.world.check(client));
         }
-        if ms % SAMPLE == 0 {
+        if ms.is_multiple_of(SAMPLE) {
             self.sample(now);
         }
         self.world.advance(STEP);
