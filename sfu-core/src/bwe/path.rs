@@ -24,7 +24,7 @@ const PATIENCE_US: (i64, i64) = (400_000, 12_800_000);
 /// Bursts queue no longer than this, µs.
 const BURST_US: i64 = 120_000;
 /// Nobody can talk to each other over a queue of so many µs.
-const FLOOD_US: i64 = 300_000;
+const FLOOD_US: i64 = 150_000;
 
 /// See the module's text. Times in µs.
 #[derive(Debug)]
