@@ -204,9 +204,13 @@ impl Estimator {
     }
 
     /// A packet is sent.
-    #[inline]
     pub fn on_sent(&mut self, now: Instant, number: u16, bytes: usize, probe: Option<ProbeId>) {
-        let now = self.micros(now);
+        self.on_sent_after(micros(self.epoch, now), number, bytes, probe);
+    }
+
+    /// The same, so many [`micros`] after the estimator was made: who sends one packet to many need not reckon for each.
+    #[inline]
+    pub fn on_sent_after(&mut self, now: i64, number: u16, bytes: usize, probe: Option<ProbeId>) {
         self.began.get_or_insert(now);
         self.transport.on_sent(now, number, bytes, probe.map_or(0, |id| id.0));
     }
@@ -253,6 +257,9 @@ impl Estimator {
 
     /// Time passes.
     pub fn poll(&mut self, now: Instant) {
+        if self.source.is_none() {
+            return;
+        }
         let now = self.micros(now);
         if matches!(self.source, Some(Source::Transport(_))) {
             self.transport.poll(now);
@@ -281,8 +288,15 @@ impl Estimator {
     }
 
     fn micros(&self, now: Instant) -> i64 {
-        now.saturating_duration_since(self.epoch).as_micros() as i64
+        micros(self.epoch, now)
     }
+}
+
+/// Microseconds between two times; 0 if they are the other way round.
+pub fn micros(epoch: Instant, now: Instant) -> i64 {
+    let since = now.saturating_duration_since(epoch);
+    // Not `as_micros`, which divides 128 bits.
+    since.as_secs() as i64 * 1_000_000 + i64::from(since.subsec_micros())
 }
 
 #[cfg(test)]

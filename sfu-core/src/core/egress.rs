@@ -26,6 +26,8 @@ pub(super) struct Egress<'a> {
     trains: &'a mut Trains,
     counters: &'a mut Counters,
     abs_send_time: [u8; 3],
+    /// For the header that is being written: zeroed once, not per packet.
+    header: [u8; rtp::MAX_HEADER],
 }
 
 impl<'a> Egress<'a> {
@@ -37,7 +39,7 @@ impl<'a> Egress<'a> {
         now: Instant,
     ) -> Self {
         let abs_send_time = AbsSendTime::from_ntp(Ntp::at(clock, now).0).to_bytes();
-        Self { peers, trains, counters, abs_send_time }
+        Self { peers, trains, counters, abs_send_time, header: [0; rtp::MAX_HEADER] }
     }
 }
 
@@ -56,13 +58,12 @@ impl Outbox for Egress<'_> {
         if let Some((id, number)) = packet.map.id(Extension::TransportCc).zip(number.as_ref()) {
             own.push((id, number));
         }
-        let mut header = [0; rtp::MAX_HEADER];
-        let header_len = packet.write_header(&mut header, &own);
+        let header_len = packet.write_header(&mut self.header, &own);
         let osn_len = if packet.osn.is_some() { rtp::rtx::OSN_LEN } else { 0 };
         let padding_at = header_len + osn_len + packet.payload.len();
         let len = padding_at + usize::from(packet.padding);
         let buffer = self.trains.push(&mut peer.open_train, path, len + peer.transport.overhead());
-        buffer[..header_len].copy_from_slice(&header[..header_len]);
+        buffer[..header_len].copy_from_slice(&self.header[..header_len]);
         if let Some(osn) = packet.osn {
             buffer[header_len..header_len + osn_len].copy_from_slice(&osn.to_be_bytes());
             self.counters.retransmitted += 1;

@@ -103,6 +103,11 @@ impl Adaptation {
         self.shares.iter().filter(|share| share.track.is_some()).filter_map(|share| share.decision)
     }
 
+    /// Whether anything could be due between two looks.
+    const fn is_concerned(&self) -> bool {
+        self.stale || self.spent > 0
+    }
+
     fn is_due(&self, now: Instant, looks: bool, budget: Budget) -> bool {
         let overdrawn = matches!(budget, Budget::Known { keep, .. } if keep.0 < self.spent);
         let far = |before: Bitrate, now: Bitrate| {
@@ -178,6 +183,9 @@ impl Room {
         }
         for index in 0..self.members.capacity() {
             let Some(member) = self.members.get_mut(index) else { continue };
+            if !looks && !member.adaptation.is_concerned() {
+                continue;
+            }
             let carries = budget(member, now);
             if looks {
                 member.adaptation.recent.push(carries);

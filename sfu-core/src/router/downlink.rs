@@ -6,7 +6,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::bwe::{Estimator, EstimatorConfig, Probe, ProbeId};
+use crate::bwe::{self, Estimator, EstimatorConfig, Probe, ProbeId};
 use crate::pacer::{Pacer, ProbeTask};
 use crate::rtp::Extension;
 use crate::unit::Bitrate;
@@ -20,6 +20,20 @@ const OVERHEAD: usize = 40 + 16 + 28;
 /// Rates are averaged over so long.
 const RATE_WINDOW: Duration = Duration::from_millis(500);
 
+/// A time, reckoned once for all members that a packet goes to.
+#[derive(Debug, Clone, Copy)]
+pub struct Moment {
+    at: Instant,
+    micros: i64,
+}
+
+impl Moment {
+    /// `now` as µs since an epoch.
+    pub fn new(epoch: Instant, now: Instant) -> Self {
+        Self { at: now, micros: bwe::micros(epoch, now) }
+    }
+}
+
 /// What a packet is to the one that it goes to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Class {
@@ -32,6 +46,8 @@ pub enum Class {
 /// What goes to one member.
 #[derive(Debug)]
 pub struct Downlink {
+    /// When the estimator was made, in µs since the epoch.
+    began: i64,
     pub estimator: Estimator,
     pub pacer: Pacer,
     next_number: u16,
@@ -40,9 +56,10 @@ pub struct Downlink {
 }
 
 impl Downlink {
-    /// Nothing was sent yet.
-    pub fn new(now: Instant) -> Self {
+    /// Nothing was sent yet. `epoch` is that of the room's [`Moment`]s.
+    pub fn new(epoch: Instant, now: Instant) -> Self {
         Self {
+            began: bwe::micros(epoch, now),
             estimator: Estimator::new(now, EstimatorConfig::default()),
             pacer: Pacer::new(now),
             next_number: 0,
@@ -52,8 +69,8 @@ impl Downlink {
     }
 
     /// What leaves for the member through `out`.
-    pub fn delivery<'a, O: Outbox>(&'a mut self, now: Instant, peer: PeerIndex, out: &'a mut O) -> Delivery<'a, O> {
-        Delivery { now, peer, downlink: self, out }
+    pub fn delivery<'a, O: Outbox>(&'a mut self, now: Moment, peer: PeerIndex, out: &'a mut O) -> Delivery<'a, O> {
+        Delivery { now: now.at, micros: now.micros - self.began, peer, downlink: self, out }
     }
 
     /// Bits per second of audio, and of retransmissions.
@@ -65,6 +82,9 @@ impl Downlink {
     pub fn tick(&mut self, now: Instant) -> bool {
         self.audio.roll(now);
         self.resent.roll(now);
+        if self.estimator.source().is_none() && self.pacer.waiting() == 0 {
+            return false;
+        }
         self.estimator.poll(now);
         self.pacer.set_estimate(now, self.estimator.estimate());
         if self.pacer.probe().is_none()
@@ -76,9 +96,9 @@ impl Downlink {
         self.pacer.due().is_some()
     }
 
-    fn on_sent(&mut self, now: Instant, class: Class, bytes: usize, number: Option<u16>) {
+    fn on_sent(&mut self, micros: i64, class: Class, bytes: usize, number: Option<u16>) {
         if let Some(number) = number {
-            self.estimator.on_sent(now, number, bytes, self.pacer.probe().map(ProbeId));
+            self.estimator.on_sent_after(micros, number, bytes, self.pacer.probe().map(ProbeId));
         }
         self.pacer.on_sent(bytes);
         match class {
@@ -96,6 +116,7 @@ impl Downlink {
 #[derive(Debug)]
 pub struct Delivery<'a, O> {
     pub now: Instant,
+    micros: i64,
     peer: PeerIndex,
     downlink: &'a mut Downlink,
     out: &'a mut O,
@@ -110,7 +131,7 @@ impl<O: Outbox> Delivery<'_, O> {
             self.downlink.next_number = self.downlink.next_number.wrapping_add(1);
         }
         let bytes = packet.payload.len() + usize::from(packet.padding) + OVERHEAD;
-        self.downlink.on_sent(self.now, class, bytes, packet.number);
+        self.downlink.on_sent(self.micros, class, bytes, packet.number);
         self.out.send_rtp(self.now, self.peer, class, &packet);
     }
 }
@@ -129,6 +150,10 @@ impl RateMeter {
     }
 
     fn roll(&mut self, now: Instant) {
+        if self.bytes == 0 && self.rate.0 == 0 {
+            self.since = now;
+            return;
+        }
         let elapsed = now.saturating_duration_since(self.since);
         if elapsed >= RATE_WINDOW {
             self.rate = Bitrate((self.bytes * 8 * 1_000_000).checked_div(elapsed.as_micros() as u64).unwrap_or(0));

@@ -342,7 +342,7 @@ impl Line {
                 seq: numbers.seq,
                 map: &self.extensions,
                 extensions: packet.extensions,
-                descriptor: self.sources.newest().and_then(|source| source.descriptor(told, &frame, layers)),
+                descriptor: told.and_then(|_| self.sources.newest()?.descriptor(told, &frame, layers)),
                 osn: None,
                 payload: wrapped.payload,
                 blocks: wrapped.blocks,

@@ -71,14 +71,14 @@ impl Member {
         settings: ParticipantSettings,
         rtcp_ssrc: u32,
         window: Duration,
-        now: Instant,
+        (epoch, now): (Instant, Instant),
     ) -> Self {
         Self {
             id,
             peer,
             settings,
             receiver: Receiver::new(window, now),
-            downlink: Downlink::new(now),
+            downlink: Downlink::new(epoch, now),
             adaptation: Adaptation::default(),
             health: Health::default(),
             lines: Vec::new(),

@@ -236,7 +236,11 @@ impl Munger {
     /// Whether `seq` was not given before. One number sealed twice would give the keystream away (RFC 7714 section 8).
     #[inline]
     const fn note_given(&mut self, seq: u64, next: u64) -> bool {
-        let (shift, place) = if seq >= next { (seq + 1 - next, 0) } else { (0, next - 1 - seq) };
+        if seq == next {
+            self.given = self.given << 1 | 1;
+            return true;
+        }
+        let (shift, place) = if seq > next { (seq + 1 - next, 0) } else { (0, next - 1 - seq) };
         if place >= GIVEN {
             return false;
         }

@@ -9,6 +9,7 @@ use std::time::Instant;
 use crate::control::{Event, UnavailableReason};
 use crate::pacer::{Queued, Release, Resend};
 
+use super::downlink::Moment;
 use super::line::Forwarded;
 use super::packet::{MediaPacket, Outbox};
 use super::{MemberIndex, PublicationIndex, Room};
@@ -93,7 +94,7 @@ impl Room {
         let extensions = &source.extensions;
         let media =
             MediaPacket::stored(found.track.csrc(), codec, key, encoding.targets(), queued.packet, &stored, extensions);
-        let mut delivery = to.downlink.delivery(now, to.peer, out);
+        let mut delivery = to.downlink.delivery(Moment::new(self.clock.instant, now), to.peer, out);
         match to.lines[queued.line()].forward(now, &media, &mut delivery) {
             Forwarded::Sent | Forwarded::Skipped | Forwarded::NeedsKeyframe => {}
             Forwarded::Started => {
@@ -120,14 +121,14 @@ impl Room {
         let Some((to, from)) = self.members.get2_mut(subscriber, publisher) else { return };
         let Some(from) = from.receiver.line_of(&publication.mid) else { return };
         let rtt = to.rtt();
-        let mut delivery = to.downlink.delivery(now, to.peer, out);
+        let mut delivery = to.downlink.delivery(Moment::new(self.clock.instant, now), to.peer, out);
         to.lines[line].retransmit(now, resend.wire, rtt, from, &mut delivery);
     }
 
     /// Sends a packet of padding for a probe, or ends the probe if no line can carry one.
     fn fill(&mut self, now: Instant, index: MemberIndex, out: &mut impl Outbox) {
         let member = &mut self.members[index.0 as usize];
-        let mut delivery = member.downlink.delivery(now, member.peer, out);
+        let mut delivery = member.downlink.delivery(Moment::new(self.clock.instant, now), member.peer, out);
         if !member.lines.iter_mut().any(|line| line.pad(&mut delivery)) {
             member.downlink.pacer.abandon_probe();
         }

@@ -21,6 +21,7 @@ use crate::stream::RingIndex;
 use crate::unit::SeqNo;
 
 use super::allocation::Allocating;
+use super::downlink::Moment;
 use super::line::Forwarded;
 use super::member::Member;
 use super::packet::{MediaPacket, Outbox};
@@ -116,7 +117,7 @@ impl Room {
         settings: ParticipantSettings,
         rng: &mut StdRng,
     ) -> MemberIndex {
-        let member = Member::new(id, peer, settings, rng.next_u32(), self.window, now);
+        let member = Member::new(id, peer, settings, rng.next_u32(), self.window, (self.clock.instant, now));
         let index = MemberIndex(self.members.insert(member) as u32);
         self.by_id.insert(id, index);
         self.arrivals.push(index);
@@ -284,6 +285,7 @@ impl Room {
             stored,
         };
         let video = publication.source.kind() == TrackKind::Video;
+        let moment = Moment::new(self.clock.instant, now);
         let (mut started, mut waits) = (false, false);
         for subscriber in &publication.subscribers {
             let to = &mut self.members[subscriber.member.0 as usize];
@@ -291,7 +293,7 @@ impl Room {
                 waits |= to.queue(now, subscriber.line, &media);
                 continue;
             }
-            let mut delivery = to.downlink.delivery(now, to.peer, out);
+            let mut delivery = to.downlink.delivery(moment, to.peer, out);
             match to.lines[usize::from(subscriber.line)].forward(now, &media, &mut delivery) {
                 Forwarded::Sent | Forwarded::Skipped | Forwarded::NeedsKeyframe => {}
                 Forwarded::Started => started = true,
@@ -320,6 +322,7 @@ impl Room {
         (first, first_at): (SeqNo, RingIndex),
         out: &mut impl Outbox,
     ) {
+        let moment = Moment::new(self.clock.instant, now);
         let publication = &self.publications[index.0 as usize];
         let (publisher, csrc) = (publication.publisher.0 as usize, publication.track.csrc());
         for subscriber in &publication.subscribers {
@@ -341,7 +344,7 @@ impl Room {
                 let found = encoding.ring.lookup(SeqNo(seq)).filter(overtook);
                 let Some((at, stored)) = found.and_then(|at| Some((at, encoding.ring.get(at)?))) else { continue };
                 let packet = MediaPacket::stored(csrc, codec, key, encoding.targets(), at, &stored, &from.extensions);
-                line.forward(now, &packet, &mut to.downlink.delivery(now, to.peer, out));
+                line.forward(now, &packet, &mut to.downlink.delivery(moment, to.peer, out));
             }
         }
     }

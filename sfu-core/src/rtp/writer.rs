@@ -67,15 +67,27 @@ fn write_extensions(buf: &mut [u8], extensions: &[(u8, &[u8])]) -> usize {
             buf[len..len + 2].copy_from_slice(&[id, size]);
             len += 2;
         }
-        buf[len..len + value.len()].copy_from_slice(value);
+        write_value(&mut buf[len..len + value.len()], value);
         len += value.len();
     }
     let end = len.next_multiple_of(4);
-    buf[len..end].fill(0);
+    write_value(&mut buf[len..end], &[0; 3][..end - len]);
     let form: u16 = if one_byte { 0xbede } else { 0x1000 };
     buf[..2].copy_from_slice(&form.to_be_bytes());
     buf[2..4].copy_from_slice(&((end / 4 - 1) as u16).to_be_bytes());
     end
+}
+
+/// Copies a value. Most have one to three bytes, for which a call of `memcpy` costs more than all the rest.
+#[inline]
+fn write_value(to: &mut [u8], value: &[u8]) {
+    match (to, value) {
+        ([], []) => {}
+        ([a], [x]) => *a = *x,
+        ([a, b], [x, y]) => (*a, *b) = (*x, *y),
+        ([a, b, c], [x, y, z]) => (*a, *b, *c) = (*x, *y, *z),
+        (to, value) => to.copy_from_slice(value),
+    }
 }
 
 #[cfg(test)]
