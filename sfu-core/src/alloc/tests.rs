@@ -147,6 +147,14 @@ fn one_that_does_not_fit_is_paused_and_comes_back() {
 }
 
 #[test]
+fn nobody_is_paused_or_raised_for_a_guess() {
+    for rate in [100_000, 9_000_000] {
+        let (decisions, _) = share_of(&vec![camera(); 3], Budget::Guessed(Bitrate(rate)));
+        assert!(decisions.iter().all(|decision| encoding(decision) == Some(0)), "{decisions:?}");
+    }
+}
+
+#[test]
 fn the_large_tile_goes_first_among_equals() {
     let videos =
         [shown(camera(), 480, 270), shown(camera(), 480, 270), shown(camera(), 1_280, 720), shown(camera(), 480, 270)];

@@ -133,6 +133,10 @@ impl Aimd {
     /// A probe measured this: more than what is sent.
     pub(super) fn on_probe(&mut self, now: i64, measured: Measured) {
         if measured.rate <= self.rate {
+            // What was only assumed gives way to what met the link's end.
+            if self.is_guess && measured.capacity.is_some() {
+                self.set(now, measured.rate);
+            }
             return;
         }
         self.risen = Some(now);

@@ -104,8 +104,12 @@ impl ProbeController {
             self.pending = None;
         }
         let is_calm = situation.is_calm && situation.decreased.is_none_or(|at| now - at > CALM_US);
+        if self.started.is_none() && is_calm && situation.demand > 0.0 {
+            // What is assumed at the start has to be shown, also where it seems enough.
+            return self.start(&situation, NEXT, (situation.demand * BEYOND).min(situation.max));
+        }
         let Some(ceiling) = situation.ceiling().filter(|_| is_calm && self.success.is_none()) else { return };
-        let Some(started) = self.started else { return self.start(&situation, NEXT, ceiling) };
+        let Some(started) = self.started else { return };
         if let Some((at, before)) = self.drop.take_if(|_| now - started > PATIENCE_US) {
             let former = before * AFTER_DROP / situation.estimate;
             if now - at < DROP_MEMORY_US && former > 1.0 {
@@ -228,8 +232,10 @@ mod tests {
         assert_eq!(taken(&mut controller), [520]);
         let mut idle = ProbeController::default();
         idle.poll(Situation { demand: 100e3, ..CALM });
+        assert_eq!(taken(&mut idle), [130], "what is assumed at the start has to be shown");
+        idle.poll(at(1_005, Situation { demand: 100e3, ..CALM }));
         assert_eq!(idle.take(), None);
-        idle.poll(at(5, CALM));
+        idle.poll(at(1_010, CALM));
         assert_eq!(taken(&mut idle), [600]);
     }
 

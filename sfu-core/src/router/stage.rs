@@ -55,6 +55,15 @@ impl<A: Audience> Stage<'_, A> {
                 self.let_hear(slots, speaker.member);
             }
         }
+        if shown {
+            // Who moved up into a pair may have left a place to somebody who came before them.
+            for speaker in self.speakers {
+                let is_heard = |(member, part): &Occupant| *member == speaker.member && *part != Part::Screen;
+                if !slots.iter().flatten().any(is_heard) {
+                    self.let_hear(slots, speaker.member);
+                }
+            }
+        }
         shown
     }
 
