@@ -25,10 +25,14 @@ export function solidColour(name: string, width: number, height: number, framesP
 }
 
 /** How many patches of a {@link busyPicture} are new in each frame, and how large they are in pixels. */
-const PATCHES = 4;
+const PATCHES = 5;
 const PATCH = { width: 256, height: 144 };
-/** The texture's cells: large enough to be seen in a picture of a quarter of the width and height. */
-const CELL = 8;
+/**
+ * The texture's cells, and how much they differ: large and pale enough that a keyframe is not many times as large as other frames,
+ * after which an encoder would drop frames for a second.
+ */
+const CELL = 32;
+const CONTRAST = 0.35;
 
 /**
  * A picture that takes an encoder all the bits that it may spend: a texture that drifts, and patches of it that are new in each
@@ -65,7 +69,7 @@ function textureOf(width: number, height: number): HTMLCanvasElement {
   const [small, large] = [cells.getContext('2d'), texture.getContext('2d')];
   if (!small || !large) throw new Error('no canvas');
   const pixels = small.createImageData(cells.width, cells.height);
-  pseudoRandomBytes(pixels.data.length, 15).forEach((byte, index) => (pixels.data[index] = index % 4 === 3 ? 255 : 64 + byte / 2));
+  pseudoRandomBytes(pixels.data.length, 15).forEach((byte, index) => (pixels.data[index] = index % 4 === 3 ? 255 : 128 + (byte - 128) * CONTRAST));
   small.putImageData(pixels, 0, 0);
   large.drawImage(cells, 0, 0, cells.width * CELL, cells.height * CELL);
   return texture;

@@ -171,11 +171,6 @@ impl Line {
         self.ssrc
     }
 
-    /// Whether its packets have transport-wide numbers.
-    pub const fn is_numbered(&self) -> bool {
-        self.extensions.id(Extension::TransportCc).is_some()
-    }
-
     /// The canonical name (RFC 3550 section 6.5.1).
     pub fn cname(&self) -> &str {
         &self.cname
