@@ -134,7 +134,13 @@ impl Encoding {
                     self.meter.set_size(spatial, sides.and_then(|(width, height)| size(width.into(), height.into())));
                 }
             }
-            Codec::Opus | Codec::H264(_) | Codec::Av1 => {}
+            Codec::H264(_) => {
+                let sides = rtp::h264_sps::picture_size(packet.payload);
+                if let Some((width, height)) = sides {
+                    self.meter.set_size(0, size(width, height));
+                }
+            }
+            Codec::Opus | Codec::Av1 => {}
         }
     }
 
