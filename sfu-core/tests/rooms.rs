@@ -164,7 +164,7 @@ fn without_transport_wide_feedback_a_room_starts_slowly() {
             let at =
                 |outcome: &Outcome, layer| outcome.between(0, 5.0, 60.0).filter(|s| s.layers == [Some(layer)]).count();
             let samples = wide.between(0, 5.0, 60.0).count();
-            let top = wide.between(0, 0.0, 60.0).find(|sample| sample.layers == [Some(2)]).map_or(f64::MAX, |s| s.at);
+            let top = wide.between(0, 1.0, 60.0).find(|sample| sample.layers == [Some(2)]).map_or(f64::MAX, |s| s.at);
             let share = |outcome, layer| at(outcome, layer) as f64 / samples as f64;
             let (best, low) = (share(&wide, 2), share(&narrow, 0));
             let missed = narrow.missed(1.0, 59.0, DEADLINE);

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 
 import { Cast, seesFrames } from '../lib/cast.mjs';
-import { ADAPTIVE, CAMERA, getsWidth, HIGH, LOW, showAt } from '../lib/layers.mjs';
+import { ADAPTIVE, getsWidth, HIGH, LOW, showAt } from '../lib/layers.mjs';
 import { freshRoom } from '../lib/tokens.mjs';
 
 let cast;
@@ -30,7 +30,8 @@ test('a join shows a picture within a second', { timeout: 90_000 }, async (t) =>
 
 test('so does a camera in three sizes, the small one first, which nobody else takes', { timeout: 90_000 }, async (t) => {
   const room = freshRoom();
-  const ann = await cast.join(room, 'ann', { options: ADAPTIVE, publish: CAMERA });
+  const ann = await cast.join(room, 'ann', { options: ADAPTIVE, publish: false });
+  await ann.call('publishBusy');
   const bob = await cast.join(room, 'bob', { options: ADAPTIVE, publish: false });
   await showAt(bob, 'ann', HIGH);
   await getsWidth(bob, 'ann', [HIGH], { within: 30_000, publisher: ann });

@@ -9,8 +9,8 @@
 //!   to what was too much.
 //! - A while after the last trouble it starts again, the later the more often that failed.
 //!
-//! A REMB below what is sent is a limit. Receivers that follow libwebrtc say no more than 1.5 times what arrives, so that one
-//! just above what is sent promises that much and denies nothing; what is more than that is again a limit.
+//! A REMB that falls is a limit, and so is one below what is sent that does not rise. Receivers that follow libwebrtc raise it by 8 % a
+//! second and not above 1.5 times what arrives, so that any other promises that much and denies nothing.
 
 use super::path::Path;
 
@@ -39,10 +39,9 @@ const BEYOND: f64 = 1.3;
 const SHORT_OF: f64 = 0.9;
 /// From trouble to the next start, doubling, µs.
 const PATIENCE_US: (i64, i64) = (6_000_000, 48_000_000);
-/// A REMB within this much of what is sent, and this much more in bits per second, may be bounded by that.
-const BOUND: f64 = 1.7;
-const BOUND_BPS: f64 = 20_000.0;
-/// A REMB below this part of what is sent takes the rate down.
+/// A REMB below this part of the last one has fallen, one above that part has risen; and one below such a part of what is sent is exceeded.
+const FALLEN: f64 = 0.97;
+const RISEN: f64 = 1.005;
 const BELOW: f64 = 0.95;
 
 /// What the last second says.
@@ -83,7 +82,8 @@ pub(super) struct Reported {
     loss: f64,
     /// What was sent, when last measured.
     sent: Option<f64>,
-    /// The last REMB is a limit.
+    /// The last REMB, and whether it is a limit.
+    remb: Option<f64>,
     is_capped: bool,
 }
 
@@ -101,6 +101,7 @@ impl Default for Reported {
             bytes: 0,
             loss: 0.0,
             sent: None,
+            remb: None,
             is_capped: false,
         }
     }
@@ -147,8 +148,9 @@ impl Reported {
     /// The client itself says how much.
     pub(super) fn on_remb(&mut self, now: i64, says: f64) -> f64 {
         self.measure(now);
-        let sent = self.sent.unwrap_or(0.0);
-        self.is_capped = says < sent * BELOW || says > sent * BOUND + BOUND_BPS;
+        let exceeded = self.sent.is_none_or(|sent| says < sent * BELOW);
+        let denies = |last| says < last * FALLEN || (exceeded && says <= last * RISEN);
+        self.is_capped = self.remb.replace(says).is_none_or(denies);
         let rate = self.rate.unwrap_or(says);
         let rate = if self.is_capped { says } else { rate.max(says) };
         if rate < self.rate.unwrap_or(0.0) {
@@ -301,8 +303,9 @@ mod tests {
             let is_capped = reported.is_capped();
             (if is_capped { told } else { reported.on_report(now, 0.0, 300e3, 2e6) }, is_capped)
         };
-        assert_eq!(second(150_000, 225e3), (450e3, false), "it grows beyond");
-        assert_eq!(second(150_000, 800e3), (800e3, true), "more than what arrives would make it say");
+        assert_eq!(second(150_000, 225e3), (225e3, true), "the first is believed");
+        assert_eq!(second(150_000, 225e3), (450e3, false), "and then exceeded");
+        assert_eq!(second(500_000, 240e3), (900e3, false), "as long as it rises");
         let (rate, is_capped) = second(500_000, 300e3);
         assert!(is_capped && rate == 300e3, "less than what is sent: {rate}");
     }

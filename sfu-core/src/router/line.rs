@@ -420,6 +420,10 @@ impl Line {
         let Some(source) = self.sources.of(&sent) else { return false };
         let Some(payload_type) = source.rtx else { return false };
         let stored = from.encoding(source.encoding).and_then(|encoding| encoding.ring.get(sent.packet));
+        // Where a path got narrow, what was lost of the larger picture would take what the smaller one needs to begin.
+        let sends = self.sending().map(|layer| (layer.encoding, layer.spatial));
+        let is_left = |larger: (u8, u8)| sends.is_some_and(|sends| sends < larger);
+        let stored = stored.filter(|stored| !is_left((source.encoding.index, stored.meta.frame.spatial)));
         let Some(stored) = stored.filter(|_| self.resends.admit(now, wire, rtt)) else { return false };
         let extensions = ForwardedExtensions::pick(stored.extensions, &from.extensions);
         let rtx_seq = self.rtx_seq;
