@@ -43,6 +43,13 @@ pub(super) struct Allocating {
     decided: bool,
 }
 
+impl Allocating {
+    /// What publishers need to send may have changed.
+    pub(super) const fn ask_soon(&mut self) {
+        self.decided = true;
+    }
+}
+
 /// A member's wishes, and what was decided for it.
 #[derive(Debug, Default)]
 pub struct Adaptation {
@@ -183,7 +190,7 @@ impl Room {
         }
         for index in 0..self.members.capacity() {
             let Some(member) = self.members.get_mut(index) else { continue };
-            if !looks && !member.adaptation.is_concerned() {
+            if member.away.is_some() || (!looks && !member.adaptation.is_concerned()) {
                 continue;
             }
             let carries = budget(member, now);

@@ -177,6 +177,11 @@ impl Receiver {
         self.lines.get_mut(usize::from(stream.line))?.encodings.get_mut(usize::from(stream.encoding))
     }
 
+    /// Gives back what the rings no longer need.
+    pub fn shrink(&mut self, now: Instant) {
+        self.lines.iter_mut().flat_map(|line| &mut line.encodings).for_each(|encoding| encoding.ring.shrink(now));
+    }
+
     /// Digests a packet. `None`: not of a known stream, a duplicate, or not to be believed yet.
     pub fn receive<'a>(&mut self, now: Instant, packet: &RtpPacket<'a>) -> Option<Received<'a>> {
         if let Some(number) = self.extensions.id(Extension::TransportCc).and_then(|id| packet.extension(id))
