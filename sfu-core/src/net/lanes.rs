@@ -178,3 +178,68 @@ impl Lanes {
         came
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::{ParticipantId, RoomId};
+    use crate::relay::{Kind, News, Relayed};
+
+    const ROOM: RoomId = RoomId::from_bytes([1; 12]);
+
+    fn batch(number: u8) -> Batch {
+        let mut batch = Batch::default();
+        let participant = ParticipantId::from_bytes([2; 12]);
+        assert!(batch.push(Relayed { room: ROOM, participant, kind: Kind::Rtp, packet: &[number] }));
+        batch
+    }
+
+    #[test]
+    fn batches_arrive_in_order_and_come_back_empty() {
+        let mut lanes = Lanes::between(2);
+        let mut sent = 0;
+        loop {
+            let mut out = batch(sent);
+            lanes[0].send_batches([(1, &mut out)].into_iter());
+            if !out.is_empty() {
+                break;
+            }
+            sent += 1;
+        }
+        assert_eq!(usize::from(sent), BATCHES, "one that finds no room stays");
+        let mut got = Vec::new();
+        while lanes[1].take_batches(|batch| got.extend(batch.iter().map(|relayed| relayed.packet[0]))) {}
+        assert!(got.into_iter().eq(0..sent));
+        assert!(!lanes[0].take_batches(|_| {}), "nothing goes the other way");
+        assert_eq!(lanes[0].outgoing[0].empty.slots(), BATCHES);
+    }
+
+    #[test]
+    fn notices_wait_in_order_for_room() {
+        let mut lanes = Lanes::between(3);
+        let notice = |bytes| (2, Notice { room: ROOM, news: News::DataTaken { bytes } });
+        lanes[0].send_notices((0..NOTICES + 10).map(notice));
+        assert!(lanes[0].is_waiting());
+        let mut got = Vec::new();
+        let mut take = |lanes: &mut Vec<Lanes>| {
+            lanes[2].take_notices(NOTICES, |from, notice| {
+                let News::DataTaken { bytes } = notice.news else { panic!("{notice:?}") };
+                got.push((from, bytes));
+            })
+        };
+        assert!(take(&mut lanes));
+        lanes[0].send_notices(std::iter::empty());
+        assert!(!lanes[0].is_waiting() && take(&mut lanes) && !take(&mut lanes));
+        assert!(got.into_iter().eq((0..NOTICES + 10).map(|bytes| (0, bytes))));
+    }
+
+    #[test]
+    fn whoever_falls_asleep_is_rung_or_sees_what_came() {
+        let mut lanes = Lanes::between(2);
+        assert!(lanes[1].fall_asleep());
+        lanes[0].send_batches([(1, &mut batch(0))].into_iter());
+        assert!(!lanes[1].bell.asleep.load(Ordering::SeqCst), "rung");
+        assert!(!lanes[1].fall_asleep(), "something came");
+        assert!(Lanes::between(1)[0].fall_asleep(), "one alone just sleeps");
+    }
+}
