@@ -85,7 +85,7 @@ impl Core {
     }
 
     /// Lets periodic work be looked for at once: a keyframe may have to be asked for.
-    fn wake(&mut self, now: Instant) {
+    pub(super) fn wake(&mut self, now: Instant) {
         if self.next_tick.is_some() {
             self.next_tick = Some(now);
         }
@@ -93,7 +93,9 @@ impl Core {
 
     fn open_room(&mut self, id: RoomId) {
         if !self.by_room.contains_key(&id) {
-            let room = Room::new(id, self.clock, self.config.retransmission_window).with_loudest(self.config.loudest);
+            let mut room =
+                Room::new(id, self.clock, self.config.retransmission_window).with_loudest(self.config.loudest);
+            room.set_shed(self.shedding.shed);
             self.by_room.insert(id, self.rooms.insert(room));
         }
     }
@@ -119,6 +121,9 @@ impl Core {
         let room = *self.by_room.get(&room).ok_or(ControlError::Gone)?;
         if self.by_participant.contains_key(&participant) {
             return Err(ControlError::AlreadyJoined);
+        }
+        if self.shedding.is_full() {
+            return Err(ControlError::Overloaded);
         }
         let offer = &negotiation.offer;
         let slots = layout::check(offer, &negotiation.slots, &[])?;

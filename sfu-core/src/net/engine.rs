@@ -24,6 +24,10 @@ pub trait Engine {
     fn transmits(&self) -> impl Iterator<Item = Transmit<'_>>;
     /// The last packet that was forwarded is not the last of its frame: more of it may be on its way.
     fn expects_more(&self) -> bool;
+    /// Withholds this share of the video from now on, in thousandths; see [`overload`](crate::overload).
+    fn set_shed_level(&mut self, now: Instant, level: u16);
+    /// Drops the video that it is handed, or no longer; see [`overload::Intake`](crate::overload::Intake).
+    fn set_behind(&mut self, behind: bool);
     /// All trains were sent.
     fn clear_transmits(&mut self);
     /// What the engine counted.
@@ -61,6 +65,14 @@ impl Engine for Core {
 
     fn expects_more(&self) -> bool {
         Self::expects_more(self)
+    }
+
+    fn set_shed_level(&mut self, now: Instant, level: u16) {
+        Self::set_shed_level(self, now, level);
+    }
+
+    fn set_behind(&mut self, behind: bool) {
+        Self::set_behind(self, behind);
     }
 
     fn clear_transmits(&mut self) {

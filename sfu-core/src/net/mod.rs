@@ -5,6 +5,7 @@
 //! ([`WorkerHandle::send`]) and hears of it by a bounded channel; neither can stall media.
 //!
 //! - `worker`: the loop. `workers`: starting, addressing and stopping them.
+//! - `load`: how busy a worker is, and what follows.
 //! - `udp`: the socket; `udp_linux` with `sys` is the fast path, `udp_portable` runs everywhere.
 //! - `tcp`: the ICE-TCP listener; `connections`: what a worker does with its connections; `framing`: RFC 4571.
 
@@ -13,6 +14,7 @@ mod counters;
 mod engine;
 mod framing;
 mod linger;
+mod load;
 #[cfg(target_os = "linux")]
 mod sys;
 mod tcp;

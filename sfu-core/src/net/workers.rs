@@ -247,9 +247,13 @@ impl Workers {
         &self.handles
     }
 
-    /// Where the next room goes: the least loaded worker, in steps of 10 %, and of those the one with the fewest rooms.
+    /// Where the next room goes: the least loaded worker, in steps of 10 %, and of those the one with the fewest rooms. One
+    /// that sheds load comes last, however much that has made room.
     pub fn least_loaded(&self) -> WorkerIndex {
-        let load = |handle: &&WorkerHandle| (handle.snapshot().net.load_permille / 100, handle.rooms());
+        let load = |handle: &&WorkerHandle| {
+            let net = handle.snapshot().net;
+            (net.shed_level, net.load_permille / 100, handle.rooms())
+        };
         self.handles.iter().min_by_key(load).map_or(0, WorkerHandle::index)
     }
 
