@@ -25,9 +25,11 @@ pub trait Engine {
     /// The last packet that was forwarded is not the last of its frame: more of it may be on its way.
     fn expects_more(&self) -> bool;
     /// Withholds this share of the video from now on, in thousandths; see [`overload`](crate::overload).
-    fn set_shed_level(&mut self, now: Instant, level: u16);
+    /// By default there is nothing to withhold.
+    fn set_shed_level(&mut self, _now: Instant, _level: u16) {}
     /// Drops the video that it is handed, or no longer; see [`overload::Intake`](crate::overload::Intake).
-    fn set_behind(&mut self, behind: bool);
+    /// By default all is taken.
+    fn set_behind(&mut self, _behind: bool) {}
     /// All trains were sent.
     fn clear_transmits(&mut self);
     /// What the engine counted.

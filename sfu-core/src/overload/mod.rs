@@ -50,11 +50,13 @@ const WORKING: u64 = 700;
 /// What is left of what is sent, in percent, after one step down.
 const CUT: u16 = 85;
 
-/// A window with too much to do counts for so much, any other takes off 1, and a level rises at [`PATIENCE`]: after two in a
-/// row, or two of three. So a burst of joins changes nothing, and the last step had its effect. Where datagrams are lost, one
-/// is enough.
-const BUSY: u8 = 2;
-const PATIENCE: u8 = 3;
+/// A window with too much to do counts for so much, any other takes off 1, and a level rises at [`PATIENCE`]: after two within a
+/// second, so that a single burst changes nothing. Where datagrams are lost, one is enough.
+const BUSY: u8 = 5;
+const PATIENCE: u8 = 6;
+
+/// A step has its effect when the keyframe of the smaller encoding has come; before that the next would be one too many.
+const SETTLED: Duration = Duration::from_millis(400);
 
 /// How long there must be room before a level falls.
 const CALM: Duration = Duration::from_secs(1);
@@ -63,7 +65,7 @@ const CALM: Duration = Duration::from_secs(1);
 const RELAPSE: Duration = Duration::from_secs(3);
 
 /// When a level that was too little is tried again: after the first time, and at the latest.
-const RETRY: Duration = Duration::from_secs(5);
+const RETRY: Duration = Duration::from_secs(2);
 const LAST_RETRY: Duration = Duration::from_secs(60);
 
 /// Small steps give so many percent of what is sent: less than the range between [`TOO_BUSY`] and [`ROOM`].
@@ -98,6 +100,8 @@ pub struct Overload {
     level: u16,
     /// How much of [`PATIENCE`] is used up.
     busy: u8,
+    /// When the level rose last.
+    rose: Option<Instant>,
     /// Since when there is room.
     calm: Option<Instant>,
     /// The level that was too little last.
@@ -118,7 +122,7 @@ struct TooLittle {
 
 impl Default for Overload {
     fn default() -> Self {
-        Self { level: 0, busy: 0, calm: None, too_little: None, fell: None, step: 0, retry: RETRY }
+        Self { level: 0, busy: 0, rose: None, calm: None, too_little: None, fell: None, step: 0, retry: RETRY }
     }
 }
 
@@ -134,8 +138,9 @@ impl Overload {
         match window.verdict() {
             Verdict::TooMuch => {
                 self.calm = None;
-                self.busy += BUSY;
-                if self.busy >= PATIENCE || window.dropped > 0 {
+                self.busy = (self.busy + BUSY).min(PATIENCE);
+                let settled = self.rose.is_none_or(|at| now.saturating_duration_since(at) >= SETTLED);
+                if settled && (self.busy >= PATIENCE || window.dropped > 0) {
                     self.busy = 0;
                     self.rise(now);
                 }
@@ -167,6 +172,7 @@ impl Overload {
             self.retry = (self.retry * 2).min(LAST_RETRY);
         }
         self.too_little = Some(TooLittle { level: before, until: now + self.retry });
+        self.rose = Some(now);
         self.step = 0;
     }
 

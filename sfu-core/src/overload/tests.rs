@@ -146,7 +146,7 @@ fn it_recovers_by_itself_and_soon() {
 #[test]
 fn a_burst_or_a_short_queue_is_no_overload() {
     let (busy, idle) = (Window { load: 1_000, dropped: 0 }, Window { load: 500, dropped: 0 });
-    assert_eq!(after(&[busy, idle, idle, busy, idle]).0.level(), 0);
+    assert_eq!(after(&[busy, idle, idle, idle, idle, idle, busy]).0.level(), 0);
     assert_eq!(after(&[Window { load: 300, dropped: 50 }; 10]).0.level(), 0, "a queue that is too short");
     assert_eq!(after(&[busy, busy]).0.level(), 150);
     assert_eq!(after(&[Window { load: 900, dropped: 50 }]).0.level(), 150, "what the kernel drops does not wait");
