@@ -43,6 +43,7 @@ pub mod layers;
     reason = "the one place with clocks, sockets and threads"
 )]
 pub mod net;
+pub mod overload;
 pub mod pacer;
 pub mod relay;
 pub mod router;

@@ -253,6 +253,9 @@ pub enum ControlError {
     /// The participant is there already.
     #[error("the participant has joined already")]
     AlreadyJoined,
+    /// The worker sheds all that it can and lets nobody new in; try again later.
+    #[error("the media worker is overloaded")]
+    Overloaded,
     /// The offer cannot be answered; the session is as it was.
     #[error(transparent)]
     Negotiation(#[from] NegotiationError),

@@ -101,6 +101,7 @@ impl Core {
             return;
         }
         let mut room = Room::new(id, self.clock, self.config.retransmission_window).with_loudest(self.config.loudest);
+        room.set_shed(self.shedding.shed);
         if !others.is_empty() {
             room = room.as_further_part(others);
         }
@@ -133,6 +134,9 @@ impl Core {
         let room = *self.by_room.get(&room).ok_or(ControlError::Gone)?;
         if self.by_participant.contains_key(&participant) {
             return Err(ControlError::AlreadyJoined);
+        }
+        if self.shedding.is_full() {
+            return Err(ControlError::Overloaded);
         }
         let offer = &negotiation.offer;
         let slots = layout::check(offer, &negotiation.slots, &[])?;

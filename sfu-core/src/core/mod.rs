@@ -8,6 +8,7 @@ mod egress;
 mod message;
 mod peer;
 mod relay;
+mod shed;
 mod train;
 
 use std::collections::VecDeque;
@@ -29,6 +30,7 @@ use crate::transport::{self, Class, Path, Protocol, SrtpProfile, TransportEvent}
 
 use egress::Egress;
 use peer::Peer;
+use shed::Shedding;
 use train::Trains;
 
 /// How often periodic work is looked for: half of the 10 ms in which a gap must be NACKed.
@@ -65,6 +67,8 @@ pub struct Counters {
     pub stray: u64,
     /// SRTP and SRTCP packets that did not authenticate or were replayed.
     pub rejected: u64,
+    /// Video packets dropped unopened because the worker lagged behind.
+    pub discarded: u64,
     /// RTP packets that were opened.
     pub rtp_in: u64,
     /// RTP packets that were sealed, retransmissions included.
@@ -128,6 +132,7 @@ pub struct Core {
     trains: Trains,
     events: VecDeque<Event>,
     counters: Counters,
+    shedding: Shedding,
     next_tick: Option<Instant>,
     /// When a pacer wants to release something.
     next_release: Option<Instant>,
@@ -154,6 +159,7 @@ impl Core {
             trains: Trains::new(),
             events: VecDeque::new(),
             counters: Counters::default(),
+            shedding: Shedding::default(),
             next_tick: None,
             next_release: None,
             relays: Vec::new(),
@@ -188,6 +194,7 @@ impl Core {
             return;
         };
         match class {
+            Class::Rtp if self.shedding.behind && self.is_video(peer, data) => self.counters.discarded += 1,
             Class::Rtp => self.handle_rtp(now, peer, data),
             Class::Rtcp => self.handle_rtcp(now, peer, data),
             Class::Dtls => {

@@ -25,6 +25,12 @@ pub trait Engine {
     fn transmits(&self) -> impl Iterator<Item = Transmit<'_>>;
     /// The last packet that was forwarded is not the last of its frame: more of it may be on its way.
     fn expects_more(&self) -> bool;
+    /// Withholds this share of the video from now on, in thousandths; see [`overload`](crate::overload).
+    /// By default there is nothing to withhold.
+    fn set_shed_level(&mut self, _now: Instant, _level: u16) {}
+    /// Drops the video that it is handed, or no longer; see [`overload::Intake`](crate::overload::Intake).
+    /// By default all is taken.
+    fn set_behind(&mut self, _behind: bool) {}
     /// All trains were sent.
     fn clear_transmits(&mut self);
     /// Packets for other workers; whoever hands a batch on leaves an empty one in its place.
@@ -74,6 +80,14 @@ impl Engine for Core {
 
     fn expects_more(&self) -> bool {
         Self::expects_more(self)
+    }
+
+    fn set_shed_level(&mut self, now: Instant, level: u16) {
+        Self::set_shed_level(self, now, level);
+    }
+
+    fn set_behind(&mut self, behind: bool) {
+        Self::set_behind(self, behind);
     }
 
     fn clear_transmits(&mut self) {

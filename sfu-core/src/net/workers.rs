@@ -259,9 +259,13 @@ impl Workers {
     }
 
     /// Where the next room, or the next part of one, goes: the least loaded worker, in steps of 10 %, and of those the one
-    /// with the fewest rooms. None of `except`; `None`: there is no other.
+    /// with the fewest rooms. One that sheds load comes last, however much that has made room. None of `except`; `None`:
+    /// there is no other.
     pub fn least_loaded(&self, except: &[WorkerIndex]) -> Option<WorkerIndex> {
-        let load = |handle: &&WorkerHandle| (handle.snapshot().net.load_permille / 100, handle.rooms());
+        let load = |handle: &&WorkerHandle| {
+            let net = handle.snapshot().net;
+            (net.shed_level, net.load_permille / 100, handle.rooms())
+        };
         let allowed = self.handles.iter().filter(|handle| !except.contains(&handle.index));
         allowed.min_by_key(load).map(WorkerHandle::index)
     }

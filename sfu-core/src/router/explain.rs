@@ -91,6 +91,7 @@ fn sent(layer: &SentLayer, limit: Limit, member: &Member, publication: &Publicat
         },
         Limit::Bandwidth => carries(member),
         Limit::Publisher => "the publisher sends no better".to_owned(),
+        Limit::Overload => "the server is overloaded".to_owned(),
         _ => "the best that is sent".to_owned(),
     };
     format!("{}: {why}", name(layer))

@@ -31,6 +31,7 @@ mod release;
 pub mod resend;
 pub mod room;
 pub mod sent;
+mod shedding;
 mod slots;
 mod speakers;
 pub mod stage;

@@ -182,6 +182,12 @@ impl Receiver {
         self.lines.iter_mut().flat_map(|line| &mut line.encodings).for_each(|encoding| encoding.ring.shrink(now));
     }
 
+    /// Whether a known stream of video sends as `ssrc`.
+    pub fn is_video(&self, ssrc: Ssrc) -> bool {
+        let line = self.streams.get(&ssrc.0).and_then(|stream| self.lines.get(usize::from(stream.line)));
+        line.is_some_and(|line| line.kind == TrackKind::Video)
+    }
+
     /// Digests a packet. `None`: not of a known stream, a duplicate, or not to be believed yet.
     pub fn receive<'a>(&mut self, now: Instant, packet: &RtpPacket<'a>) -> Option<Received<'a>> {
         if let Some(number) = self.extensions.id(Extension::TransportCc).and_then(|id| packet.extension(id))
