@@ -109,7 +109,7 @@ async fn wait_for(child: &mut Child, address: SocketAddr) -> anyhow::Result<()> 
     bail!("it does not take connections at {address}")
 }
 
-/// Both programs become what they start, so that the process is the server's.
+/// `ip` and `taskset` become what they start, so that the process is the server's.
 fn wrap(host: &HostArgs, program: Vec<String>) -> Vec<String> {
     let mut words: Vec<String> = Vec::new();
     if let Some(netns) = &host.netns {
@@ -138,7 +138,9 @@ fn recipe(server: Opponent, host: &HostArgs, address: SocketAddr) -> anyhow::Res
 
 fn madang(host: &HostArgs, address: SocketAddr, operator: SocketAddr) -> Vec<String> {
     let (ip, port) = (address.ip().to_string(), address.port().to_string());
-    let fixed = ["serve", "--dev", "--udp-port", "0", "--tcp-port", "0", "--workers", "1", "--log-filter", "error"];
+    // All microphones: the others forward all of them.
+    let fixed = ["serve", "--dev", "--udp-port", "0", "--tcp-port", "0", "--loudest-speakers", "0"];
+    let fixed = fixed.into_iter().chain(["--workers", "1", "--log-filter", "error"]);
     let mut words = vec![host.madang.display().to_string()];
     words.extend(fixed.map(str::to_owned));
     words.extend(["--bind", &ip, "--http-port", &port, "--operator", &operator.to_string()].map(str::to_owned));

@@ -4,7 +4,6 @@
 //! the source that flowed then. A few sources back are remembered, so that a NACK that crosses a change of the encoding is
 //! answered; a receiver that waits for the last packets of the old encoding would else stand still until it gives up.
 
-
 use crate::layers::Frame;
 use crate::rtp::dependency_descriptor::{Layers, Targets};
 use crate::sdp::Codec;
