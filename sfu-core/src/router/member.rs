@@ -125,6 +125,9 @@ impl Member {
         now: Instant,
         mut draw: impl FnMut() -> u32,
     ) -> Vec<PublicationIndex> {
+        // Lines live as long as the member, and few members ask for more of them: no room for others.
+        self.lines.reserve_exact(planned.len());
+        self.slots.reserve_exact(layout.len() - self.slots.len());
         for lines in &layout[self.slots.len()..] {
             self.slots.push(Slot { lines: *lines, audio: None, video: None, occupant: None });
         }

@@ -127,7 +127,8 @@ impl Receiver {
     pub fn negotiate(&mut self, media: &[AnswerMedia], now: Instant) -> Vec<PublicationIndex> {
         let receives = |m: &&AnswerMedia| m.accepted && m.direction.receives() && m.kind != MediaKind::Data;
         let mut orphans = Vec::new();
-        let mut kept: Vec<ReceivingLine> = Vec::new();
+        // Exact: a line is large.
+        let mut kept: Vec<ReceivingLine> = Vec::with_capacity(media.iter().filter(receives).count());
         let mut old: Vec<ReceivingLine> = std::mem::take(&mut self.lines);
         for media in media.iter().filter(receives) {
             let known = old.iter().position(|line| line.mid == media.mid);
