@@ -166,9 +166,7 @@ pub(super) fn budget(member: &Member, now: Instant) -> Budget {
     let (audio, resent) = member.downlink.reserved();
     let of = |estimate| alloc::video_budget(estimate, audio, resent);
     match estimator.estimate() {
-        _ if estimator.is_guess(now) && member.lines.iter().any(Line::is_numbered) => {
-            Budget::Guessed(of(estimator.guess()))
-        }
+        _ if estimator.is_guess(now) => Budget::Guessed(of(estimator.guess())),
         Some(estimate) => Budget::known(of(estimate)),
         None => Budget::Unlimited,
     }

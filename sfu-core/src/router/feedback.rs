@@ -139,17 +139,18 @@ impl Room {
         blocks: impl Iterator<Item = ReportBlock>,
     ) {
         let Some(member) = self.member_mut(member) else { return };
-        let mut worst: Option<f64> = None;
+        let (mut worst, mut shortest): (Option<f64>, Option<Duration>) = (None, None);
         for block in blocks {
             let Some(line) = member.lines.iter_mut().find(|line| line.ssrc() == block.ssrc.0) else { continue };
             let rtt = line.stats.on_report_block(ours, &block);
             worst = Some(line.stats.fraction_lost().max(worst.unwrap_or(0.0)));
             if let Some(rtt) = rtt {
                 member.on_rtt(rtt);
+                shortest = Some(shortest.map_or(rtt, |shortest| shortest.min(rtt)));
             }
         }
         if let Some(loss) = worst {
-            member.downlink.estimator.on_loss(now, loss);
+            member.downlink.estimator.on_reports(now, loss, shortest);
         }
     }
 

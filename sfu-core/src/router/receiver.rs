@@ -381,7 +381,7 @@ impl ReceivingLine {
                 self.generations += 1;
             }
             encoding.last_packet = Some(now);
-            encoding.missed = 0;
+            (encoding.missed, encoding.skipped) = (0, 0);
             (arrival.seq, codec.codec, packet.payload())
         };
         let key = EncodingKey { index: stream.encoding, generation: encoding.generation };
@@ -416,10 +416,8 @@ impl ReceivingLine {
     }
 
     fn count_frame(&mut self, of: u8) {
-        for (index, encoding) in self.encodings.iter_mut().enumerate() {
-            if index != usize::from(of) {
-                encoding.missed = encoding.missed.saturating_add(1);
-            }
-        }
+        let (smaller, larger) = self.encodings.split_at_mut(usize::from(of));
+        smaller.iter_mut().for_each(|encoding| encoding.skipped = encoding.skipped.saturating_add(1));
+        larger.iter_mut().skip(1).for_each(|encoding| encoding.missed = encoding.missed.saturating_add(1));
     }
 }

@@ -46,6 +46,8 @@ pub struct World {
     pub events: Vec<Event>,
     /// What the cameras of clients that join send in.
     pub rids: &'static [&'static str],
+    /// Whether clients that join give transport-wide feedback.
+    pub transport_cc: bool,
     /// What is on its way to clients that are `remote`.
     pub underway: Vec<(usize, Vec<u8>)>,
     rng: StdRng,
@@ -112,6 +114,7 @@ impl World {
             clients: Vec::new(),
             events: Vec::new(),
             rids: &[],
+            transport_cc: true,
             underway: Vec::new(),
             rng: StdRng::seed_from_u64(1),
             certificate,
@@ -163,8 +166,12 @@ impl World {
                 *rids = self.rids;
             }
         }
-        let negotiation =
-            Negotiation { offer: offer::parsed(&ice, &self.certificate.fingerprint(), &lines), slots: slots.clone() };
+        let fingerprint = self.certificate.fingerprint();
+        let offer = match self.transport_cc {
+            true => offer::parsed(&ice, &fingerprint, &lines),
+            false => offer::without_transport_cc(&ice, &fingerprint, &lines),
+        };
+        let negotiation = Negotiation { offer, slots: slots.clone() };
         let request = self.request();
         let (now, worker) = (self.now, self.worker);
         let join = Command::Join { request, room, participant: id, settings, negotiation };
