@@ -21,7 +21,7 @@ use super::packet::Outbox;
 use super::{MemberIndex, PeerIndex, Room};
 
 /// Reports are this far apart. RFC 3550 section 6.2 allows it at these rates, and browsers do the same.
-const REPORT_INTERVAL: Duration = Duration::from_secs(1);
+pub(super) const REPORT_INTERVAL: Duration = Duration::from_secs(1);
 
 /// A compound packet of so many bytes is sent; the next report starts another, so that all stay below an MTU.
 const COMPOUND_BYTES: usize = 1_000;
@@ -40,10 +40,7 @@ impl Room {
             match packet {
                 Packet::SenderReport(report) => {
                     if let Some(member) = self.member_mut(member) {
-                        member.clock.on_sender_report(ours, Ntp(report.ntp));
-                        if let Some(encoding) = member.receiver.encoding_of(report.ssrc) {
-                            encoding.stats.on_sender_report(now, Ntp(report.ntp), report.rtp_timestamp);
-                        }
+                        on_sender_report(member, now, ours, &report);
                     }
                     self.on_report_blocks(now, member, ours, report.reports.iter());
                 }
@@ -58,6 +55,16 @@ impl Room {
         }
     }
 
+    /// Digests a compound packet with a sender report that was relayed. What it reports of our streams is for its own part.
+    pub fn handle_relayed_report(&mut self, now: Instant, member: MemberIndex, compound: &[u8]) {
+        let ours = Ntp::at(&self.clock, now);
+        for packet in rtcp::packets(compound).flatten() {
+            if let (Packet::SenderReport(report), Some(member)) = (packet, self.member_mut(member)) {
+                on_sender_report(member, now, ours, &report);
+            }
+        }
+    }
+
     /// Does what is due for all members.
     pub fn tick(&mut self, now: Instant, out: &mut impl Outbox, events: &mut VecDeque<Event>) {
         self.hear(now, events);
@@ -68,6 +75,10 @@ impl Room {
         let mut buffer = std::mem::take(&mut self.scratch);
         for index in 0..self.members.capacity() {
             let Some(member) = self.members.get_mut(index) else { continue };
+            if let Some(home) = member.away {
+                self.ask_home(now, index, home);
+                continue;
+            }
             if member.downlink.tick(now) {
                 self.wait_for(MemberIndex(index as u32));
             }
@@ -82,7 +93,7 @@ impl Room {
             }
             if member.next_report <= now {
                 member.next_report = now + REPORT_INTERVAL;
-                member.receiver.lines.iter_mut().flat_map(|line| &mut line.encodings).for_each(|e| e.ring.shrink(now));
+                member.receiver.shrink(now);
                 write_receiver_reports(member, now, &mut buffer);
                 self.send_sender_reports(index, now, ours, &mut buffer, out);
             }
@@ -190,6 +201,13 @@ impl Room {
                 flush(buffer, now, self.members[index].peer, out);
             }
         }
+    }
+}
+
+fn on_sender_report(member: &mut Member, now: Instant, ours: Ntp, report: &rtcp::SenderReport<'_>) {
+    member.clock.on_sender_report(ours, Ntp(report.ntp));
+    if let Some(encoding) = member.receiver.encoding_of(report.ssrc) {
+        encoding.stats.on_sender_report(now, Ntp(report.ntp), report.rtp_timestamp);
     }
 }
 

@@ -127,7 +127,8 @@ impl Receiver {
     pub fn negotiate(&mut self, media: &[AnswerMedia], now: Instant) -> Vec<PublicationIndex> {
         let receives = |m: &&AnswerMedia| m.accepted && m.direction.receives() && m.kind != MediaKind::Data;
         let mut orphans = Vec::new();
-        let mut kept: Vec<ReceivingLine> = Vec::new();
+        // Exact: a line is large.
+        let mut kept: Vec<ReceivingLine> = Vec::with_capacity(media.iter().filter(receives).count());
         let mut old: Vec<ReceivingLine> = std::mem::take(&mut self.lines);
         for media in media.iter().filter(receives) {
             let known = old.iter().position(|line| line.mid == media.mid);
@@ -175,6 +176,17 @@ impl Receiver {
     pub fn encoding_of(&mut self, ssrc: Ssrc) -> Option<&mut Encoding> {
         let stream = *self.streams.get(&ssrc.0).filter(|stream| !stream.rtx)?;
         self.lines.get_mut(usize::from(stream.line))?.encodings.get_mut(usize::from(stream.encoding))
+    }
+
+    /// Gives back what the rings no longer need.
+    pub fn shrink(&mut self, now: Instant) {
+        self.lines.iter_mut().flat_map(|line| &mut line.encodings).for_each(|encoding| encoding.ring.shrink(now));
+    }
+
+    /// Whether a known stream of video sends as `ssrc`.
+    pub fn is_video(&self, ssrc: Ssrc) -> bool {
+        let line = self.streams.get(&ssrc.0).and_then(|stream| self.lines.get(usize::from(stream.line)));
+        line.is_some_and(|line| line.kind == TrackKind::Video)
     }
 
     /// Digests a packet. `None`: not of a known stream, a duplicate, or not to be believed yet.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use sfu_core::alloc::{Allocator, Availability, Budget, Offer, RAISE_SHARE, Request};
+use sfu_core::alloc::{Allocator, Availability, Budget, Cut, Offer, RAISE_SHARE, Request};
 use sfu_core::control::{Size, SubscriptionSettings};
 use sfu_core::layers::Layer;
 use sfu_core::unit::Bitrate;
@@ -157,7 +157,15 @@ pub fn best_layers(videos: usize, kbps: f64) -> Vec<Option<usize>> {
         offers.extend(KBPS.iter().enumerate().map(offer));
         let settings = SubscriptionSettings::default();
         let offers = from..offers.len();
-        requests.push(Request { settings, pinned: false, screen: false, obstacle: None, offers, previous: None });
+        requests.push(Request {
+            settings,
+            pinned: false,
+            screen: false,
+            obstacle: None,
+            cut: Cut::None,
+            offers,
+            previous: None,
+        });
     }
     let mut allocator = Allocator::default();
     // What is raised must leave some room.
