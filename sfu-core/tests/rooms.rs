@@ -149,7 +149,7 @@ fn jitter_is_no_queue() {
             let outcome = run("jitter", Plan::of(seed, 60, 2, 1, link));
             let (best, missed) = (outcome.best_share(), outcome.missed(5.0, 59.0, DEADLINE));
             eprintln!("jitter of {ms} ms, reorder {reorder}, {seed}: best layers {best:.3}, {missed:.4?}");
-            assert!(best >= 0.75 && missed.freeze <= Duration::from_millis(500), "{seed}");
+            assert!(best >= 0.7 && missed.freeze <= Duration::from_millis(500), "{seed}");
         }
     }
 }

@@ -32,15 +32,24 @@ async function story(person, identity, publisher) {
   return Object.entries(parts).map(([name, value]) => `\n  ${name}: ${JSON.stringify(value)}`).join('');
 }
 
+/**
+ * The width that `person` has of `identity` now; undefined: nothing. Of AV1 it is what the server sends: dav1d gives out each spatial
+ * layer of a keyframe, so that the browser's `frameWidth` is now and then that of a lower one.
+ */
+async function widthOf(person, identity, received) {
+  if (received?.codec !== 'video/AV1') return received?.frameWidth;
+  return (await explain(person, identity)).subscription?.flowing?.width;
+}
+
 /** Waits until `person` decodes `identity` at one of these widths; gives the milliseconds that it took. */
 export async function getsWidth(person, identity, widths, { within = 10_000, publisher } = {}) {
   const startedAt = Date.now();
   let seen;
   const arrives = async () => {
     const now = await person.call('receivedVideo', identity);
-    const decodes = now && seen && now.framesDecoded > seen.framesDecoded && widths.includes(now.frameWidth);
+    const decodes = now && seen && now.framesDecoded > seen.framesDecoded;
     seen = now;
-    return decodes;
+    return decodes && widths.includes(await widthOf(person, identity, now));
   };
   await until(arrives, { within, every: 100, what: async () => `${widths} px: ${await story(person, identity, publisher)}` });
   return Date.now() - startedAt;
@@ -48,8 +57,18 @@ export async function getsWidth(person, identity, widths, { within = 10_000, pub
 
 /** For `milliseconds`, `person` goes on with one of these widths. */
 export async function keepsWidth(person, identity, widths, milliseconds, { publisher } = {}) {
-  const holds = async () => widths.includes((await person.call('receivedVideo', identity))?.frameWidth);
+  const holds = async () => widths.includes(await widthOf(person, identity, await person.call('receivedVideo', identity)));
   await throughout(milliseconds, holds, { every: 200, what: async () => `${widths} px: ${await story(person, identity, publisher)}` });
+}
+
+/** Waits until `person` has had one of these widths for so many milliseconds on end. */
+export async function settlesAt(person, identity, widths, milliseconds, { within = 30_000, publisher } = {}) {
+  let since = Date.now();
+  const stands = async () => {
+    if (!widths.includes(await widthOf(person, identity, await person.call('receivedVideo', identity)))) since = Date.now();
+    return Date.now() - since >= milliseconds;
+  };
+  await until(stands, { within, every: 200, what: async () => `${widths} px for ${milliseconds} ms: ${await story(person, identity, publisher)}` });
 }
 
 /** Waits until nothing more of `identity`'s video arrives; gives the milliseconds until its last byte, to about 100. */

@@ -5,7 +5,7 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 
 import { Cast, trackOf } from '../lib/cast.mjs';
-import { ADAPTIVE, assertSmooth, getsWidth, isLimitedBy, keepsWidth, showAt, startWatching } from '../lib/layers.mjs';
+import { ADAPTIVE, assertSmooth, getsWidth, isLimitedBy, keepsWidth, settlesAt, showAt, startWatching } from '../lib/layers.mjs';
 import { freshRoom } from '../lib/tokens.mjs';
 
 /** The picture's width; the low layer's is a quarter of it. AV1 in 720p takes more than a core to encode. */
@@ -26,10 +26,14 @@ for (const [codec, HIGH] of Object.entries(WIDTHS)) {
     const ann = await cast.join(room, 'ann', { options: ADAPTIVE, publish: false });
     await ann.call('publishBusy', { width: HIGH, height: (HIGH * 9) / 16, videoCodec: codec });
     const bob = await cast.join(room, 'bob', { options: ADAPTIVE, publish: false });
+    // What layers cost is known when they were sent for a while: Chromium begins each with less than it takes later.
+    await showAt(bob, 'ann', HIGH / 2);
+    await settlesAt(bob, 'ann', [HIGH / 2], 3_000, { publisher: ann });
     await showAt(bob, 'ann', HIGH);
     // Chromium adds its layers one by one as its own estimate rises.
     t.diagnostic(`the high layer came after ${await getsWidth(bob, 'ann', [HIGH], { within: 30_000, publisher: ann })} ms`);
 
+    await settlesAt(bob, 'ann', [HIGH], 3_000, { publisher: ann });
     const cat = await cast.join(room, 'cat', { options: ADAPTIVE, publish: false, network });
     await showAt(cat, 'ann', HIGH);
     await getsWidth(cat, 'ann', [LOW], { within: 10_000, publisher: ann });
@@ -53,12 +57,13 @@ for (const [codec, HIGH] of Object.entries(WIDTHS)) {
     await startWatching([bob, cat]);
     network.setDown(NARROW);
     t.diagnostic(`it fell within ${await getsWidth(cat, 'ann', [LOW], { within: 10_000, publisher: ann })} ms`);
-    // Six times more than fits is on its way when a link falls so far: what stands still then is told, and bounded.
+    // Five times more than fits is on its way when a link falls so far. A smaller encoding begins with its own keyframe; a smaller
+    // layer of the same one may have to wait for the receiver to ask for one, which takes libwebrtc 3 s.
     t.diagnostic(`its picture stood still for ${Math.round((await trackOf(cat, 'ann')).maxGap)} ms`);
     await keepsWidth(cat, 'ann', [LOW], 3_000, { publisher: ann });
     await keepsWidth(bob, 'ann', [HIGH], 500, { publisher: ann });
     await assertSmooth([bob], 'ann');
-    await assertSmooth([cat], 'ann', 3_000);
+    await assertSmooth([cat], 'ann', codec === 'vp8' ? 2_000 : 4_000);
     t.diagnostic(JSON.stringify(network.counts()));
     await Promise.all([ann, bob, cat].map((person) => person.close()));
   });
