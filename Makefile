@@ -1,7 +1,7 @@
 # Thin: the work is done by cargo, npm and scripts/. `make help` lists the targets.
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test check bench bench-instructions plots compare e2e fuzz types nightly
+.PHONY: help run demo test check bench bench-instructions plots compare goals e2e fuzz types nightly
 
 help: ## this list
 	@printf 'usage: make TARGET\n\n'
@@ -35,6 +35,9 @@ plots: ## redraw docs/img/adaptation-*.svg from the simulation
 
 compare: ## madang beside Janus, a plain forwarder and the floor, in turns (20 minutes); ARGS='--pairs 1' for a try
 	@scripts/compare $(ARGS)
+
+goals: ## latency, first keyframe, capacity, memory and joins (8 minutes); ROWS='10 11' for some
+	@scripts/goals $(ROWS)
 
 fuzz: ## parsers against random input; SECONDS_EACH=60 per target, ONE=sdp for one
 	@scripts/fuzz $(ONE)

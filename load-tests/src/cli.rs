@@ -1,5 +1,7 @@
 //! The command line.
 
+pub mod measure;
+
 use std::path::PathBuf;
 
 use anyhow::Context;
@@ -9,6 +11,7 @@ use reqwest::Url;
 use crate::publisher::Pacing;
 use crate::scenario::{Audio, Scenario, Video};
 use crate::units::{Bitrate, Span};
+pub use measure::{GoalsArgs, HostArgs, Opponent, PublishArgs, VersusArgs};
 
 /// Synthetic participants that measure what a WebRTC server can carry, and whether it carries it well.
 #[derive(Debug, Parser)]
@@ -40,6 +43,10 @@ pub enum Command {
     Baseline(BaselineArgs),
     /// Interleaved comparison of several servers
     Versus(VersusArgs),
+    /// What a comparison does not tell: capacity, memory, joins
+    Goals(GoalsArgs),
+    /// Write tables and charts of `versus` and `goals` into documents
+    Publish(PublishArgs),
 }
 
 /// How participants join.
@@ -330,56 +337,6 @@ pub enum Baseline {
     Floor,
     /// Seal and send: one `sendto` per packet
     FloorSendto,
-}
-
-/// Several servers, measured in turns.
-#[derive(Debug, Args)]
-#[command(
-    after_help = "Each pair is A B B A with madang as A; one pair more is madang against itself, which shows how much of
-a ratio is noise. Every run must do the same work: the same packets delivered within 1 %, at most
-0.1 % lost. Void runs are repeated once, then the pair is dropped."
-)]
-pub struct VersusArgs {
-    /// Against whom
-    #[arg(long, value_enum, value_delimiter = ',', default_value = "floor,webrtc,janus")]
-    pub against: Vec<Opponent>,
-    /// The madang binary
-    #[arg(long, default_value = "target/release/madang", value_name = "FILE")]
-    pub madang: PathBuf,
-    /// Pairs per opponent and row
-    #[arg(long, default_value_t = 5, value_name = "N")]
-    pub pairs: u32,
-    /// How long each run measures
-    #[arg(long, default_value = "10s")]
-    pub duration: Span,
-    /// Which rows of the table of goals: 1 (video, burst), 2 (video, evenly paced), 3 (audio)
-    #[arg(long, value_delimiter = ',', default_value = "1,2,3")]
-    pub rows: Vec<u8>,
-    /// Viewers of rows 1 and 2; row 3 has twice as many
-    #[arg(long, default_value_t = 50, value_name = "N")]
-    pub viewers: u32,
-    /// Write all figures as JSON
-    #[arg(long, value_name = "FILE")]
-    pub json: Option<PathBuf>,
-    /// Write the table as Markdown
-    #[arg(long, value_name = "FILE")]
-    pub markdown: Option<PathBuf>,
-}
-
-/// Who can be compared.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, ValueEnum, serde::Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Opponent {
-    /// Madang itself: how far two runs of the same differ
-    Madang,
-    /// The bare seal and send loop, with trains
-    Floor,
-    /// The same with one `sendto` per packet
-    FloorSendto,
-    /// A plain forwarder on the `webrtc` crate
-    Webrtc,
-    /// Janus' VideoRoom
-    Janus,
 }
 
 #[cfg(test)]

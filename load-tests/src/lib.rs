@@ -12,7 +12,7 @@
 //!
 //! A figure is only worth something if it says when it is worth nothing: a report declares a run void when packets were
 //! lost, or when this generator and not the server was the limit. [`versus`] sets servers side by side in turns, among
-//! them the [`baseline`]s.
+//! them the [`baseline`]s; [`goals`] measures what is no comparison of runs; [`publish`] writes both into documents.
 
 pub mod baseline;
 pub mod cli;
@@ -20,10 +20,12 @@ pub mod context;
 pub mod cpu;
 pub mod events;
 pub mod fleet;
+pub mod goals;
 pub mod media;
 pub mod memory;
 pub mod peer;
 pub mod probe;
+pub mod publish;
 pub mod publisher;
 pub mod report;
 pub mod run;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::Context;
 use clap::Parser;
 use indicatif::ProgressBar;
-use load_tests::cli::{BaselineArgs, Cli, Command, CompareArgs, RunArgs, VersusArgs};
+use load_tests::cli::{BaselineArgs, Cli, Command, CompareArgs, GoalsArgs, RunArgs, VersusArgs};
 use load_tests::report::{Report, compare, html};
 
 fn main() -> ExitCode {
@@ -18,6 +18,8 @@ fn main() -> ExitCode {
         Command::Compare(args) => compare(&args),
         Command::Baseline(args) => baseline(&args),
         Command::Versus(args) => versus(&args),
+        Command::Goals(args) => goals(&args),
+        Command::Publish(args) => load_tests::publish::publish(&args).map(|()| ExitCode::SUCCESS),
     };
     match done {
         Ok(code) => code,
@@ -53,20 +55,41 @@ fn baseline(args: &BaselineArgs) -> anyhow::Result<ExitCode> {
 }
 
 fn versus(args: &VersusArgs) -> anyhow::Result<ExitCode> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let bar = ProgressBar::new(0);
-    bar.enable_steady_tick(Duration::from_millis(200));
-    let summary = runtime.block_on(load_tests::versus::versus(args, &bar))?;
+    let (runtime, bar) = (tokio::runtime::Builder::new_multi_thread().enable_all().build()?, progress());
+    let summary = runtime.block_on(load_tests::versus::versus(args, command_line(), &bar))?;
     bar.finish_and_clear();
     runtime.shutdown_background();
     let text = summary.markdown();
     if let Some(path) = &args.json {
-        save(path, &(serde_json::to_string_pretty(&summary)? + "\n"))?;
+        save(path, &summary.json()?)?;
     }
     if let Some(path) = &args.markdown {
         save(path, &text)?;
     }
     print(&text)
+}
+
+fn goals(args: &GoalsArgs) -> anyhow::Result<ExitCode> {
+    let (runtime, bar) = (tokio::runtime::Builder::new_multi_thread().enable_all().build()?, progress());
+    let found = runtime.block_on(load_tests::goals::goals(args, command_line(), &bar))?;
+    bar.finish_and_clear();
+    runtime.shutdown_background();
+    if let Some(path) = &args.json {
+        save(path, &(serde_json::to_string_pretty(&found)? + "\n"))?;
+    }
+    print(&found.markdown())
+}
+
+fn progress() -> ProgressBar {
+    let bar = ProgressBar::new(0);
+    bar.enable_steady_tick(Duration::from_millis(200));
+    bar
+}
+
+/// As it was typed, the program by its name.
+fn command_line() -> String {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    format!("madang-load {}", words.join(" "))
 }
 
 fn save(path: &Path, text: &str) -> anyhow::Result<()> {

@@ -61,9 +61,13 @@ pub struct Outcome {
     pub stopped: Option<String>,
 }
 
-/// Runs one scenario.
+/// Runs the scenario that the flags say.
 pub async fn run(args: &RunArgs) -> anyhow::Result<Report> {
-    let scenario = args.resolve()?;
+    run_scenario(args, args.resolve()?).await
+}
+
+/// Runs a scenario; the flags say where.
+pub async fn run_scenario(args: &RunArgs, scenario: Scenario) -> anyhow::Result<Report> {
     raise_file_limit();
     // The server's process is looked up first: a wrong one should not cost a run.
     let mut probe = Probe::new(args.server_pid)?;
@@ -116,7 +120,7 @@ pub async fn run(args: &RunArgs) -> anyhow::Result<Report> {
 }
 
 /// Thousands of sockets need as many file descriptors as the system allows.
-fn raise_file_limit() {
+pub(crate) fn raise_file_limit() {
     #[cfg(unix)]
     {
         use nix::sys::resource::{Resource, getrlimit, setrlimit};

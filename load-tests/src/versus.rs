@@ -1,174 +1,180 @@
-//! Madang beside other servers on one machine, in turns: A B C C B A, several times, where A is Madang. Each server gets
-//! a fresh process for each run. A ratio is that of the two runs of a cycle; what is reported is the median over the
-//! cycles and their range. Madang's own two runs of a cycle are the control: their ratio shows what is noise.
+//! Madang beside other servers on one machine, in turns: A B C, C B A, A B C, ..., where A is Madang. Each server gets a
+//! fresh process for each run. A ratio is that of two runs of one turn; what is reported is the median over the turns
+//! and their range. The ratio of Madang's own runs in neighbouring turns is the control: it shows what is noise.
 //!
-//! Rows are those of the table of goals (docs/performance.md): 1 video in bursts, 2 video evenly paced, 3 audio.
+//! Rows are those of the table of goals (docs/performance.md); what each of them runs and compares is in [`rows`].
 
+pub mod machine;
+pub mod rows;
 pub mod servers;
-mod summary;
+pub mod summary;
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use anyhow::Context as _;
 use indicatif::ProgressBar;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-use crate::cli::{Changes, Opponent, RunArgs, VersusArgs};
-use crate::publisher::Pacing;
+use crate::cli::{Opponent, VersusArgs};
 use crate::report::Report;
-use crate::units::Bitrate;
+use machine::{Machine, received_packets};
+use rows::{line_up, run_args};
 use servers::Running;
-pub use summary::{Row, Summary};
+pub use summary::{Row, Summary, median};
 
 /// Runs may differ by so much of what they delivered and still be the same work.
 const SAME_WORK: f64 = 0.01;
 
 /// One run of one server.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Run {
     /// The row of the table of goals.
     pub row: u8,
-    /// Which cycle.
-    pub cycle: u32,
+    /// Which turn.
+    pub pair: u32,
     /// Whose.
-    pub server: Opponent,
+    pub server: Option<Opponent>,
     /// Server CPU, in microseconds per delivered packet.
     pub us_per_packet: Option<f64>,
-    /// Delivered packets per second.
+    /// Packets delivered.
+    pub delivered: u64,
+    /// The same per second.
     pub packets_per_second: f64,
     /// In per cent.
     pub loss_percent: f64,
-    /// Latency, in milliseconds.
-    pub p50_ms: Option<f64>,
-    /// Latency, in milliseconds.
-    pub p99_ms: Option<f64>,
+    /// Latency, in milliseconds: p50, p99 and p99.9.
+    pub latency_ms: Option<[f64; 3]>,
+    /// From the join to the first complete keyframe, the median, in milliseconds.
+    pub first_keyframe_ms: Option<f64>,
+    /// Datagrams that the server sent per message that the kernel cut up (GSO), in its whole life.
+    pub datagrams_per_train: Option<f64>,
+    /// Packets that the interface took in while this ran, where it is no loopback.
+    pub link_packets: Option<u64>,
     /// What was negotiated.
     pub srtp: Vec<String>,
     /// Why it does not count.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub void: Vec<String>,
 }
 
-/// Who is compared in a row: the goals of rows 1 and 3 name Janus, the plain forwarder and the floor, that of row 2 the
-/// floor alone.
-fn line_up(row: u8, against: &[Opponent]) -> Vec<Opponent> {
-    let is_floor = |opponent: &Opponent| matches!(opponent, Opponent::Floor | Opponent::FloorSendto);
-    let wanted = against.iter().copied().filter(|opponent| *opponent != Opponent::Madang);
-    let others: Vec<_> = match row {
-        2 => wanted.filter(is_floor).collect(),
-        3 => wanted.filter(|opponent| *opponent != Opponent::Webrtc).collect(),
-        _ => wanted.collect(),
-    };
-    std::iter::once(Opponent::Madang).chain(others).collect()
-}
-
-/// There and back: A B C C B A.
-fn order(line_up: &[Opponent]) -> Vec<Opponent> {
-    line_up.iter().chain(line_up.iter().rev()).copied().collect()
+/// There and back in turns.
+fn order(line_up: &[Opponent], pair: u32) -> Vec<Opponent> {
+    let mut order = line_up.to_vec();
+    if pair % 2 == 1 {
+        order.reverse();
+    }
+    order
 }
 
 /// Runs all rows.
-pub async fn versus(args: &VersusArgs, bar: &ProgressBar) -> anyhow::Result<Summary> {
+pub async fn versus(args: &VersusArgs, command: String, bar: &ProgressBar) -> anyhow::Result<Summary> {
+    let machine = Machine::read(&args.host, command);
     let mut runs = Vec::new();
-    let total: usize = args.rows.iter().map(|row| line_up(*row, &args.against).len() * 2).sum();
+    let total: usize = args.rows.iter().map(|row| line_up(*row, &args.against).len()).sum();
     bar.set_length(total as u64 * u64::from(args.pairs));
     for row in &args.rows {
-        for cycle in 0..args.pairs {
-            for server in order(&line_up(*row, &args.against)) {
-                bar.set_message(format!("row {row}, cycle {}: {server:?}", cycle + 1));
-                let run = once(args, *row, cycle, server).await.with_context(|| format!("row {row}, {server:?}"))?;
-                bar.inc(1);
+        let line_up = line_up(*row, &args.against);
+        for pair in 0..args.pairs {
+            for server in order(&line_up, pair) {
+                bar.set_message(format!("row {row}, pair {}: {}", pair + 1, server.name()));
+                let context = || format!("row {row}, {}", server.name());
+                let run = once(args, *row, pair, server).await.with_context(context)?;
+                let is_void = !run.void.is_empty();
                 runs.push(run);
+                if is_void {
+                    runs.push(once(args, *row, pair, server).await.with_context(context)?);
+                }
+                bar.inc(1);
             }
         }
     }
     check_work(&mut runs);
-    Ok(Summary::of(runs, &args.rows))
+    Ok(Summary::of(machine, runs))
 }
 
-async fn once(args: &VersusArgs, row: u8, cycle: u32, server: Opponent) -> anyhow::Result<Run> {
-    let running = Running::start(server, args).await?;
-    let run_args = run_args(args, row, &running);
-    let report = crate::run::run(&run_args).await;
+async fn once(args: &VersusArgs, row: u8, pair: u32, server: Opponent) -> anyhow::Result<Run> {
+    let running = Running::start(server, &args.host).await?;
+    let before = received_packets();
+    let report = crate::run::run(&run_args(args, row, &running)).await;
+    let link_packets = received_packets().zip(before).map(|(after, before)| after.saturating_sub(before));
+    let datagrams_per_train = running.datagrams_per_train().await;
     running.stop().await;
-    Ok(Run::of(row, cycle, server, &report?))
+    let mut run = Run { row, pair, server: Some(server), datagrams_per_train, ..Run::of(&report?) };
+    if args.host.netns.is_some() {
+        run.check_link(link_packets);
+    }
+    Ok(run)
 }
 
 impl Run {
-    fn of(row: u8, cycle: u32, server: Opponent, report: &Report) -> Self {
+    fn of(report: &Report) -> Self {
         let measured = &report.measured;
         Self {
-            row,
-            cycle,
-            server,
             us_per_packet: measured.server.and_then(|server| server.us_per_packet),
             packets_per_second: measured.packets_per_second,
             loss_percent: measured.loss_percent,
-            p50_ms: measured.latency.map(|latency| latency.p50_ms),
-            p99_ms: measured.latency.map(|latency| latency.p99_ms),
+            latency_ms: measured.latency.map(|latency| [latency.p50_ms, latency.p99_ms, latency.p999_ms]),
+            first_keyframe_ms: measured.joins.first_keyframe.map(|join| join.p50_ms),
             srtp: report.environment.srtp.clone(),
             void: report.verdict.void.clone(),
+            delivered: measured.delivered.packets(),
+            ..Self::default()
         }
     }
-}
 
-fn run_args(args: &VersusArgs, row: u8, running: &Running) -> RunArgs {
-    let base = Changes { duration: Some(args.duration), join_rate: Some(100.0), ..Changes::default() };
-    let changes = match row {
-        3 => Changes { publishers: Some(10), viewers: Some(args.viewers * 2), ..base },
-        _ => Changes {
-            viewers: Some(args.viewers),
-            // Of video alone, so that a packet is a packet.
-            audio_bitrate: Some(Bitrate(0)),
-            pacing: Some(if row == 2 { Pacing::Even } else { Pacing::Burst }),
-            ..base
-        },
-    };
-    RunArgs {
-        scenario: if row == 3 { "audio-room" } else { "livestream" }.to_owned(),
-        target: running.target,
-        url: running.url.clone(),
-        token_key: "devkey".to_owned(),
-        token_secret: "secret-for-development-only-do-not-use".to_owned(),
-        room: "versus".to_owned(),
-        server_pid: Some(running.pid),
-        threads: None,
-        changes,
-        json: None,
-        html: None,
-        quiet: true,
+    /// Where segmentation is left to a device, an interface without one sees fewer packets than were delivered.
+    fn check_link(&mut self, packets: Option<u64>) {
+        self.link_packets = packets;
+        if let Some(packets) = packets.filter(|packets| *packets < self.delivered) {
+            let delivered = self.delivered;
+            self.void
+                .push(format!("{packets} packets on the link for {delivered} delivered: segmentation is offloaded"));
+        }
     }
 }
 
 /// A run that delivered other packets than Madang's runs of its row did is void.
 fn check_work(runs: &mut [Run]) {
     let mut ours: BTreeMap<u8, Vec<f64>> = BTreeMap::new();
-    for run in runs.iter().filter(|run| run.server == Opponent::Madang && run.void.is_empty()) {
+    for run in runs.iter().filter(|run| run.server == Some(Opponent::Madang) && run.void.is_empty()) {
         ours.entry(run.row).or_default().push(run.packets_per_second);
     }
     for run in runs {
-        let Some(median) = ours.get(&run.row).and_then(|rates| summary::median(rates)) else { continue };
+        let Some(median) = ours.get(&run.row).and_then(|rates| median(rates)) else { continue };
         let difference = run.packets_per_second / median - 1.0;
         if difference.abs() > SAME_WORK {
-            run.void.push(format!("{:+.1} % of the packets that madang delivers", difference * 100.0));
+            run.void.push(format!("{:+.1} % of the packets that Madang delivers", difference * 100.0));
         }
     }
 }
-
-/// How long a server may take until it serves.
-const START_TIMEOUT: Duration = Duration::from_secs(20);
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn a_cycle_is_a_palindrome_with_madang_at_both_ends() {
-        let against = [Opponent::Floor, Opponent::Webrtc, Opponent::Janus];
-        let cycle = order(&line_up(1, &against));
-        assert_eq!(cycle.len(), 8);
-        assert!(cycle.iter().eq(cycle.iter().rev()) && cycle[0] == Opponent::Madang);
-        assert_eq!(line_up(2, &against), [Opponent::Madang, Opponent::Floor]);
-        assert_eq!(line_up(3, &against), [Opponent::Madang, Opponent::Floor, Opponent::Janus]);
+    fn the_order_turns_with_every_pair() {
+        let line_up = line_up(1, &[Opponent::Floor, Opponent::Janus]);
+        assert_eq!(order(&line_up, 0), [Opponent::Madang, Opponent::Floor, Opponent::Janus]);
+        assert_eq!(order(&line_up, 3), [Opponent::Janus, Opponent::Floor, Opponent::Madang]);
+    }
+
+    #[test]
+    fn other_work_is_void() {
+        let run =
+            |server, packets_per_second| Run { row: 1, server: Some(server), packets_per_second, ..Run::default() };
+        let mut runs = [run(Opponent::Madang, 100.0), run(Opponent::Janus, 99.5), run(Opponent::Floor, 90.0)];
+        check_work(&mut runs);
+        assert_eq!(runs.map(|run| run.void.len()), [0, 0, 1]);
+    }
+
+    #[test]
+    fn offloaded_segmentation_is_noticed() {
+        let mut run = Run { delivered: 1_000, ..Run::default() };
+        run.check_link(Some(1_010));
+        assert!(run.void.is_empty());
+        run.check_link(Some(300));
+        assert_eq!(run.void.len(), 1);
     }
 }

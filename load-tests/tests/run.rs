@@ -69,6 +69,17 @@ async fn a_lossy_last_mile_is_repaired() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_room_on_two_workers_loses_nothing() {
+    let madang = Madang::spread();
+    let size = ["--publishers", "2", "--viewers", "10", "--video-bitrate", "500k", "--duration", "3s"];
+    let report = run(&madang, &[&size[..], &["--webrtc-share", "0.2"]].concat()).await;
+    assert_healthy(&report, 10);
+    assert_eq!(report.measured.delivered.video, report.measured.sent.video * 10, "{}", report.table());
+    let report = run(&madang, &["meeting", "--participants", "6", "--duration", "3s", "--join-rate", "10"]).await;
+    assert_healthy(&report, 6);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn people_come_and_go_and_mute() {
     let madang = Madang::start();
     let flags = ["churn", "--participants", "4", "--mutes", "5", "--duration", "3s", "--video-bitrate", "500k"];

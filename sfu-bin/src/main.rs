@@ -14,6 +14,7 @@ mod operator;
 mod serve;
 mod tls;
 mod token;
+mod trim;
 
 use std::io::{self, Write};
 use std::process::ExitCode;

@@ -63,6 +63,9 @@ const CORE_COUNTERS: &[Metric<Counters>] = &[
         c.srtp_cm_sha1
     }),
     ("transport_failures_total", "Transports that failed", |c| c.failures),
+    ("relay_received_packets_total", "Packets of rooms on several workers that came from another", |c| c.relayed_in),
+    ("relay_sent_packets_total", "Packets that went to other workers, each counted for each", |c| c.relayed_out),
+    ("relay_dropped_packets_total", "Packets for workers that did not keep up", |c| c.relay_dropped),
 ];
 
 const SIGNAL_COUNTERS: &[Metric<Snapshot>] = &[

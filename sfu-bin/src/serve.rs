@@ -43,6 +43,7 @@ async fn serve(args: &ServeArgs, config: &Config) -> anyhow::Result<()> {
     let tls = tls_config(args, config).await?;
     let server = Server::new(config.signal(args.dev, tls.is_some()), Arc::new(media.clone()));
     tokio::spawn(Arc::clone(&server).run(events));
+    tokio::spawn(crate::trim::run(Arc::clone(&server)));
 
     let operator = Operator { workers: Arc::clone(&media.0), server: Arc::clone(&server) };
     let operator_handle = Handle::new();

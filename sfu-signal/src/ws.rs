@@ -34,6 +34,9 @@ use crate::wire::{decode, encode_reply, message_id};
 
 /// How long a closed WebSocket may take to say goodbye.
 const LINGER: Duration = Duration::from_secs(1);
+/// What a WebSocket keeps for reading. Requests are short; longer ones (an offer) grow it. The library's own choice, 128 KiB,
+/// would be most of what an idle participant takes.
+const READ_BUFFER: usize = 2_048;
 
 #[derive(Deserialize)]
 pub(crate) struct Params {
@@ -64,6 +67,7 @@ pub(crate) async fn rtc(
     // A little over the limit is still read, so that its error can be told.
     let limit = server.config.limits.message_bytes.saturating_mul(2);
     upgrade
+        .read_buffer_size(READ_BUFFER)
         .max_message_size(limit)
         .max_frame_size(limit)
         .on_upgrade(move |socket| async move { connection(server, socket, admission).await })

@@ -14,7 +14,7 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 use sfu_core::control::{Command, Event};
 use sfu_core::id::Ssrc;
-use sfu_core::net::{Engine, NetConfig, Sockets, UdpMode, Workers};
+use sfu_core::net::{Engine, NetConfig, NetCounters, Sockets, UdpMode, WorkerHandle, Workers};
 use sfu_core::rtcp::write_pli;
 use sfu_core::rtp::header_len;
 use sfu_core::sdp::IceCredentials;
@@ -50,7 +50,7 @@ pub struct Floor {
     changes: Changes,
     next: AtomicU64,
     /// They stop when it is dropped.
-    _workers: Workers,
+    workers: Workers,
     _events: mpsc::Receiver<Event>,
 }
 
@@ -65,7 +65,7 @@ impl Floor {
         let (theirs, route) = (Arc::clone(&changes), |frame: &[u8]| worker_of_ufrag(stun_username(frame)?));
         let workers = sockets.start(move |_| Worker::new(Arc::clone(&theirs)), &events, route)?;
         let certificate = Certificate::generate()?;
-        Ok(Self { certificate, address, changes, next: AtomicU64::new(0), _workers: workers, _events: receiver })
+        Ok(Self { certificate, address, changes, next: AtomicU64::new(0), workers, _events: receiver })
     }
 
     fn change(&self, change: Change) {
@@ -93,6 +93,14 @@ impl Server for Floor {
 
     async fn end(&self, session: u64) {
         self.change(Change::End(session));
+    }
+
+    fn metrics(&self) -> String {
+        let net = |handle: &WorkerHandle| handle.snapshot().net;
+        let counters: Vec<_> = self.workers.handles().iter().map(net).collect();
+        let sum = |of: fn(&NetCounters) -> u64| counters.iter().map(of).sum::<u64>();
+        let (datagrams, trains) = (sum(|net| net.udp_out), sum(|net| net.udp_trains));
+        format!("madang_udp_sent_datagrams_total {datagrams}\nmadang_udp_sent_trains_total {trains}\n")
     }
 }
 

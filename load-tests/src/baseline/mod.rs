@@ -16,7 +16,7 @@ use axum::Router;
 use axum::extract::{Path, State};
 use axum::http::{HeaderName, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{delete, post};
+use axum::routing::{delete, get, post};
 use sfu_core::net::UdpMode;
 
 use crate::cli::{Baseline, BaselineArgs};
@@ -28,6 +28,10 @@ pub trait Server: Send + Sync + 'static {
     async fn answer(&self, offer: String, publishes: bool) -> anyhow::Result<(u64, String)>;
     /// Ends a session.
     async fn end(&self, session: u64);
+    /// What it counts of its sockets, named as Madang's metrics are; nothing by default.
+    fn metrics(&self) -> String {
+        String::new()
+    }
 }
 
 /// Serves until the process is told to stop. `ready` is told the address.
@@ -42,6 +46,7 @@ pub async fn serve(args: &BaselineArgs, ready: impl FnOnce(std::net::SocketAddr)
         .route("/whip/{room}", post(whip))
         .route("/whep/{room}", post(whep))
         .route("/session/{session}", delete(end))
+        .route("/metrics", get(|State(server): State<Arc<dyn Server>>| async move { server.metrics() }))
         .with_state(server);
     let listener =
         tokio::net::TcpListener::bind(args.bind).await.with_context(|| format!("listening on {}", args.bind))?;

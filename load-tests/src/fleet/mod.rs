@@ -96,6 +96,12 @@ impl Fleet {
         Ok(Self { engine, scenario, target: args.target, url: args.url.clone(), media, rooms, next: AtomicU32::new(0) })
     }
 
+    /// Names and numbers from `first` on: beside another fleet in the same rooms.
+    pub fn numbered_from(self, first: u32) -> Self {
+        self.next.store(first, Ordering::Relaxed);
+        self
+    }
+
     /// The first room's context, whose clock and switch are everybody's.
     pub fn context(&self) -> &Context {
         &self.rooms[0]

@@ -11,7 +11,7 @@ const INK: RGBColor = RGBColor(90, 90, 90);
 /// A named line.
 pub struct Line {
     /// In the legend.
-    pub name: &'static str,
+    pub name: String,
     /// In the order of `x`.
     pub points: Vec<(f64, f64)>,
 }
@@ -45,6 +45,7 @@ fn draw(
     (x, y): Ranges,
 ) -> Result<(), Box<dyn std::error::Error>> {
     let root = SVGBackend::with_string(svg, SIZE).into_drawing_area();
+    root.fill(&WHITE)?;
     let mut chart =
         ChartBuilder::on(&root).margin(8).x_label_area_size(34).y_label_area_size(64).build_cartesian_2d(x, y)?;
     chart
@@ -64,7 +65,7 @@ fn draw(
         let entry = chart.draw_series(series)?;
         if lines.len() > 1 {
             let sample = move |(x, y)| PathElement::new([(x, y), (x + 16, y)], colour.stroke_width(2));
-            entry.label(line.name).legend(sample);
+            entry.label(&line.name).legend(sample);
         }
     }
     if lines.len() > 1 {
@@ -92,7 +93,7 @@ mod tests {
 
     #[test]
     fn a_chart_has_its_lines_and_labels() {
-        let line = |name, points: &[(f64, f64)]| Line { name, points: points.to_vec() };
+        let line = |name: &str, points: &[(f64, f64)]| Line { name: String::from(name), points: points.to_vec() };
         let svg = lines("s", "packets/s", &[line("a", &[(0.0, 1.0), (1.0, 2e6)]), line("b", &[(0.0, 0.0)])]).unwrap();
         assert!(svg.starts_with("<svg") && svg.contains("packets/s") && svg.contains("1.5M"), "{svg}");
         assert!(svg.matches("<polyline").count() >= 2, "{svg}");
@@ -100,7 +101,7 @@ mod tests {
 
     #[test]
     fn nothing_is_no_chart() {
-        assert_eq!(lines("s", "x", &[Line { name: "a", points: vec![(1.0, 1.0)] }]).unwrap(), "");
+        assert_eq!(lines("s", "x", &[Line { name: "a".into(), points: vec![(1.0, 1.0)] }]).unwrap(), "");
         assert_eq!(lines("s", "x", &[]).unwrap(), "");
     }
 }

@@ -57,8 +57,8 @@ fn write_summary(page: &mut String, report: &Report) {
 
 fn charts(report: &Report) -> anyhow::Result<Vec<(&'static str, String)>> {
     let timeline = &report.timeline;
-    let over_time = |name, of: fn(&Sample) -> Option<f64>| Line {
-        name,
+    let over_time = |name: &str, of: fn(&Sample) -> Option<f64>| Line {
+        name: name.to_owned(),
         points: timeline.iter().filter_map(|sample| Some((sample.at, of(sample)?))).collect(),
     };
     let time = "seconds since the run began";
@@ -82,8 +82,8 @@ fn charts(report: &Report) -> anyhow::Result<Vec<(&'static str, String)>> {
     ];
     charts.push(("Latency, all packets", distribution(report)?));
     let steps = &report.measured.steps;
-    let step = |name, of: fn(&super::StepResult) -> Option<f64>| Line {
-        name,
+    let step = |name: &str, of: fn(&super::StepResult) -> Option<f64>| Line {
+        name: name.to_owned(),
         points: steps.iter().filter_map(|step| Some((step.members as f64, of(step)?))).collect(),
     };
     charts.push(("To the knee: packets", lines("members", "packets/s", &[step("packets", |s| Some(s.packets))])?));
@@ -103,7 +103,7 @@ fn distribution(report: &Report) -> anyhow::Result<String> {
     lines(
         "log2 of microseconds under way",
         "% of packets, at most",
-        &[Line { name: "latency", points: points.collect() }],
+        &[Line { name: "latency".to_owned(), points: points.collect() }],
     )
 }
 

@@ -1,18 +1,18 @@
 //! Starting the servers that are compared, each on ports that were free, and ending them.
 
-use std::net::TcpListener;
-use std::path::PathBuf;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::process::Stdio;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use reqwest::Url;
 use tokio::process::{Child, Command};
 
-use super::START_TIMEOUT;
-use crate::cli::{Opponent, Target, VersusArgs};
+use crate::cli::{Changes, HostArgs, Opponent, RunArgs, Target};
 
-/// Starts Janus on loopback; see there.
+/// How long a server may take until it serves.
+const START_TIMEOUT: Duration = Duration::from_secs(20);
+/// Starts Janus on one address; see there.
 const JANUS_SCRIPT: &str = "scripts/janus-loopback";
 
 /// A server that runs. It is killed when this is dropped.
@@ -24,24 +24,57 @@ pub struct Running {
     pub url: Url,
     /// How to join.
     pub target: Target,
+    /// Where it tells of its sockets.
+    metrics: Option<Url>,
+}
+
+/// How a server is started.
+struct Recipe {
+    program: Vec<String>,
+    target: Target,
+    scheme: &'static str,
+    metrics: Option<SocketAddr>,
 }
 
 impl Running {
     /// Starts a server and waits until it takes connections.
-    pub async fn start(server: Opponent, args: &VersusArgs) -> anyhow::Result<Self> {
-        let port = free_port()?;
-        let (mut command, target, scheme) = match server {
-            Opponent::Madang => (madang(args, port), Target::WhipWhep, "http"),
-            Opponent::Floor => (baseline("floor", port)?, Target::WhipWhep, "http"),
-            Opponent::FloorSendto => (baseline("floor-sendto", port)?, Target::WhipWhep, "http"),
-            Opponent::Webrtc => (baseline("webrtc", port)?, Target::WhipWhep, "http"),
-            Opponent::Janus => (janus(port), Target::Janus, "ws"),
-        };
-        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true).spawn();
-        let mut child = child.with_context(|| format!("starting {server:?} ({:?})", command.as_std().get_program()))?;
+    pub async fn start(server: Opponent, host: &HostArgs) -> anyhow::Result<Self> {
+        let address = SocketAddr::new(host.address, free_port()?);
+        let recipe = recipe(server, host, address)?;
+        let words = wrap(host, recipe.program);
+        let mut command = Command::new(&words[0]);
+        command.args(&words[1..]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true);
+        let mut child = command.spawn().with_context(|| format!("starting {words:?}"))?;
         let pid = child.id().context("it ended at once")?;
-        wait_for(&mut child, port).await.with_context(|| format!("{server:?}"))?;
-        Ok(Self { child, pid, url: Url::parse(&format!("{scheme}://127.0.0.1:{port}"))?, target })
+        wait_for(&mut child, address).await.with_context(|| format!("{words:?}"))?;
+        let url = Url::parse(&format!("{}://{address}", recipe.scheme))?;
+        let metrics = recipe.metrics.map(|address| Url::parse(&format!("http://{address}/metrics"))).transpose()?;
+        Ok(Self { child, pid, url, target: recipe.target, metrics })
+    }
+
+    /// What runs a scenario against it.
+    pub fn run_args(&self, scenario: &str, changes: Changes) -> RunArgs {
+        RunArgs {
+            scenario: scenario.to_owned(),
+            target: self.target,
+            url: self.url.clone(),
+            token_key: "devkey".to_owned(),
+            token_secret: "secret-for-development-only-do-not-use".to_owned(),
+            room: "versus".to_owned(),
+            server_pid: Some(self.pid),
+            threads: None,
+            changes,
+            json: None,
+            html: None,
+            quiet: true,
+        }
+    }
+
+    /// Datagrams sent per message that the kernel cut up, if it counts them and there were any.
+    pub async fn datagrams_per_train(&self) -> Option<f64> {
+        let text = reqwest::get(self.metrics.clone()?).await.ok()?.text().await.ok()?;
+        let trains = sum(&text, "madang_udp_sent_trains_total");
+        (trains > 0.0).then(|| sum(&text, "madang_udp_sent_datagrams_total") / trains)
     }
 
     /// Ends it.
@@ -51,42 +84,90 @@ impl Running {
     }
 }
 
-/// Free a moment ago; nobody else starts servers meanwhile.
-fn free_port() -> anyhow::Result<u16> {
-    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
+/// Of all samples of a metric in the Prometheus text format.
+fn sum(text: &str, name: &str) -> f64 {
+    let samples = text.lines().filter(|line| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' '])));
+    samples.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
 }
 
-async fn wait_for(child: &mut Child, port: u16) -> anyhow::Result<()> {
+/// Free a moment ago on all addresses of this namespace; in another one nobody else starts servers.
+fn free_port() -> anyhow::Result<u16> {
+    Ok(TcpListener::bind((Ipv4Addr::UNSPECIFIED, 0))?.local_addr()?.port())
+}
+
+async fn wait_for(child: &mut Child, address: SocketAddr) -> anyhow::Result<()> {
     let start = Instant::now();
     while start.elapsed() < START_TIMEOUT {
         if let Some(status) = child.try_wait()? {
             bail!("it ended: {status}");
         }
-        if tokio::net::TcpStream::connect(("127.0.0.1", port)).await.is_ok() {
+        if tokio::net::TcpStream::connect(address).await.is_ok() {
             return Ok(());
         }
-        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    bail!("it does not take connections")
+    bail!("it does not take connections at {address}")
 }
 
-fn madang(args: &VersusArgs, port: u16) -> Command {
-    let mut command = Command::new(&args.madang);
-    command.args(["serve", "--dev", "--bind", "127.0.0.1", "--udp-port", "0", "--tcp-port", "0"]);
-    command.args(["--operator", "127.0.0.1:0", "--workers", "1", "--log-filter", "error"]);
-    command.args(["--http-port", &port.to_string()]);
-    command
+/// `ip` and `taskset` become what they start, so that the process is the server's.
+fn wrap(host: &HostArgs, program: Vec<String>) -> Vec<String> {
+    let mut words: Vec<String> = Vec::new();
+    if let Some(netns) = &host.netns {
+        words.extend(["ip", "netns", "exec", netns].map(str::to_owned));
+    }
+    if let Some(core) = host.core {
+        words.extend(["taskset", "-c", &core.to_string()].map(str::to_owned));
+    }
+    words.extend(program);
+    words
 }
 
-fn baseline(kind: &str, port: u16) -> anyhow::Result<Command> {
-    let mut command = Command::new(std::env::current_exe().context("this program's file")?);
-    command.args(["baseline", kind, "--bind", &format!("127.0.0.1:{port}")]);
-    Ok(command)
+fn recipe(server: Opponent, host: &HostArgs, address: SocketAddr) -> anyhow::Result<Recipe> {
+    let whip = |program, metrics| Recipe { program, target: Target::WhipWhep, scheme: "http", metrics };
+    Ok(match server {
+        Opponent::Madang => {
+            let operator = SocketAddr::new(host.address, free_port()?);
+            whip(madang(host, address, operator), Some(operator))
+        }
+        Opponent::Floor => whip(baseline("floor", address)?, Some(address)),
+        Opponent::FloorSendto => whip(baseline("floor-sendto", address)?, Some(address)),
+        Opponent::Webrtc => whip(baseline("webrtc", address)?, None),
+        Opponent::Janus => Recipe { program: janus(address), target: Target::Janus, scheme: "ws", metrics: None },
+    })
 }
 
-/// The script ends by becoming Janus, so that the process is the server's.
-fn janus(port: u16) -> Command {
-    let mut command = Command::new(PathBuf::from(JANUS_SCRIPT));
-    command.arg(port.to_string());
-    command
+fn madang(host: &HostArgs, address: SocketAddr, operator: SocketAddr) -> Vec<String> {
+    let (ip, port) = (address.ip().to_string(), address.port().to_string());
+    // All microphones: the others forward all of them.
+    let fixed = ["serve", "--dev", "--udp-port", "0", "--tcp-port", "0", "--loudest-speakers", "0"];
+    let fixed = fixed.into_iter().chain(["--workers", "1", "--log-filter", "error"]);
+    let mut words = vec![host.madang.display().to_string()];
+    words.extend(fixed.map(str::to_owned));
+    words.extend(["--bind", &ip, "--http-port", &port, "--operator", &operator.to_string()].map(str::to_owned));
+    words
+}
+
+fn baseline(kind: &str, address: SocketAddr) -> anyhow::Result<Vec<String>> {
+    let program = std::env::current_exe().context("this program's file")?.display().to_string();
+    Ok([&program, "baseline", kind, "--bind", &address.to_string()].map(str::to_owned).to_vec())
+}
+
+/// The script ends by becoming Janus.
+fn janus(address: SocketAddr) -> Vec<String> {
+    let mut words = vec![JANUS_SCRIPT.to_owned(), address.port().to_string()];
+    if address.ip() != IpAddr::V4(Ipv4Addr::LOCALHOST) {
+        words.push(address.ip().to_string());
+    }
+    words
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn metrics_are_summed_over_workers() {
+        let text = "# HELP a_total x\na_total{worker=\"0\"} 3\na_total{worker=\"1\"} 4\na_total_more 9\nb_total 5\n";
+        assert_eq!([sum(text, "a_total"), sum(text, "b_total"), sum(text, "c")], [7.0, 5.0, 0.0]);
+    }
 }

@@ -7,6 +7,7 @@ mod command;
 mod egress;
 mod message;
 mod peer;
+mod relay;
 mod shed;
 mod train;
 
@@ -22,6 +23,7 @@ use slab::Slab;
 use crate::config::CoreConfig;
 use crate::control::{ConnectionState, Event, WorkerIndex};
 use crate::id::{ParticipantId, RoomId};
+use crate::relay::Batch;
 use crate::router::{PeerIndex, Room};
 use crate::rtp::RtpPacket;
 use crate::transport::{self, Class, Path, Protocol, SrtpProfile, TransportEvent};
@@ -95,6 +97,12 @@ pub struct Counters {
     pub srtp_cm_sha1: u64,
     /// Transports that failed.
     pub failures: u64,
+    /// Packets that came from other workers.
+    pub relayed_in: u64,
+    /// Packets that went to other workers, each counted for each.
+    pub relayed_out: u64,
+    /// Packets for workers that did not keep up.
+    pub relay_dropped: u64,
 }
 
 /// What a worker holds now: nothing of it may be left behind when everybody has gone.
@@ -128,6 +136,10 @@ pub struct Core {
     next_tick: Option<Instant>,
     /// When a pacer wants to release something.
     next_release: Option<Instant>,
+    /// Packets for other workers, by their index.
+    relays: Vec<Batch>,
+    /// The rooms that have parts elsewhere.
+    spread: Vec<usize>,
 }
 
 impl Core {
@@ -150,6 +162,8 @@ impl Core {
             shedding: Shedding::default(),
             next_tick: None,
             next_release: None,
+            relays: Vec::new(),
+            spread: Vec::new(),
         }
     }
 
@@ -205,7 +219,7 @@ impl Core {
         if self.next_tick.is_none_or(|due| due > now) {
             return;
         }
-        self.next_tick = (!self.peers.is_empty()).then_some(now + TICK);
+        self.next_tick = (!self.peers.is_empty() || !self.spread.is_empty()).then_some(now + TICK);
         let due = |(index, peer): (usize, &mut Peer)| {
             peer.transport.poll_timeout().is_some_and(|due| due <= now).then_some(PeerIndex(index as u32))
         };
@@ -298,9 +312,15 @@ impl Core {
         self.counters.rtp_in += 1;
         let Ok(packet) = RtpPacket::parse(&data[..len]) else { return };
         let mut out = Egress::new(&mut self.peers, &mut self.trains, &mut self.counters, &self.clock, now);
-        let room = &mut self.rooms[room];
-        room.handle_rtp(now, member, &packet, &mut out, &mut self.events);
+        let place = room;
+        let room = &mut self.rooms[place];
+        let of = room.handle_rtp(now, member, &packet, &mut out, &mut self.events);
         self.next_release = earlier(self.next_release, room.next_release());
+        if room.part.is_spread()
+            && let Some((publication, key)) = of
+        {
+            self.relay_rtp(place, member, publication, key, &data[..len]);
+        }
     }
 
     fn handle_rtcp(&mut self, now: Instant, peer: PeerIndex, data: &mut [u8]) {
@@ -312,9 +332,13 @@ impl Core {
         let (room, member) = (state.room, state.member);
         self.counters.rtcp_in += 1;
         let mut out = Egress::new(&mut self.peers, &mut self.trains, &mut self.counters, &self.clock, now);
-        let room = &mut self.rooms[room];
+        let place = room;
+        let room = &mut self.rooms[place];
         room.handle_rtcp(now, member, &data[..len], &mut out);
         self.next_release = earlier(self.next_release, room.next_release());
+        if room.part.is_spread() {
+            self.relay_report(place, member, &data[..len]);
+        }
     }
 
     /// Takes what a transport wants to send and to say.

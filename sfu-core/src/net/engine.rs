@@ -2,11 +2,12 @@
 
 use std::time::Instant;
 
-use crate::control::{Command, Event};
+use crate::control::{Command, Event, WorkerIndex};
+use crate::relay::{Batch, Notice};
 use crate::transport::Path;
 use crate::{Core, Counters, Transmit};
 
-/// The sans-IO contract of [`Core`], as a worker sees it.
+/// The sans-IO contract of [`Core`], as a worker sees it. One that works alone leaves out what is about other workers.
 pub trait Engine {
     /// One datagram, or one RFC 4571 frame.
     fn handle_datagram(&mut self, now: Instant, path: Path, data: &mut [u8]);
@@ -32,6 +33,18 @@ pub trait Engine {
     fn set_behind(&mut self, _behind: bool) {}
     /// All trains were sent.
     fn clear_transmits(&mut self);
+    /// Packets for other workers; whoever hands a batch on leaves an empty one in its place.
+    fn relays(&mut self) -> impl Iterator<Item = (WorkerIndex, &mut Batch)> {
+        std::iter::empty()
+    }
+    /// Packets of another worker.
+    fn handle_relay(&mut self, _now: Instant, _batch: &Batch) {}
+    /// What another worker must know next, once the control plane has what was said before.
+    fn poll_notice(&mut self) -> Option<(WorkerIndex, Notice)> {
+        None
+    }
+    /// What another worker tells.
+    fn handle_notice(&mut self, _now: Instant, _from: WorkerIndex, _notice: Notice) {}
     /// What the engine counted.
     fn counters(&self) -> &Counters;
 }
@@ -79,6 +92,22 @@ impl Engine for Core {
 
     fn clear_transmits(&mut self) {
         Self::clear_transmits(self);
+    }
+
+    fn relays(&mut self) -> impl Iterator<Item = (WorkerIndex, &mut Batch)> {
+        Self::relays(self)
+    }
+
+    fn handle_relay(&mut self, now: Instant, batch: &Batch) {
+        Self::handle_relay(self, now, batch);
+    }
+
+    fn poll_notice(&mut self) -> Option<(WorkerIndex, Notice)> {
+        Self::poll_notice(self)
+    }
+
+    fn handle_notice(&mut self, now: Instant, from: WorkerIndex, notice: Notice) {
+        Self::handle_notice(self, now, from, notice);
     }
 
     fn counters(&self) -> &Counters {

@@ -379,13 +379,15 @@ fn rooms_go_to_the_worker_with_the_fewest() {
     let server = server(NetConfig { workers: 2, ..NetConfig::default() }, 0);
     let picks: Vec<_> = (0..4)
         .map(|_| {
-            let index = server.workers.least_loaded();
+            let index = server.workers.least_loaded(&[]).unwrap();
             let room = Command::OpenRoom { room: RoomId::from_bytes([0; 12]) };
             server.workers.handles()[usize::from(index)].send(room).unwrap();
             index
         })
         .collect();
     assert_eq!(picks, [0, 1, 0, 1]);
+    assert_eq!(server.workers.least_loaded(&[0]), Some(1));
+    assert_eq!(server.workers.least_loaded(&[0, 1]), None);
 }
 
 #[test]

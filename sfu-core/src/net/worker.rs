@@ -1,9 +1,10 @@
-//! The loop of one worker thread: it owns an engine and the sockets, and nothing per packet leaves it.
+//! The loop of one worker thread: it owns an engine and the sockets.
 //!
 //! It measures how much of its time it could not wait, and lets [`overload`](crate::overload) say how much video to withhold.
 //!
-//! One turn: wait; datagrams in batches, each sent on before the next is read unless a frame is unfinished; frames of TCP; a bounded number of
-//! commands; timeouts; events. Media never waits for the control plane: events that it does not take stay in a backlog,
+//! One turn: wait; datagrams in batches, each sent on before the next is read unless a frame is unfinished; frames of TCP; what
+//! other workers relayed; a bounded number of commands; timeouts; events. Media never waits for the control plane: events that it
+//! does not take stay in a backlog,
 //! and while that is long, no further commands are taken, which are what most events come from.
 
 use std::collections::VecDeque;
@@ -18,6 +19,7 @@ use tokio::sync::mpsc;
 use super::connections::Connections;
 use super::counters::{NetCounters, Shared};
 use super::engine::Engine;
+use super::lanes::Lanes;
 use super::linger::Linger;
 use super::load::Load;
 use super::tcp::Accepted;
@@ -39,10 +41,13 @@ const TURN: Duration = Duration::from_millis(10);
 /// Commands in one turn.
 const COMMANDS: usize = 16;
 
+/// Notices of one other worker in one turn.
+const NOTICES: usize = 64;
+
 /// Waiting events above which no commands are taken.
 pub(super) const BACKLOG: usize = 1024;
 
-/// How soon the control plane is asked again whether it takes events.
+/// How soon the control plane is asked again whether it takes events, and other workers whether they take notices.
 const BACKLOG_RETRY: Duration = Duration::from_millis(5);
 
 /// The longest wait, so that counters show that the worker lives.
@@ -73,6 +78,7 @@ pub(super) struct Worker {
     /// The mailbox was not empty when it was last looked at.
     more_commands: bool,
     linger: Linger,
+    lanes: Lanes,
     load: Load,
     intake: Intake,
     /// When connections that say nothing were looked for.
@@ -83,6 +89,7 @@ impl Worker {
     pub(super) fn new(
         mut udp: Udp,
         inbox: Inbox,
+        lanes: Lanes,
         events: mpsc::Sender<Event>,
         shared: Shared,
     ) -> io::Result<(Self, Arc<Waker>)> {
@@ -101,6 +108,7 @@ impl Worker {
             readable: true,
             more_commands: false,
             linger: Linger::new(),
+            lanes,
             load: Load::new(Instant::now()),
             intake: Intake::new(Instant::now()),
             expired: None,
@@ -113,8 +121,10 @@ impl Worker {
         let mut events = Events::with_capacity(256);
         let mut now = Instant::now();
         loop {
-            let timeout = self.wait_for(&engine, now);
-            if let Err(error) = self.poll.poll(&mut events, Some(timeout))
+            let timeout = if self.lanes.fall_asleep() { self.wait_for(&engine, now) } else { Duration::ZERO };
+            let waited = self.poll.poll(&mut events, Some(timeout));
+            self.lanes.wake_up();
+            if let Err(error) = waited
                 && error.kind() != io::ErrorKind::Interrupted
             {
                 tracing::error!(%error, "a worker cannot wait; it stops");
@@ -140,7 +150,8 @@ impl Worker {
         if self.readable || self.may_take_commands() || self.connections.is_ready() {
             return Duration::ZERO;
         }
-        let retry = if self.backlog.is_empty() { HEARTBEAT } else { BACKLOG_RETRY };
+        let is_clear = self.backlog.is_empty() && !self.lanes.is_waiting();
+        let retry = if is_clear { HEARTBEAT } else { BACKLOG_RETRY };
         engine.poll_timeout().map_or(retry, |at| at.saturating_duration_since(now).min(retry))
     }
 
@@ -165,6 +176,7 @@ impl Worker {
     fn turn(&mut self, engine: &mut impl Engine, now: Instant) {
         self.read_udp(engine, now);
         self.read_tcp(engine, now);
+        self.take_relays(engine);
         self.take_commands(engine);
         let now = Instant::now();
         if engine.poll_timeout().is_some_and(|at| at <= now) {
@@ -227,6 +239,22 @@ impl Worker {
         self.send(engine, now);
     }
 
+    /// What other workers relayed, and then what they tell.
+    fn take_relays(&mut self, engine: &mut impl Engine) {
+        let now = Instant::now();
+        for _ in 0..BATCHES {
+            let came = self.lanes.take_batches(|batch| engine.handle_relay(now, batch));
+            if !came {
+                break;
+            }
+            self.send(engine, now);
+        }
+        if self.may_tell() && self.lanes.take_notices(NOTICES, |from, notice| engine.handle_notice(now, from, notice)) {
+            self.send(engine, now);
+            self.hand_out_events(engine);
+        }
+    }
+
     fn take_commands(&mut self, engine: &mut impl Engine) {
         self.more_commands = true;
         for _ in 0..COMMANDS {
@@ -246,10 +274,16 @@ impl Worker {
     }
 
     fn may_take_commands(&self) -> bool {
-        self.more_commands && self.backlog.len() <= BACKLOG
+        self.more_commands && self.may_tell()
+    }
+
+    /// Whether more may be taken of what events come from.
+    fn may_tell(&self) -> bool {
+        self.backlog.len() <= BACKLOG
     }
 
     fn send(&mut self, engine: &mut impl Engine, now: Instant) {
+        self.lanes.send_batches(engine.relays());
         let of = |protocol| move |train: &crate::Transmit<'_>| train.path.protocol == protocol;
         self.udp.send(&mut self.counters, engine.transmits().filter(of(Protocol::Udp)));
         for train in engine.transmits().filter(of(Protocol::Tcp)) {
@@ -275,6 +309,8 @@ impl Worker {
                 Err(mpsc::error::TrySendError::Closed(_)) => {}
             }
         }
+        // Another worker speaks of a track only once the control plane has heard of it.
+        self.lanes.send_notices(std::iter::from_fn(|| engine.poll_notice()));
     }
 
     /// Once per turn: how long it took, what follows from that, and the counters for whoever asks.

@@ -47,6 +47,13 @@ pub(super) struct Allocating {
     pub(super) shed: Shed,
 }
 
+impl Allocating {
+    /// What publishers need to send may have changed.
+    pub(super) const fn ask_soon(&mut self) {
+        self.decided = true;
+    }
+}
+
 /// A member's wishes, and what was decided for it.
 #[derive(Debug, Default)]
 pub struct Adaptation {
@@ -159,9 +166,7 @@ pub(super) fn budget(member: &Member, now: Instant) -> Budget {
     let (audio, resent) = member.downlink.reserved();
     let of = |estimate| alloc::video_budget(estimate, audio, resent);
     match estimator.estimate() {
-        _ if estimator.is_guess(now) && member.lines.iter().any(Line::is_numbered) => {
-            Budget::Guessed(of(estimator.guess()))
-        }
+        _ if estimator.is_guess(now) => Budget::Guessed(of(estimator.guess())),
         Some(estimate) => Budget::known(of(estimate)),
         None => Budget::Unlimited,
     }
@@ -187,7 +192,7 @@ impl Room {
         }
         for index in 0..self.members.capacity() {
             let Some(member) = self.members.get_mut(index) else { continue };
-            if !looks && !member.adaptation.is_concerned() {
+            if member.away.is_some() || (!looks && !member.adaptation.is_concerned()) {
                 continue;
             }
             let carries = budget(member, now);

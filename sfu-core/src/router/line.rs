@@ -9,8 +9,6 @@
 
 use std::time::{Duration, Instant};
 
-use arrayvec::ArrayVec;
-
 use crate::control::{SlotIndex, SlotTrack, TrackKind};
 use crate::id::{Mid, Ssrc, TrackId};
 use crate::layers::{Choice, Flows, Layer, Selector};
@@ -29,6 +27,9 @@ use super::receiver::{EncodingKey, ReceivingLine};
 use super::redundancy::RedundancyGate;
 use super::resend::Resends;
 use super::sent::{self, Sources};
+
+/// Codecs of an m-line that are looked at.
+const MAX_CODECS: usize = 16;
 
 /// A codec that the receiver knows.
 #[derive(Debug, Clone, Copy)]
@@ -86,7 +87,7 @@ pub struct Line {
     ssrc: u32,
     rtx_ssrc: Option<u32>,
     cname: String,
-    codecs: ArrayVec<LineCodec, 16>,
+    codecs: Box<[LineCodec]>,
     extensions: ExtensionMap,
     selector: Selector,
     munger: Munger,
@@ -120,7 +121,7 @@ impl Line {
             ssrc: planned.stream.ssrc.0,
             rtx_ssrc: planned.stream.rtx.map(|ssrc| ssrc.0),
             cname: planned.stream.cname.clone(),
-            codecs: ArrayVec::new(),
+            codecs: Box::default(),
             extensions: ExtensionMap::default(),
             selector: Selector::new(),
             munger: Munger::new(clock_rate, first.0, first.2),
@@ -154,7 +155,7 @@ impl Line {
             red: c.red.map(|red| red.payload_type),
         };
         let sends = media.filter(|media| media.accepted && media.send.is_some());
-        self.codecs = sends.into_iter().flat_map(|media| &media.codecs).map(codec).take(16).collect();
+        self.codecs = sends.into_iter().flat_map(|media| &media.codecs).map(codec).take(MAX_CODECS).collect();
         self.extensions = sends.map_or_else(ExtensionMap::default, |media| media.extensions);
         if !mixed && !sends.is_some_and(|media| media.wire.allow_mixed) {
             // Its structures are longer than the one-byte form can carry.
@@ -169,11 +170,6 @@ impl Line {
     /// The SSRC of the media.
     pub const fn ssrc(&self) -> u32 {
         self.ssrc
-    }
-
-    /// Whether its packets have transport-wide numbers.
-    pub const fn is_numbered(&self) -> bool {
-        self.extensions.id(Extension::TransportCc).is_some()
     }
 
     /// The canonical name (RFC 3550 section 6.5.1).
@@ -425,6 +421,10 @@ impl Line {
         let Some(source) = self.sources.of(&sent) else { return false };
         let Some(payload_type) = source.rtx else { return false };
         let stored = from.encoding(source.encoding).and_then(|encoding| encoding.ring.get(sent.packet));
+        // Where a path got narrow, what was lost of the larger picture would take what the smaller one needs to begin.
+        let sends = self.sending().map(|layer| (layer.encoding, layer.spatial));
+        let is_left = |larger: (u8, u8)| sends.is_some_and(|sends| sends < larger);
+        let stored = stored.filter(|stored| !is_left((source.encoding.index, stored.meta.frame.spatial)));
         let Some(stored) = stored.filter(|_| self.resends.admit(now, wire, rtt)) else { return false };
         let extensions = ForwardedExtensions::pick(stored.extensions, &from.extensions);
         let rtx_seq = self.rtx_seq;

@@ -6,8 +6,6 @@
 //! - Within a source, output numbers rise as input numbers do, and no two inputs have the same output.
 //! - A source's first number follows the highest that went out before by exactly one.
 
-use arrayvec::ArrayVec;
-
 /// Inputs from `start` on are moved by `offset`.
 #[derive(Debug, Clone, Copy)]
 struct Range {
@@ -18,8 +16,8 @@ struct Range {
 /// Numbers on their way out. `RANGES` left-out runs stay told apart from numbers that come late; what is older is refused.
 #[derive(Debug)]
 pub struct Numbering<const RANGES: usize> {
-    /// Ascending by `start`; empty before the first source.
-    ranges: ArrayVec<Range, RANGES>,
+    /// Ascending by `start`, at most `RANGES`. Empty before the first source, so that a stream which never flows takes nothing.
+    ranges: Vec<Range>,
     /// The number after the highest that went out.
     next: u64,
 }
@@ -27,7 +25,7 @@ pub struct Numbering<const RANGES: usize> {
 impl<const RANGES: usize> Numbering<RANGES> {
     /// The first number that goes out is `first`.
     pub const fn new(first: u64) -> Self {
-        Self { ranges: ArrayVec::new_const(), next: first }
+        Self { ranges: Vec::new(), next: first }
     }
 
     /// The number after the highest that went out.
@@ -85,7 +83,7 @@ impl<const RANGES: usize> Numbering<RANGES> {
     }
 
     fn insert(&mut self, mut place: usize, range: Range) {
-        if self.ranges.is_full() {
+        if self.ranges.len() == RANGES {
             self.ranges.remove(0);
             place -= 1;
         }

@@ -127,7 +127,8 @@ impl Receiver {
     pub fn negotiate(&mut self, media: &[AnswerMedia], now: Instant) -> Vec<PublicationIndex> {
         let receives = |m: &&AnswerMedia| m.accepted && m.direction.receives() && m.kind != MediaKind::Data;
         let mut orphans = Vec::new();
-        let mut kept: Vec<ReceivingLine> = Vec::new();
+        // Exact: a line is large.
+        let mut kept: Vec<ReceivingLine> = Vec::with_capacity(media.iter().filter(receives).count());
         let mut old: Vec<ReceivingLine> = std::mem::take(&mut self.lines);
         for media in media.iter().filter(receives) {
             let known = old.iter().position(|line| line.mid == media.mid);
@@ -175,6 +176,11 @@ impl Receiver {
     pub fn encoding_of(&mut self, ssrc: Ssrc) -> Option<&mut Encoding> {
         let stream = *self.streams.get(&ssrc.0).filter(|stream| !stream.rtx)?;
         self.lines.get_mut(usize::from(stream.line))?.encodings.get_mut(usize::from(stream.encoding))
+    }
+
+    /// Gives back what the rings no longer need.
+    pub fn shrink(&mut self, now: Instant) {
+        self.lines.iter_mut().flat_map(|line| &mut line.encodings).for_each(|encoding| encoding.ring.shrink(now));
     }
 
     /// Whether a known stream of video sends as `ssrc`.
@@ -375,7 +381,7 @@ impl ReceivingLine {
                 self.generations += 1;
             }
             encoding.last_packet = Some(now);
-            encoding.missed = 0;
+            (encoding.missed, encoding.skipped) = (0, 0);
             (arrival.seq, codec.codec, packet.payload())
         };
         let key = EncodingKey { index: stream.encoding, generation: encoding.generation };
@@ -410,10 +416,8 @@ impl ReceivingLine {
     }
 
     fn count_frame(&mut self, of: u8) {
-        for (index, encoding) in self.encodings.iter_mut().enumerate() {
-            if index != usize::from(of) {
-                encoding.missed = encoding.missed.saturating_add(1);
-            }
-        }
+        let (smaller, larger) = self.encodings.split_at_mut(usize::from(of));
+        smaller.iter_mut().for_each(|encoding| encoding.skipped = encoding.skipped.saturating_add(1));
+        larger.iter_mut().skip(1).for_each(|encoding| encoding.missed = encoding.missed.saturating_add(1));
     }
 }

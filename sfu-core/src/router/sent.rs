@@ -4,8 +4,6 @@
 //! the source that flowed then. A few sources back are remembered, so that a NACK that crosses a change of the encoding is
 //! answered; a receiver that waits for the last packets of the old encoding would else stand still until it gives up.
 
-use arrayvec::ArrayVec;
-
 use crate::layers::Frame;
 use crate::rtp::dependency_descriptor::{Layers, Targets};
 use crate::sdp::Codec;
@@ -32,10 +30,10 @@ pub struct Source {
     pub targets: Option<Targets>,
 }
 
-/// The last sources of a line, the newest last.
+/// The last sources of a line, the newest last; no memory before the first.
 #[derive(Debug, Default)]
 pub struct Sources {
-    recent: ArrayVec<Source, REMEMBERED>,
+    recent: Vec<Source>,
     epoch: Epoch,
 }
 
@@ -50,7 +48,7 @@ impl Sources {
         targets: Option<Targets>,
     ) {
         self.epoch = self.epoch.next();
-        if self.recent.is_full() {
+        if self.recent.len() == REMEMBERED {
             self.recent.remove(0);
         }
         self.recent.push(Source { epoch: self.epoch, encoding, codec, rtx, offsets, targets });

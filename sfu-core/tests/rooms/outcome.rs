@@ -42,6 +42,8 @@ pub struct Outcome {
     /// Of each viewer and publisher.
     pub shows: Vec<Show>,
     pub plis: u32,
+    /// Packets that found the queue full.
+    pub dropped: u32,
 }
 
 /// Shares of frames.
@@ -57,7 +59,7 @@ pub struct Missed {
 
 impl Outcome {
     pub fn new(start: Instant, viewers: usize) -> Self {
-        Self { start, samples: vec![Vec::new(); viewers], waits: Vec::new(), shows: Vec::new(), plis: 0 }
+        Self { start, samples: vec![Vec::new(); viewers], waits: Vec::new(), shows: Vec::new(), plis: 0, dropped: 0 }
     }
 
     pub fn p95_wait(&self) -> f64 {

@@ -1,0 +1,89 @@
+//! Row 4: how many packets per second a server delivers on one core before it loses any. Viewers of one stream come step by
+//! step; what counts is the last step at which less than 0.1 % was lost. The server is pinned by `--core`, and so should
+//! be this program, to another one (`taskset`): else both want the same.
+
+use std::time::Duration;
+
+use anyhow::Context as _;
+use indicatif::ProgressBar;
+
+use super::Figure;
+use crate::cli::{Changes, GoalsArgs, Opponent};
+use crate::report::{Report, StepResult};
+use crate::scenario::{Scenario, Step, Stop, preset};
+use crate::units::Span;
+use crate::versus::servers::Running;
+
+/// In per cent.
+const MAX_LOSS: f64 = 0.1;
+/// A step is the second in which nobody comes, and two in which they do.
+const STEP_TIME: Span = Span(Duration::from_secs(3));
+
+/// Where a server's knee is.
+struct Knee {
+    packets: f64,
+    note: String,
+}
+
+/// Madang's capacity over each other's.
+pub(super) async fn measure(args: &GoalsArgs, bar: &ProgressBar) -> anyhow::Result<Vec<Figure>> {
+    let ours = knee(args, Opponent::Madang, bar).await?;
+    let mut figures = vec![
+        Figure::new(4, "packets per second at less than 0.1 % loss, one core", ours.packets, "")
+            .note(format!("Madang: {}", ours.note)),
+    ];
+    for &server in &args.against {
+        let theirs = knee(args, server, bar).await?;
+        let what = format!("the same against {}", server.name());
+        let note = format!("{:.0} packets per second; {}", theirs.packets, theirs.note);
+        let figure = Figure::new(4, &what, ours.packets / theirs.packets.max(1.0), "times").note(note);
+        figures.push(if server == Opponent::Janus { figure.at_least(8.0) } else { figure });
+    }
+    Ok(figures)
+}
+
+async fn knee(args: &GoalsArgs, server: Opponent, bar: &ProgressBar) -> anyhow::Result<Knee> {
+    bar.set_message(format!("capacity of {}", server.name()));
+    let running = Running::start(server, &args.host).await?;
+    let run_args = running.run_args("knee", Changes::default());
+    let report = crate::run::run_scenario(&run_args, scenario(server).context("no such preset")?).await;
+    running.stop().await;
+    Ok(Knee::of(&report?))
+}
+
+/// Steps are a tenth of what is expected, for a server with trains and for one without.
+fn scenario(server: Opponent) -> Option<Scenario> {
+    let viewers = if matches!(server, Opponent::Madang | Opponent::Floor) { 60 } else { 15 };
+    Some(Scenario {
+        viewers,
+        audio: None,
+        join_rate: 60.0,
+        // Opening all would cost this program more than the server spends.
+        open_every: 16,
+        step: Some(Step { viewers, every: STEP_TIME, max: viewers * 25 }),
+        stop: Stop { loss_percent: Some(1.0), latency_p99_ms: Some(250.0) },
+        ..preset("knee")?
+    })
+}
+
+impl Knee {
+    fn of(report: &Report) -> Self {
+        let steps = &report.measured.steps;
+        let lost = |step: &StepResult| step.loss_percent > MAX_LOSS;
+        let sound = &steps[..steps.iter().position(lost).unwrap_or(steps.len())];
+        let best = sound.iter().max_by(|a, b| a.packets.total_cmp(&b.packets));
+        let mut note = best.map_or("lost packets at once".to_owned(), |best| {
+            let cpu = best.server_cpu.map_or(String::new(), |cpu| format!(", server CPU {cpu:.0} %"));
+            let p99 = best.p99_ms.map_or(String::new(), |p99| format!(", p99 {p99:.1} ms"));
+            format!("{} members{cpu}{p99}", best.members)
+        });
+        match &report.measured.stopped {
+            Some(reason) => note += &format!("; then {reason}"),
+            None => note += "; it was never at its end",
+        }
+        for reason in report.verdict.void.iter().filter(|reason| reason.contains("generator")) {
+            note += &format!("; {reason}");
+        }
+        Self { packets: best.map_or(0.0, |best| best.packets), note }
+    }
+}
