@@ -280,6 +280,11 @@ impl Estimator {
         if matches!(self.source, Some(Source::Transport(_))) {
             self.transport.poll(now);
         }
+        if matches!(self.source, Some(Source::Reports))
+            && let Some(told) = self.reported.poll(now, self.config.start.0 as f64)
+        {
+            self.told = told;
+        }
         if matches!(self.source, Some(Source::Transport(_) | Source::Remb(_))) {
             self.probing.poll(self.situation(now));
         }
