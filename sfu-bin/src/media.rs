@@ -29,8 +29,8 @@ impl MediaPlane for Media {
         handle.send(command).map_err(|sfu_core::net::Busy| Busy)
     }
 
-    fn pick_worker(&self) -> WorkerIndex {
-        self.0.least_loaded()
+    fn pick_worker(&self, except: &[WorkerIndex]) -> Option<WorkerIndex> {
+        self.0.least_loaded(except)
     }
 }
 

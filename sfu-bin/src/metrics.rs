@@ -10,7 +10,8 @@ type Metric<T> = (&'static str, &'static str, fn(&T) -> u64);
 
 const NET_COUNTERS: &[Metric<NetCounters>] = &[
     ("worker_turns_total", "Turns of a worker's loop", |c| c.turns),
-    ("worker_busy_nanoseconds_total", "Time that a worker spent working", |c| c.busy_ns),
+    ("worker_busy_nanoseconds_total", "Time in which a worker did not wait for work", |c| c.busy_ns),
+    ("worker_shed_nanoseconds_total", "Time in which a worker withheld video because of its load", |c| c.shed_ns),
     ("worker_commands_total", "Commands that a worker took", |c| c.commands),
     ("worker_events_total", "Events that a worker handed over", |c| c.events),
     ("udp_received_datagrams_total", "UDP datagrams received", |c| c.udp_in),
@@ -32,6 +33,9 @@ const NET_COUNTERS: &[Metric<NetCounters>] = &[
 
 const NET_GAUGES: &[Metric<NetCounters>] = &[
     ("worker_load_permille", "Share of the last second that a worker was busy", |c| c.load_permille),
+    ("worker_shed_level", "Share of the video that a worker withholds because of its load, in thousandths", |c| {
+        c.shed_level
+    }),
     ("worker_event_backlog", "Events that wait for the control plane", |c| c.event_backlog),
     ("tcp_connections", "Open ICE-TCP connections", |c| c.tcp_connections),
 ];
@@ -42,6 +46,7 @@ const CORE_COUNTERS: &[Metric<Counters>] = &[
     ("core_rejected_packets_total", "SRTP and SRTCP packets that did not authenticate or were replayed", |c| {
         c.rejected
     }),
+    ("rtp_discarded_packets_total", "Video packets dropped unopened because a worker lagged behind", |c| c.discarded),
     ("rtp_received_packets_total", "RTP packets opened", |c| c.rtp_in),
     ("rtp_sent_packets_total", "RTP packets sealed, retransmissions included", |c| c.rtp_out),
     ("rtp_sent_bytes_total", "Bytes of them", |c| c.rtp_bytes_out),
@@ -58,6 +63,9 @@ const CORE_COUNTERS: &[Metric<Counters>] = &[
         c.srtp_cm_sha1
     }),
     ("transport_failures_total", "Transports that failed", |c| c.failures),
+    ("relay_received_packets_total", "Packets of rooms on several workers that came from another", |c| c.relayed_in),
+    ("relay_sent_packets_total", "Packets that went to other workers, each counted for each", |c| c.relayed_out),
+    ("relay_dropped_packets_total", "Packets for workers that did not keep up", |c| c.relay_dropped),
 ];
 
 const SIGNAL_COUNTERS: &[Metric<Snapshot>] = &[

@@ -43,7 +43,9 @@ pub mod layers;
     reason = "the one place with clocks, sockets and threads"
 )]
 pub mod net;
+pub mod overload;
 pub mod pacer;
+pub mod relay;
 pub mod router;
 pub mod rtcp;
 pub mod rtp;

@@ -6,6 +6,8 @@ mod adaptation;
 mod hostile;
 #[path = "core/media.rs"]
 mod media;
+#[path = "core/relay.rs"]
+mod relay;
 #[path = "core/session.rs"]
 mod session;
 mod support;

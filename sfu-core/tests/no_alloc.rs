@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use sfu_core::control::{Command, Event, Source};
 use sfu_core::id::Ssrc;
+use sfu_core::relay::Batch;
 use sfu_core::rtcp::{self, ReportBlock};
 use sfu_core::rtp::RtpPacket;
 use sfu_core::sdp::SendStream;
@@ -211,6 +212,47 @@ fn a_packet_allocates_nothing() {
     assert!(after.rtcp_in - before.rtcp_in >= 3 * 30 * VIEWERS as u64, "reports were read");
     assert!(after.retransmitted > before.retransmitted, "some was sent again");
     assert_eq!(counted, 0, "allocations while {sent} packets were forwarded");
+}
+
+/// The same where the viewers are on another worker, to which packets are relayed in a batch that comes back empty.
+#[test]
+fn a_relayed_packet_allocates_nothing() {
+    let mut world = World::new();
+    let room = world.open_room();
+    let publisher = world.connect(room, VIEWER, 0);
+    world.publish(publisher, CAMERA, Source::Camera);
+    world.publish(publisher, MICROPHONE, Source::Microphone);
+    world.worker = world.open_part(room);
+    for _ in 0..VIEWERS {
+        world.connect(room, VIEWER, 1);
+    }
+    let (mut counted, mut before, mut spare) = (0, *world.others[0].counters(), Batch::default());
+    for frame in 0..240 {
+        if frame == 150 {
+            (counted, before) = (0, *world.others[0].counters());
+        }
+        let mut datagrams = frame_of(&mut world, publisher, frame);
+        datagrams.retain(|(client, _)| *client == publisher);
+        world.now += Duration::from_micros(33_333);
+        let World { core, others, now, clients, .. } = &mut world;
+        counted += allocations(|| {
+            for (client, datagram) in &mut datagrams {
+                core.handle_datagram(*now, clients[*client].path, datagram);
+            }
+            for (_, batch) in core.relays() {
+                std::mem::swap(batch, &mut spare);
+                others[0].handle_relay(*now, &spare);
+                spare.clear();
+            }
+            core.handle_timeout(*now);
+            others[0].handle_timeout(*now);
+        });
+        world.exchange();
+    }
+    let after = *world.others[0].counters();
+    assert_eq!(after.relayed_in - before.relayed_in, 90 * (FRAME + 2));
+    assert_eq!(after.rtp_out - before.rtp_out, 90 * (FRAME + 2) * VIEWERS as u64, "all of it was forwarded");
+    assert_eq!(counted, 0, "allocations while packets were relayed");
 }
 
 /// The same with estimators at work: feedback, probes, and packets that wait for the pacer.

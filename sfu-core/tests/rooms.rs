@@ -14,6 +14,8 @@ mod meeting;
 mod outcome;
 #[path = "rooms/publisher.rs"]
 mod publisher;
+#[path = "rooms/remb.rs"]
+mod remb;
 mod support;
 #[path = "rooms/viewer.rs"]
 mod viewer;
@@ -24,7 +26,7 @@ use chart::{Chart, Line, Panel};
 use link::LinkConfig;
 use meeting::Plan;
 use outcome::{Outcome, Sample};
-use viewer::Fate;
+use viewer::{Fate, Feedback};
 
 const DEADLINE: Duration = Duration::from_millis(300);
 
@@ -51,17 +53,17 @@ fn run(name: &str, plan: Plan) -> Outcome {
 /// 3, 1 and 3 Mbps, for two cameras that would take 3.7.
 fn step(seed: u64) -> Plan {
     let link = LinkConfig::steady(3_000).then(30, 1_000).then(60, 3_000);
-    Plan { seed, seconds: 90, publishers: 2, viewers: 1, link }
+    Plan::of(seed, 90, 2, 1, link)
 }
 
 /// A camera that fits, and a link that loses.
 fn lossy(seed: u64, loss: f64) -> Plan {
     let link = LinkConfig { loss, ..LinkConfig::steady(10_000) };
-    Plan { seed, seconds: 60, publishers: 1, viewers: 1, link }
+    Plan::of(seed, 60, 1, 1, link)
 }
 
 fn shared(seed: u64) -> Plan {
-    Plan { seed, seconds: 90, publishers: 4, viewers: 2, link: LinkConfig::steady(4_000) }
+    Plan::of(seed, 90, 4, 2, LinkConfig::steady(4_000))
 }
 
 #[test]
@@ -120,6 +122,60 @@ fn two_viewers_share_a_link() {
         eprintln!("share {seed}: {one:.0} and {other:.0} kbps, p95 {:.0} ms", outcome.p95_wait());
         assert!((one - other).abs() / (one + other) <= 0.2);
         assert!(one + other >= 0.7 * 4_000.0);
+    }
+}
+
+/// 1.5 of 3 Mbps are others' for half a minute.
+#[test]
+fn traffic_of_others_is_given_way_to() {
+    for seed in seeds() {
+        let outcome =
+            run("cross", Plan { cross: Some((30, 60, 1_500)), ..Plan::of(seed, 90, 2, 1, LinkConfig::steady(3_000)) });
+        let (down, up) = (outcome.reaches(30.0, 0.0..=1_575.0), outcome.reaches(60.0, 2_550.0..=f64::MAX));
+        let (best, wait, missed) = (outcome.best_share(), outcome.p95_wait(), outcome.missed(5.0, 89.0, DEADLINE));
+        eprintln!(
+            "cross {seed}: down {down:.1} s, up {up:.1} s, best layers {best:.3}, p95 {wait:.0} ms, {missed:.4?}"
+        );
+        assert!(down <= 2.0 && up <= 5.0 && best >= 0.85 && wait <= 100.0, "{seed}");
+        assert!(missed.freeze <= Duration::from_millis(500), "{seed}");
+    }
+}
+
+#[test]
+fn jitter_is_no_queue() {
+    for (ms, reorder) in [(10, false), (10, true), (30, false), (30, true)] {
+        for seed in seeds() {
+            let link = LinkConfig { jitter: Duration::from_millis(ms), reorder, ..LinkConfig::steady(3_000) };
+            let outcome = run("jitter", Plan::of(seed, 60, 2, 1, link));
+            let (best, missed) = (outcome.best_share(), outcome.missed(5.0, 59.0, DEADLINE));
+            eprintln!("jitter of {ms} ms, reorder {reorder}, {seed}: best layers {best:.3}, {missed:.4?}");
+            assert!(best >= 0.9 && missed.freeze <= Duration::from_millis(500), "{seed}");
+        }
+    }
+}
+
+/// Who gives no transport-wide feedback begins with the smallest, and finds out by reports alone.
+#[test]
+fn without_transport_wide_feedback_a_room_starts_slowly() {
+    for feedback in [Feedback::Remb, Feedback::Nothing] {
+        for seed in seeds() {
+            let over = |kbps| run("plain", Plan { feedback, ..Plan::of(seed, 60, 1, 1, LinkConfig::steady(kbps)) });
+            let (wide, narrow) = (over(10_000), over(300));
+            let at =
+                |outcome: &Outcome, layer| outcome.between(0, 5.0, 60.0).filter(|s| s.layers == [Some(layer)]).count();
+            let samples = wide.between(0, 5.0, 60.0).count();
+            let top = wide.between(0, 1.0, 60.0).find(|sample| sample.layers == [Some(2)]).map_or(f64::MAX, |s| s.at);
+            let share = |outcome, layer| at(outcome, layer) as f64 / samples as f64;
+            let (best, low) = (share(&wide, 2), share(&narrow, 0));
+            let missed = narrow.missed(1.0, 59.0, DEADLINE);
+            let lost = f64::from(narrow.dropped) / narrow.waits.len() as f64;
+            eprintln!(
+                "{feedback:?} {seed}: 10 Mbps: the best after {top:.1} s, {best:.3} of the time; 300 kbps: the lowest {low:.3} of the time, {lost:.4} of the packets dropped, p95 {:.0} ms, {missed:.4?}",
+                narrow.p95_wait()
+            );
+            assert!(top <= 6.0 && best >= 0.95, "{feedback:?} {seed}");
+            assert!(low >= 0.8 && lost <= 0.02, "{feedback:?} {seed}");
+        }
     }
 }
 

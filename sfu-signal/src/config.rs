@@ -59,11 +59,13 @@ pub struct RoomsConfig {
     #[serde(with = "crate::duration")]
     #[schemars(with = "String")]
     pub empty_timeout: Duration,
+    /// A room with more participants is spread over further workers, this many to each; then evenly. Default: 100.
+    pub participants_per_worker: usize,
 }
 
 impl Default for RoomsConfig {
     fn default() -> Self {
-        Self { auto_create: true, empty_timeout: Duration::from_secs(300) }
+        Self { auto_create: true, empty_timeout: Duration::from_secs(300), participants_per_worker: 100 }
     }
 }
 

@@ -31,6 +31,7 @@ impl Server {
             }
             Event::Negotiated { request, .. }
             | Event::Published { request, .. }
+            | Event::PartOpened { request }
             | Event::Stats { request, .. }
             | Event::Explained { request, .. } => {
                 let request = *request;
@@ -70,7 +71,7 @@ impl Server {
             Event::Streams { streams, .. } => room.state.lock().apply_streams(id, streams, now),
             Event::Demand { track, encodings, .. } => room.state.lock().apply_demand(id, *track, encodings, now),
             // These are of no participant.
-            Event::Speakers { .. } | Event::Qualities { .. } | Event::Explained { .. } => {}
+            Event::PartOpened { .. } | Event::Speakers { .. } | Event::Qualities { .. } | Event::Explained { .. } => {}
         }
     }
 

@@ -154,6 +154,7 @@ impl From<ControlError> for SignalError {
         let code = match &error {
             ControlError::Gone => ErrorCode::NotFound,
             ControlError::AlreadyJoined => ErrorCode::AlreadyJoined,
+            ControlError::Overloaded => ErrorCode::ServerBusy,
             ControlError::Negotiation(cause) => return crate::negotiation::refused(cause),
             ControlError::SlotLayout(_) => ErrorCode::SlotLayout,
             ControlError::NoSuchMid(_) => ErrorCode::MidUnusable,

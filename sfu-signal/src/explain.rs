@@ -31,12 +31,17 @@ impl Server {
         self.keyring.verify(token)?.administers(name)?;
         let none = || SignalError::new(ErrorCode::RoomNotFound, "there is no such room now");
         let room = self.rooms.get(name).map(|entry| entry.value().clone()).ok_or_else(none)?;
-        let asked = self.media.request(room.worker, |request| Command::Explain { request, room: room.id })?;
-        match asked.wait().await? {
-            Event::Explained { explanation: Some(explanation), .. } => with_names(&room, &explanation),
-            Event::Explained { explanation: None, .. } => Err(none()),
-            _ => Err(ErrorCode::Internal.into()),
+        let workers: Vec<_> = room.state.lock().parts.workers().collect();
+        let mut whole = RoomExplanation { room: room.id, participants: Vec::new() };
+        for worker in workers {
+            let asked = self.media.request(worker, |request| Command::Explain { request, room: room.id })?;
+            match asked.wait().await? {
+                Event::Explained { explanation: Some(part), .. } => whole.participants.extend(part.participants),
+                Event::Explained { explanation: None, .. } => return Err(none()),
+                _ => return Err(ErrorCode::Internal.into()),
+            }
         }
+        with_names(&room, &whole)
     }
 }
 

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use sfu_core::control::{Command, Event, Negotiation};
+use sfu_core::control::{Command, Event, Negotiation, WorkerIndex};
 use sfu_core::id::{ParticipantId, TrackId};
 
 use crate::counters::add;
@@ -34,6 +34,7 @@ pub(crate) struct Entry {
 pub(crate) struct Entered {
     pub(crate) room: Arc<Room>,
     pub(crate) participant: ParticipantId,
+    pub(crate) worker: WorkerIndex,
     pub(crate) answer: String,
     pub(crate) published: Vec<TrackId>,
 }
@@ -48,12 +49,12 @@ impl Server {
         for track in &entry.publish {
             may_publish(&permissions, track)?;
         }
-        let (room, participant) = self.reserve(&entry, &permissions)?;
-        match self.negotiate_entry(&room, participant, entry, &permissions).await {
+        let (room, participant, worker) = self.reserve(&entry, &permissions).await?;
+        match self.negotiate_entry(&room, (participant, worker), entry, &permissions).await {
             Ok((answer, published)) => {
                 add(&self.counters.joins, 1);
                 tracing::info!(%participant, room = %room.id, "participant joined");
-                Ok(Entered { room, participant, answer, published })
+                Ok(Entered { room, participant, worker, answer, published })
             }
             Err(error) => {
                 self.remove(&room, participant, LeaveReason::Left, "");
@@ -69,10 +70,15 @@ impl Server {
         joined.unwrap_or_else(|_| Err(ErrorCode::Internal.into()))
     }
 
-    fn reserve(&self, entry: &Entry, permissions: &Permissions) -> Result<(Arc<Room>, ParticipantId), SignalError> {
+    async fn reserve(
+        &self,
+        entry: &Entry,
+        permissions: &Permissions,
+    ) -> Result<(Arc<Room>, ParticipantId, WorkerIndex), SignalError> {
         let id = ParticipantId::random(&mut rand::rng());
         loop {
             let room = self.room_for(&entry.claims)?;
+            self.widen(&room).await;
             let mut state = room.state.lock();
             if state.closed {
                 // Its last step, taking its name out of the index, was done under this lock.
@@ -84,24 +90,26 @@ impl Server {
             let mut member = Member::new(id, entry.claims.clone(), entry.door, joined_at, session);
             member.permissions = permissions.clone();
             member.layout.clone_from(&entry.layout);
-            state.reserve(member, self.config.limits.participants_per_room)?;
+            let per_worker = self.config.rooms.participants_per_worker;
+            state.reserve(member, self.config.limits.participants_per_room, per_worker)?;
+            let worker = state.member(id)?.worker;
             self.participants.insert(id, room.clone());
             self.sessions.insert(session_id, (room.clone(), id));
             drop(state);
-            return Ok((room, id));
+            return Ok((room, id, worker));
         }
     }
 
     async fn negotiate_entry(
         &self,
         room: &Room,
-        participant: ParticipantId,
+        (participant, worker): (ParticipantId, WorkerIndex),
         entry: Entry,
         permissions: &Permissions,
     ) -> Result<(String, Vec<TrackId>), SignalError> {
         let settings = settings(permissions, entry.auto_subscribe, entry.door);
         let negotiation = entry.negotiation;
-        let join = self.media.request(room.worker, |request| Command::Join {
+        let join = self.media.request(worker, |request| Command::Join {
             request,
             room: room.id,
             participant,
@@ -140,7 +148,7 @@ impl Server {
         }
         let source = core_source(publish.source);
         let muted = publish.muted;
-        let answer = self.media.request(room.worker, |request| Command::Publish {
+        let answer = self.media.request(member.worker, |request| Command::Publish {
             request,
             participant,
             track,
@@ -155,18 +163,18 @@ impl Server {
 
     /// Takes back what [`Server::begin_publish`] began.
     pub(crate) fn abandon_publish(&self, room: &Room, participant: ParticipantId, track: TrackId) {
-        self.unpublish_locked(room, &mut room.state.lock(), participant, track);
+        self.unpublish_locked(&mut room.state.lock(), participant, track);
     }
 
     pub(crate) fn unpublish_locked(
         &self,
-        room: &Room,
         state: &mut RoomState,
         participant: ParticipantId,
         track: TrackId,
     ) -> Option<()> {
+        let worker = state.members.get(&participant)?.worker;
         state.unpublish(participant, track, Instant::now())?;
-        self.media.post(room.worker, move || Command::Unpublish { participant, track });
+        self.media.post(worker, move || Command::Unpublish { participant, track });
         Some(())
     }
 }

@@ -20,7 +20,7 @@ use crate::wire::encode_reply;
 impl Server {
     /// Answers a join, and lets events follow.
     pub(crate) fn listen(&self, entered: Entered, id: u32, link: &Link) -> Result<Caller, SignalError> {
-        let Entered { room, participant, answer, published } = entered;
+        let Entered { room, participant, worker, answer, published } = entered;
         let mut state = room.state.lock();
         let member = state.member(participant)?;
         let joined = Joined {
@@ -43,7 +43,7 @@ impl Server {
             member.session.emit(&event, now);
         }
         drop(state);
-        Ok(Caller { room, id: participant })
+        Ok(Caller { room, id: participant, worker })
     }
 
     /// Continues a session on another WebSocket.
@@ -71,13 +71,14 @@ impl Server {
             link.send(event);
         }
         let whole = state.whole();
-        let session = &mut state.member_mut(participant)?.session;
+        let member = state.member_mut(participant)?;
+        let (worker, session) = (member.worker, &mut member.session);
         session.attach(link.clone());
         session.catch_up(&whole);
         drop(state);
         add(&self.counters.resumes, 1);
         tracing::info!(%participant, room = %room.id, "session resumed");
-        Ok(Caller { room, id: participant })
+        Ok(Caller { room, id: participant, worker })
     }
 
     /// A WebSocket ended: its session waits for another, if this was its last.

@@ -22,8 +22,8 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 pub trait MediaPlane: Send + Sync {
     /// Hands a command to a worker's mailbox, without blocking.
     fn send(&self, worker: WorkerIndex, command: Command) -> Result<(), Busy>;
-    /// The worker for a new room.
-    fn pick_worker(&self) -> WorkerIndex;
+    /// The worker for a new room, or for a part of one that is on all of `except`; `None`: there is no other.
+    fn pick_worker(&self, except: &[WorkerIndex]) -> Option<WorkerIndex>;
 }
 
 /// The worker's mailbox is full; the command was not taken.
@@ -46,8 +46,8 @@ impl MediaLink {
         Self { plane, next_request: AtomicU64::new(1), pending: DashMap::new(), backlog: Mutex::default() }
     }
 
-    pub(crate) fn pick_worker(&self) -> WorkerIndex {
-        self.plane.pick_worker()
+    pub(crate) fn pick_worker(&self, except: &[WorkerIndex]) -> Option<WorkerIndex> {
+        self.plane.pick_worker(except)
     }
 
     /// Sends a command that must arrive, now or later.

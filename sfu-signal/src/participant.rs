@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use sfu_core::control::{EncodingDemand, ParticipantSettings, SlotContent, SlotIndex, Source, StreamState};
+use sfu_core::control::{
+    EncodingDemand, ParticipantSettings, SlotContent, SlotIndex, Source, StreamState, WorkerIndex,
+};
 use sfu_core::id::{Mid, ParticipantId, TrackId};
 
 use crate::adaptation::{demand_view, stream_view};
@@ -73,6 +75,8 @@ pub(crate) struct Member {
     pub(crate) joined_at: f64,
     pub(crate) phase: Phase,
     pub(crate) door: Door,
+    /// Where its part of the room is.
+    pub(crate) worker: WorkerIndex,
     pub(crate) tracks: Vec<OwnTrack>,
     pub(crate) layout: Vec<SlotLayout>,
     pub(crate) slots: BTreeMap<SlotIndex, SlotContent>,
@@ -104,6 +108,7 @@ impl Member {
             joined_at,
             phase: Phase::Joining,
             door,
+            worker: 0,
             tracks: Vec::new(),
             layout: Vec::new(),
             slots: BTreeMap::new(),

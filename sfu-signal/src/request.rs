@@ -5,7 +5,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use sfu_core::control::{Command, Event};
+use sfu_core::control::{Command, Event, WorkerIndex};
 use sfu_core::id::{ParticipantId, TrackId};
 
 use crate::adaptation::{MAX_CONFIGURED, subscription_settings};
@@ -24,6 +24,8 @@ use crate::server::Server;
 pub(crate) struct Caller {
     pub(crate) room: Arc<Room>,
     pub(crate) id: ParticipantId,
+    /// Where its part of the room is.
+    pub(crate) worker: WorkerIndex,
 }
 
 impl Server {
@@ -47,7 +49,7 @@ impl Server {
             Request::Slots { pins } => self.pin_slots(caller, &pins)?,
             Request::SlotsAck { revision } => {
                 let participant = caller.id;
-                self.media.send(caller.room.worker, Command::AckSlots { participant, revision })?;
+                self.media.send(caller.worker, Command::AckSlots { participant, revision })?;
             }
             Request::Update { name, metadata, attributes } => self.update(caller, name, metadata, attributes)?,
             Request::Leave => {
@@ -63,11 +65,8 @@ impl Server {
             return Err(SignalError::new(ErrorCode::SlotLayout, "a further layout only appends to the one before"));
         }
         let participant = caller.id;
-        let answer = self.media.request(caller.room.worker, |request| Command::Negotiate {
-            request,
-            participant,
-            negotiation,
-        })?;
+        let answer =
+            self.media.request(caller.worker, |request| Command::Negotiate { request, participant, negotiation })?;
         let answer = negotiated(answer.wait().await?)?;
         caller.room.state.lock().member_mut(caller.id)?.layout = layout;
         Ok(Reply::Answer { answer })
@@ -92,7 +91,7 @@ impl Server {
     fn unpublish(&self, caller: &Caller, track: &str) -> Result<(), SignalError> {
         let track = parse::<TrackId>(track)?;
         let mut state = caller.room.state.lock();
-        self.unpublish_locked(&caller.room, &mut state, caller.id, track).ok_or_else(no_such_track)
+        self.unpublish_locked(&mut state, caller.id, track).ok_or_else(no_such_track)
     }
 
     fn mute(&self, caller: &Caller, track: &str, muted: bool) -> Result<(), SignalError> {
@@ -102,7 +101,7 @@ impl Server {
         if own.muted == muted {
             return Ok(());
         }
-        self.media.send(caller.room.worker, Command::Mute { participant, track, muted })?;
+        self.media.send(caller.worker, Command::Mute { participant, track, muted })?;
         state.update_track(participant, track, |own| own.muted = muted, Instant::now()).ok_or_else(no_such_track)
     }
 
@@ -114,7 +113,7 @@ impl Server {
             return Err(SignalError::new(ErrorCode::PermissionDenied, "the token does not grant subscribing"));
         }
         let tracks = tracks.into_iter().filter(|track| state.owner(*track).is_some()).collect();
-        self.media.send(caller.room.worker, Command::Subscribe { participant: caller.id, tracks, wanted })
+        self.media.send(caller.worker, Command::Subscribe { participant: caller.id, tracks, wanted })
     }
 
     fn configure(&self, caller: &Caller, tracks: &[TrackSettings]) -> Result<(), SignalError> {
@@ -128,7 +127,7 @@ impl Server {
             return Err(SignalError::new(ErrorCode::PermissionDenied, "the token does not grant subscribing"));
         }
         let tracks = tracks.into_iter().filter(|(track, _)| state.owner(*track).is_some()).collect();
-        self.media.send(caller.room.worker, Command::Configure { participant: caller.id, tracks })
+        self.media.send(caller.worker, Command::Configure { participant: caller.id, tracks })
     }
 
     fn pin_slots(&self, caller: &Caller, pins: &[SlotPin]) -> Result<(), SignalError> {
@@ -145,7 +144,7 @@ impl Server {
                 known.push((pin.slot, shown));
             }
         }
-        self.media.send(caller.room.worker, Command::PinSlots { participant: caller.id, pins: known })
+        self.media.send(caller.worker, Command::PinSlots { participant: caller.id, pins: known })
     }
 
     fn update(
@@ -182,7 +181,7 @@ impl Server {
 
     async fn stats(&self, caller: &Caller) -> Result<Reply, SignalError> {
         let participant = caller.id;
-        let answer = self.media.request(caller.room.worker, |request| Command::Stats { request, participant })?;
+        let answer = self.media.request(caller.worker, |request| Command::Stats { request, participant })?;
         match answer.wait().await? {
             Event::Stats { stats: Some(stats), .. } => {
                 let stats = serde_json::to_value(&*stats).map_err(|_| ErrorCode::Internal)?;

@@ -6,6 +6,7 @@
 //! makes it public, and what the media plane says later comes later.
 
 mod live;
+mod parts;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -13,6 +14,7 @@ use std::time::Instant;
 
 pub(crate) use live::Live;
 use parking_lot::Mutex;
+pub(crate) use parts::Parts;
 use sfu_core::control::{SlotContent, WorkerIndex};
 use sfu_core::id::{ParticipantId, RoomId, TrackId};
 
@@ -28,7 +30,6 @@ const MAX_EARLY: usize = 64;
 pub(crate) struct Room {
     pub(crate) id: RoomId,
     pub(crate) name: String,
-    pub(crate) worker: WorkerIndex,
     pub(crate) state: Mutex<RoomState>,
 }
 
@@ -41,8 +42,9 @@ impl Room {
             empty_since: Some(now),
             slow: 0,
             live: Live::default(),
+            parts: Parts::new(worker),
         };
-        Self { id, name: name.to_owned(), worker, state: Mutex::new(state) }
+        Self { id, name: name.to_owned(), state: Mutex::new(state) }
     }
 
     /// The room as `participant` sees it.
@@ -73,17 +75,19 @@ pub(crate) struct RoomState {
     pub(crate) empty_since: Option<Instant>,
     /// Clients that were cut since the last look because they do not read.
     pub(crate) slow: u64,
+    pub(crate) parts: Parts,
     live: Live,
 }
 
 impl RoomState {
     /// Adds a participant that nobody sees yet. One that will replace an older one takes no further place.
-    pub(crate) fn reserve(&mut self, member: Member, limit: usize) -> Result<(), SignalError> {
+    pub(crate) fn reserve(&mut self, mut member: Member, limit: usize, per_worker: usize) -> Result<(), SignalError> {
         let replaces = self.members.values().any(|other| other.identity == member.identity);
         if self.members.len() >= limit && !replaces {
             return Err(ErrorCode::RoomFull.into());
         }
         self.empty_since = None;
+        member.worker = self.parts.place(per_worker);
         self.members.insert(member.id, member);
         Ok(())
     }
@@ -107,6 +111,7 @@ impl RoomState {
     /// Takes a participant out and tells the others.
     pub(crate) fn remove(&mut self, id: ParticipantId, reason: LeaveReason, now: Instant) -> Option<Member> {
         let member = self.members.remove(&id)?;
+        self.parts.leave(member.worker);
         for track in &member.tracks {
             self.owners.remove(&track.id);
         }

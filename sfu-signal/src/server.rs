@@ -128,14 +128,41 @@ impl Server {
             return Err(ErrorCode::RoomNotFound.into());
         }
         let room = self.rooms.entry(name.to_owned()).or_try_insert_with(|| {
-            let room = Room::new(RoomId::random(&mut rand::rng()), name, self.media.pick_worker(), Instant::now());
-            self.media.send(room.worker, Command::OpenRoom { room: room.id })?;
-            tracing::info!(room = %room.id, worker = room.worker, "room opened");
+            let worker = self.media.pick_worker(&[]).ok_or(ErrorCode::ServerBusy)?;
+            let room = Room::new(RoomId::random(&mut rand::rng()), name, worker, Instant::now());
+            self.media.send(worker, Command::OpenRoom { room: room.id })?;
+            tracing::info!(room = %room.id, worker, "room opened");
             let room = Arc::new(room);
             self.rooms_by_id.insert(room.id, room.clone());
             Ok::<_, SignalError>(room)
         })?;
         Ok(room.clone())
+    }
+
+    /// Opens a further part of a room that has outgrown its workers. Where that fails, the room stays as it is.
+    pub(crate) async fn widen(&self, room: &Room) {
+        let (worker, others) = {
+            let mut state = room.state.lock();
+            if state.closed || !state.parts.wants_another(self.config.rooms.participants_per_worker) {
+                return;
+            }
+            let used: Vec<_> = state.parts.workers().collect();
+            let worker = self.media.pick_worker(&used);
+            let Some((worker, others)) = worker.zip(state.parts.begin(worker)) else { return };
+            (worker, others)
+        };
+        let opened = match self.media.request(worker, |request| Command::OpenPart { request, room: room.id, others }) {
+            Ok(answer) => answer.wait().await.is_ok(),
+            Err(_) => false,
+        };
+        let mut state = room.state.lock();
+        state.parts.end(opened);
+        if opened {
+            tracing::info!(room = %room.id, worker, "room spread to a further worker");
+        } else {
+            let id = room.id;
+            self.media.post(worker, move || Command::CloseRoom { room: id });
+        }
     }
 
     /// Removes a participant, here and in the media plane.
@@ -158,7 +185,7 @@ impl Server {
         let Some(member) = state.remove(id, reason, now) else { return false };
         self.participants.remove(&id);
         self.sessions.remove(&member.session.id());
-        self.media.post(room.worker, move || Command::Leave { participant: id });
+        self.media.post(member.worker, move || Command::Leave { participant: id });
         self.end_link(&member, reason);
         if member.phase == crate::participant::Phase::Present {
             add(&self.counters.leaves, 1);
@@ -184,7 +211,9 @@ impl Server {
         }
         state.closed = true;
         let id = room.id;
-        self.media.post(room.worker, move || Command::CloseRoom { room: id });
+        for worker in state.parts.workers() {
+            self.media.post(worker, move || Command::CloseRoom { room: id });
+        }
         self.rooms.remove_if(&room.name, |_, other| other.id == id);
         self.rooms_by_id.remove(&id);
         tracing::info!(room = %id, ?reason, "room closed");

@@ -16,12 +16,24 @@ pub(crate) struct Madang {
 }
 
 impl Madang {
-    /// Starts it and waits until it is ready.
+    /// Starts it with one worker and waits until it is ready.
     pub(crate) fn start() -> Self {
+        Self::with(&["--workers", "1"], &[])
+    }
+
+    /// The same with two workers; a room with more than two participants is on both.
+    #[allow(dead_code, reason = "every test file that includes this module compiles it anew")]
+    pub(crate) fn spread() -> Self {
+        Self::with(&["--workers", "2"], &[("MADANG_ROOMS__PARTICIPANTS_PER_WORKER", "2")])
+    }
+
+    fn with(more: &[&str], env: &[(&str, &str)]) -> Self {
         let flags = ["serve", "--dev", "--bind", "127.0.0.1", "--http-port", "0", "--udp-port", "0", "--tcp-port", "0"];
         let mut child = Command::new(binary())
             .args(flags)
-            .args(["--operator", "127.0.0.1:0", "--workers", "1", "--log-filter", "warn"])
+            .args(["--operator", "127.0.0.1:0", "--log-filter", "warn"])
+            .args(more)
+            .envs(env.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .spawn()

@@ -2,7 +2,7 @@
 
 import type { Room } from '@madang/client';
 
-import { rawStats } from './connections';
+import { connections, rawStats } from './connections';
 
 const SENT = ['rid', 'active', 'framesEncoded', 'frameWidth', 'frameHeight', 'framesPerSecond', 'bytesSent', 'targetBitrate', 'qualityLimitationReason', 'scalabilityMode', 'encoderImplementation', 'keyFramesEncoded', 'pliCount'] as const;
 const RECEIVED = ['framesDecoded', 'framesDropped', 'frameWidth', 'frameHeight', 'framesPerSecond', 'bytesReceived', 'packetsReceived', 'packetsLost', 'freezeCount', 'totalFreezesDuration', 'keyFramesDecoded', 'pliCount', 'nackCount', 'retransmittedPacketsReceived'] as const;
@@ -20,6 +20,13 @@ export async function sentVideo(): Promise<Record<string, unknown>[]> {
     .filter((stat) => stat.type === 'outbound-rtp' && stat['kind'] === 'video' && Number(stat['bytesSent']) > 0)
     .map((stat): Record<string, unknown> => ({ ...pick(stat, SENT), codec: codecs.get(String(stat['codecId'])) }))
     .sort((a, b) => Number(a['frameWidth'] ?? 0) - Number(b['frameWidth'] ?? 0));
+}
+
+/** Our microphone: the codec that it is sent with, and what was sent; null: nothing. */
+export async function sentAudio(): Promise<Record<string, unknown> | null> {
+  const sender = connections.at(-1)?.getSenders().find((one) => one.track?.kind === 'audio');
+  const stat = (await rawStats()).find((one) => one.type === 'outbound-rtp' && one['kind'] === 'audio' && Number(one['packetsSent']) > 0);
+  return sender && stat ? { ...pick(stat, ['packetsSent', 'bytesSent']), codec: sender.getParameters().codecs[0]?.mimeType } : null;
 }
 
 /** What is received of somebody's camera; null: no slot has it. */

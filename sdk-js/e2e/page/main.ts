@@ -2,9 +2,9 @@
 
 import { Room, RoomEvent, type Participant, type RemoteTrack, type RoomOptions, type TrackPublishOptions } from '@madang/client';
 
-import { receivedVideo, sentVideo, styleVideo } from './adaptation';
+import { receivedVideo, sentAudio, sentVideo, styleVideo } from './adaptation';
 import { connections, factories, rawStats, sockets, transport } from './connections';
-import { pseudoRandomBytes, sha256, solidColour, tone } from './sources';
+import { busyPicture, pseudoRandomBytes, sha256, solidColour, tone } from './sources';
 import { colourOf, nameColour, Watch } from './watch';
 
 interface ConnectOptions {
@@ -123,10 +123,15 @@ const e2e = {
     await theRoom().localParticipant.publishTrack(solidColour(name, width, height, 15), { source: 'camera', simulcast: false });
   },
 
+  /** A camera whose picture takes all the bits that its encodings may spend. */
+  async publishBusy({ width = 1280, height = 720, frameRate = 15, ...publish }: { width?: number; height?: number; frameRate?: number } & TrackPublishOptions = {}) {
+    await theRoom().localParticipant.publishTrack(busyPicture(width, height, frameRate), { ...publish, source: 'camera' });
+  },
+
   /** A microphone whose loudness the test decides. */
-  async publishTone(hertz: number) {
+  async publishTone(hertz: number, publish: TrackPublishOptions = {}) {
     voice = tone(hertz);
-    await theRoom().localParticipant.publishTrack(voice.track, { source: 'microphone' });
+    await theRoom().localParticipant.publishTrack(voice.track, { ...publish, source: 'microphone' });
   },
 
   setLoudness(level: number) {
@@ -177,6 +182,7 @@ const e2e = {
           maxGap: watch?.maxGap ?? 0,
           sinceLastFrame: watch?.lastFrameAt === undefined ? null : now - watch.lastFrameAt,
           firstFrameAfter: watch?.firstFrameAt === undefined ? null : watch.firstFrameAt - startedAt,
+          firstWidth: watch?.firstWidth ?? 0,
           width: watch?.width ?? 0,
           height: watch?.height ?? 0,
           colours: watch?.colours ?? {},
@@ -206,8 +212,8 @@ const e2e = {
       .flatMap((stat) => {
         const owner = owners.get(String(stat['trackIdentifier']));
         if (!owner) return [];
-        const { kind, framesDecoded, frameWidth, frameHeight, audioLevel, totalAudioEnergy, freezeCount, packetsLost, packetsReceived, jitter, keyFramesDecoded, pliCount, nackCount } = stat;
-        return [{ ...owner, kind, framesDecoded, frameWidth, frameHeight, audioLevel, totalAudioEnergy, freezeCount, packetsLost, packetsReceived, jitter, keyFramesDecoded, pliCount, nackCount, codec: codecs.get(String(stat['codecId'])) }];
+        const { kind, bytesReceived, framesDecoded, frameWidth, frameHeight, audioLevel, totalAudioEnergy, freezeCount, packetsLost, packetsReceived, jitter, keyFramesDecoded, pliCount, nackCount } = stat;
+        return [{ ...owner, kind, bytesReceived, framesDecoded, frameWidth, frameHeight, audioLevel, totalAudioEnergy, freezeCount, packetsLost, packetsReceived, jitter, keyFramesDecoded, pliCount, nackCount, codec: codecs.get(String(stat['codecId'])) }];
       });
   },
 
@@ -254,6 +260,7 @@ const e2e = {
     });
   },
 
+  sentAudio,
   sentVideo,
   receivedVideo: (identity: string) => receivedVideo(theRoom(), identity),
   styleVideo,

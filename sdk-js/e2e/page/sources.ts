@@ -24,6 +24,57 @@ export function solidColour(name: string, width: number, height: number, framesP
   return track;
 }
 
+/** How many patches of a {@link busyPicture} are new in each frame, and how large they are in pixels. */
+const PATCHES = 5;
+const PATCH = { width: 256, height: 144 };
+/**
+ * The texture's cells, and how much they differ: large and pale enough that a keyframe is not many times as large as other frames,
+ * after which an encoder would drop frames for a second.
+ */
+const CELL = 32;
+const CONTRAST = 0.35;
+
+/**
+ * A picture that takes an encoder all the bits that it may spend: a texture that drifts, and patches of it that are new in each
+ * frame. Fake cameras and text are so easy that a large layer fits where only a small one should.
+ */
+export function busyPicture(width: number, height: number, framesPerSecond: number): MediaStreamTrack {
+  const canvas = Object.assign(document.createElement('canvas'), { width, height });
+  const pen = canvas.getContext('2d', { alpha: false });
+  if (!pen) throw new Error('no canvas');
+  const margin = 128;
+  const texture = textureOf(width + margin, height + margin);
+  let frame = 0;
+  const anywhere = (size: number, within: number): number => Math.floor(Math.random() * (within - size));
+  const draw = (): void => {
+    const drift = (speed: number): number => (margin / 2) * (1 + Math.sin((frame * speed) / framesPerSecond));
+    pen.drawImage(texture, -drift(0.7), -drift(0.5));
+    for (let patch = 0; patch < PATCHES; patch++) {
+      const { width: w, height: h } = PATCH;
+      pen.drawImage(texture, anywhere(w, texture.width), anywhere(h, texture.height), w, h, anywhere(w, width), anywhere(h, height), w, h);
+    }
+    frame += 1;
+  };
+  draw();
+  setInterval(draw, 1000 / framesPerSecond);
+  const track = canvas.captureStream(framesPerSecond).getVideoTracks()[0];
+  if (!track) throw new Error('the canvas gives no track');
+  return track;
+}
+
+/** Coloured cells, smoothed into each other. */
+function textureOf(width: number, height: number): HTMLCanvasElement {
+  const cells = Object.assign(document.createElement('canvas'), { width: Math.ceil(width / CELL), height: Math.ceil(height / CELL) });
+  const texture = Object.assign(document.createElement('canvas'), { width, height });
+  const [small, large] = [cells.getContext('2d'), texture.getContext('2d')];
+  if (!small || !large) throw new Error('no canvas');
+  const pixels = small.createImageData(cells.width, cells.height);
+  pseudoRandomBytes(pixels.data.length, 15).forEach((byte, index) => (pixels.data[index] = index % 4 === 3 ? 255 : 128 + (byte - 128) * CONTRAST));
+  small.putImageData(pixels, 0, 0);
+  large.drawImage(cells, 0, 0, cells.width * CELL, cells.height * CELL);
+  return texture;
+}
+
 /** Bytes that are reproducible from a seed and do not compress. */
 export function pseudoRandomBytes(size: number, seed: number): Uint8Array<ArrayBuffer> {
   const bytes = new Uint8Array(size);

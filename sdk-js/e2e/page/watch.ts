@@ -40,6 +40,7 @@ export class Watch {
   frames = 0;
   maxGap = 0;
   firstFrameAt: number | undefined;
+  firstWidth = 0;
   lastFrameAt: number | undefined;
   width = 0;
   height = 0;
@@ -63,7 +64,7 @@ export class Watch {
 
   private readonly onFrame = (now: number): void => {
     if (this.lastFrameAt !== undefined) this.maxGap = Math.max(this.maxGap, now - this.lastFrameAt);
-    this.firstFrameAt ??= now;
+    if (this.firstFrameAt === undefined) [this.firstFrameAt, this.firstWidth] = [now, this.element.videoWidth];
     this.lastFrameAt = now;
     this.frames += 1;
     this.width = this.element.videoWidth;

@@ -3,11 +3,11 @@
 //! Invariants: rungs rise in layer and never fall in cost; a layer that costs no less than a better one is left out,
 //! except the one that the video has now.
 
-use crate::control::{Limit, Quality, Size};
+use crate::control::{Limit, Quality, Size, SubscriptionSettings};
 use crate::layers::Layer;
 use crate::unit::Bitrate;
 
-use super::{Availability, Offer, Request};
+use super::{Availability, Cut, Offer, Request};
 
 /// A picture of this part of the size that it is shown at, in width and height, is sharp enough, in percent: few tell a
 /// picture that is scaled up by a quarter from one that is not, and the next encoding costs three to four times as much.
@@ -50,6 +50,8 @@ struct Ceiling {
     size: Option<Picture>,
     /// The best picture that the application allows.
     quality: Option<Picture>,
+    /// The best picture that the worker's load allows.
+    load: Option<Picture>,
     max_fps: Option<u8>,
 }
 
@@ -64,7 +66,7 @@ const fn picture(layer: Layer) -> Picture {
 /// would.
 pub(super) fn build(request: &Request, offers: &[Offer], rungs: &mut Vec<Rung>) -> Top {
     let from = rungs.len();
-    let ceiling = Ceiling::of(request, offers);
+    let ceiling = Ceiling::of(&request.settings, request.cut, offers);
     let kept = request.previous.and_then(|previous| previous.wanted);
     let mut cost = 0;
     for offer in offers.iter().filter(|offer| ceiling.allows(offer, offers)) {
@@ -83,6 +85,13 @@ pub(super) fn build(request: &Request, offers: &[Offer], rungs: &mut Vec<Rung>) 
     let asked = offers.iter().rev().find(|offer| ceiling.reaches(offer, offers)).map(|offer| offer.layer);
     let limit = rungs[from..].last().map_or(Limit::Publisher, |top| ceiling.limit(top, offers));
     Top { limit, asked }
+}
+
+/// What the top of a video's ladder takes.
+pub(super) fn cost(settings: &SubscriptionSettings, cut: Cut, offers: &[Offer]) -> Bitrate {
+    let ceiling = Ceiling::of(settings, cut, offers);
+    let allowed = offers.iter().filter(|offer| ceiling.allows(offer, offers));
+    allowed.map(|offer| offer.bitrate).max().unwrap_or(Bitrate(0))
 }
 
 pub(super) fn pixels(size: Size) -> u32 {
@@ -118,14 +127,14 @@ fn fps(offer: &Offer, offers: &[Offer]) -> f32 {
 }
 
 impl Ceiling {
-    fn of(request: &Request, offers: &[Offer]) -> Self {
-        let settings = &request.settings;
+    fn of(settings: &SubscriptionSettings, cut: Cut, offers: &[Offer]) -> Self {
         let covers = |offer: &&Offer| settings.size.zip(offer.size).is_some_and(|(shown, has)| covers(has, shown));
         let usable = |offer: &&Offer| offer.availability != Availability::Withheld;
         let best = offers.iter().filter(usable).find(covers).or_else(|| offers.iter().find(covers));
         Self {
             size: best.map(|offer| picture(offer.layer)),
             quality: best_picture(settings.max_quality, offers),
+            load: cut.quality().and_then(|quality| best_picture(quality, offers)),
             max_fps: settings.max_fps,
         }
     }
@@ -139,12 +148,14 @@ impl Ceiling {
         self.picture().is_none_or(|best| picture(offer.layer) <= best) && self.fast_enough(offer, offers)
     }
 
-    /// The lower of the two ceilings.
+    /// The lowest of the ceilings.
     fn picture(&self) -> Option<Picture> {
-        match (self.size, self.quality) {
-            (Some(size), Some(quality)) => Some(size.min(quality)),
-            (size, quality) => size.or(quality),
-        }
+        self.wanted().into_iter().chain(self.load).min()
+    }
+
+    /// The lower one of those that the receiver set.
+    fn wanted(&self) -> Option<Picture> {
+        self.size.into_iter().chain(self.quality).min()
     }
 
     /// Whether no layer below this one of the same picture has enough frames.
@@ -167,6 +178,8 @@ impl Ceiling {
             Limit::Publisher
         } else if better.all(|offer| picture(offer.layer) == picture(top.wanted)) {
             Limit::Cap
+        } else if self.load.is_some_and(|load| self.wanted().is_none_or(|wanted| load < wanted)) {
+            Limit::Overload
         } else if self.size.is_some() && self.size == self.picture() {
             Limit::Size
         } else {

@@ -9,6 +9,8 @@
 //! 4. Then rung by rung: the next one is the cheapest for its weight and for how blurred the picture still is. One that
 //!    does not fit ends the climb of its video; the others go on.
 //!
+//! A worker that is past its limit cuts ladders off at the top, those of all its receivers by one rule ([`shed`]).
+//!
 //! Going down happens at once. Going up must fit into [`share::RAISE_SHARE`] of the budget and wait for
 //! [`share::RAISE_AFTER`], and what is there already counts as cheaper than it is, so that noise moves nothing.
 //!
@@ -23,6 +25,7 @@ mod ladder;
 mod recent;
 mod reserve;
 mod share;
+pub mod shed;
 #[cfg(test)]
 mod tests;
 
@@ -32,6 +35,7 @@ use std::time::Duration;
 pub use recent::Recent;
 pub use reserve::{Budget, video_budget};
 pub use share::{Allocator, RAISE_AFTER, RAISE_SHARE};
+pub use shed::{Cut, Shed};
 
 use crate::control::{Limit, Priority, Size, SubscriptionSettings};
 use crate::layers::Layer;
@@ -86,6 +90,8 @@ pub struct Request {
     /// A shared screen: sharp before smooth.
     pub screen: bool,
     pub obstacle: Option<Obstacle>,
+    /// What the worker's load takes away.
+    pub cut: Cut,
     /// Its offers' places in the list that all requests share: ascending by layer, each layer once.
     pub offers: Range<usize>,
     /// `None`: it is new, or was not wanted.
@@ -113,6 +119,7 @@ impl Request {
             Some(Obstacle::Muted) => Some(Limit::Muted),
             None if !self.settings.enabled => Some(Limit::Disabled),
             None if !self.settings.visible => Some(Limit::Hidden),
+            None if self.cut == Cut::All => Some(Limit::Overload),
             None => None,
         }
     }

@@ -1,5 +1,7 @@
 //! What holds for all inputs, and what a user would expect of some.
 
+mod load;
+
 use proptest::prelude::*;
 
 use super::*;
@@ -50,6 +52,7 @@ fn request() -> Request {
         pinned: false,
         screen: false,
         obstacle: None,
+        cut: Cut::None,
         offers: 0..0,
         previous: None,
     }

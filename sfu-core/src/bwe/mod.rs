@@ -15,7 +15,7 @@
 //! - [`alr`] knows whether what is sent says anything about the link;
 //! - [`path`] measures the round trip, and asks for a little less while a queue of our own drains.
 //!
-//! A client without such feedback is believed its REMB, and one without either its receiver reports ([`reports`]).
+//! A client without such feedback is judged by its receiver reports and its REMB ([`reports`]), from a slow start.
 //!
 //! This is GCC (draft-ietf-rmcat-gcc-02) as libwebrtc has it, written anew after the files of its branch M128
 //! (branch-heads/6613, BSD licence) that each module names, where each says what is different and why.
@@ -63,7 +63,7 @@ pub use probing::{Probe, ProbeId};
 use crate::rtcp::TransportFeedback;
 use crate::unit::Bitrate;
 use probing::{ProbeController, Situation};
-use reports::ReportedLoss;
+use reports::Reported;
 use transport::Transport;
 
 /// Who was silent for so long is not believed any more, µs.
@@ -72,8 +72,9 @@ const STALE_US: i64 = 10_000_000;
 /// A REMB holds for so long, µs; it is to come every second.
 const REMB_KEPT_US: i64 = 5_000_000;
 
-/// The first feedback takes no longer than this, nor do the first probes, both µs.
+/// The first feedback takes no longer than this, nor do the first reports of who gives none, nor the first probes, all µs.
 const FIRST_FEEDBACK_US: i64 = 1_000_000;
+const FIRST_REPORT_US: i64 = 2_500_000;
 const FIRST_PROBES_US: i64 = 3_000_000;
 
 /// The bounds of an estimate.
@@ -108,11 +109,13 @@ pub struct Estimator {
     source: Option<Source>,
     /// When the first packet was sent.
     began: Option<i64>,
+    /// Packets have transport-wide numbers.
+    is_numbered: bool,
     /// Bits per second, of another source than transport-wide feedback.
     told: f64,
     transport: Transport,
     probing: ProbeController,
-    reported: ReportedLoss,
+    reported: Reported,
     reported_loss: f64,
 }
 
@@ -127,10 +130,11 @@ impl Estimator {
             demand: 0.0,
             source: None,
             began: None,
+            is_numbered: false,
             told: 0.0,
             transport: Transport::new(config.start.0 as f64, bounds),
             probing: ProbeController::default(),
-            reported: ReportedLoss::default(),
+            reported: Reported::default(),
             reported_loss: 0.0,
         }
     }
@@ -146,12 +150,12 @@ impl Estimator {
     }
 
     /// Whether the estimate, or what is missing of one, says nothing yet: no packet was sent, no feedback came, or the
-    /// first probes are on their way. Only of use where there is to be transport-wide feedback.
+    /// first probes are on their way.
     pub fn is_guess(&self, now: Instant) -> bool {
         let Some(began) = self.began else { return true };
         let age = self.micros(now) - began;
         match self.source {
-            None => age < FIRST_FEEDBACK_US,
+            None => age < if self.is_numbered { FIRST_FEEDBACK_US } else { FIRST_REPORT_US },
             Some(Source::Transport(_)) => {
                 let measures = self.transport.is_guess() || self.probing.is_active();
                 age < FIRST_PROBES_US && measures && self.transport.decreased().is_none()
@@ -211,8 +215,17 @@ impl Estimator {
     /// The same, so many [`micros`] after the estimator was made: who sends one packet to many need not reckon for each.
     #[inline]
     pub fn on_sent_after(&mut self, now: i64, number: u16, bytes: usize, probe: Option<ProbeId>) {
-        self.began.get_or_insert(now);
+        if self.began.is_none() {
+            (self.began, self.is_numbered) = (Some(now), true);
+        }
         self.transport.on_sent(now, number, bytes, probe.map_or(0, |id| id.0));
+    }
+
+    /// A packet without a transport-wide number is sent, so many [`micros`] after the estimator was made.
+    #[inline]
+    pub fn on_sent_unnumbered(&mut self, now: i64, bytes: usize) {
+        self.began.get_or_insert(now);
+        self.reported.on_sent(bytes);
     }
 
     /// Feedback came.
@@ -230,28 +243,31 @@ impl Estimator {
         let now = self.micros(now);
         if !matches!(self.source, Some(Source::Transport(at)) if now - at < STALE_US) {
             self.source = Some(Source::Remb(now));
-            self.told = bitrate.0 as f64;
-            self.reported.set(self.told);
+            self.told = self.reported.on_remb(now, bitrate.0 as f64);
         }
     }
 
-    /// Receiver reports say that so much is lost, 0 to 1.
-    pub fn on_loss(&mut self, now: Instant, fraction: f64) {
+    /// Receiver reports say that so much is lost, 0 to 1, and perhaps the round trip.
+    pub fn on_reports(&mut self, now: Instant, fraction: f64, rtt: Option<Duration>) {
         let now = self.micros(now);
         self.reported_loss = if fraction.is_finite() { fraction.clamp(0.0, 1.0) } else { 0.0 };
-        // Every client sends receiver reports: one that ever told more is not judged by them, and one that tells nothing
-        // else is not limited before there is a reason to.
-        let judged = match self.source {
-            None => self.reported_loss > reports::HIGH,
-            Some(Source::Reports) => true,
+        if let Some(rtt) = rtt {
+            self.reported.on_round_trip(now, rtt.as_micros() as i64);
+        }
+        // Every client sends receiver reports: one that is to tell more is not judged by them but for loss before it did.
+        let (is_judged, source) = match self.source {
+            None => (!self.is_numbered || self.reported_loss > reports::HIGH, Source::Reports),
+            Some(Source::Reports) => (true, Source::Reports),
             // Firefox says when it gets too much, and not when that has passed.
-            Some(Source::Remb(at)) => now - at > REMB_KEPT_US,
-            Some(Source::Transport(_)) => false,
+            Some(Source::Remb(at)) if now - at > REMB_KEPT_US => (true, Source::Reports),
+            Some(remb @ Source::Remb(_)) => (!self.reported.is_capped(), remb),
+            Some(transport @ Source::Transport(_)) => (false, transport),
         };
-        if judged {
-            self.source = Some(Source::Reports);
-            let start = self.demand.max(self.config.start.0 as f64);
-            self.told = self.reported.on_loss(now, self.reported_loss, start, self.demand);
+        if is_judged {
+            self.source = Some(source);
+            let start = self.config.start.0 as f64;
+            let start = if self.is_numbered { self.demand.max(start) } else { start };
+            self.told = self.reported.on_report(now, self.reported_loss, start, self.demand);
         }
     }
 

@@ -102,7 +102,7 @@ impl Path {
     }
 
     /// The part of the last round trip that was not there at the best of times.
-    fn queue(&self) -> i64 {
+    pub(super) fn queue(&self) -> i64 {
         self.lowest.map_or(0, |(current, before)| self.latest - current.min(before))
     }
 

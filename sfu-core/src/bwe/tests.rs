@@ -115,22 +115,23 @@ fn feedback_that_stays_away_takes_it_down_and_comes_back() {
 fn remb_counts_where_there_is_nothing_better() {
     let now = Instant::now();
     let mut remb = estimator(now);
-    remb.on_loss(now, 0.2);
+    remb.on_reports(now, 0.2, None);
     assert_eq!(remb.source(), Some("reports"));
     remb.on_remb(now, Bitrate(700_000));
     assert_eq!((remb.source(), remb.estimate()), (Some("remb"), Some(Bitrate(700_000))));
-    remb.on_loss(now + SECOND, 0.3);
+    remb.on_reports(now + SECOND, 0.3, None);
     assert_eq!((remb.source(), remb.estimate(), remb.loss()), (Some("remb"), Some(Bitrate(700_000)), 0.3));
     let mut silent = estimator(now);
     silent.set_demand(Bitrate(2_000_000));
     silent.on_remb(now, Bitrate(700_000));
-    (1..10).for_each(|second| silent.on_loss(now + second * SECOND, 0.0));
+    (1..10).for_each(|second| silent.on_reports(now + second * SECOND, 0.0, None));
     assert_eq!(silent.source(), Some("reports"));
     assert!(silent.estimate().unwrap().0 > 850_000, "{:?}", silent.estimate());
     remb.poll(now + SECOND);
     assert!(remb.take_probe().is_some(), "a REMB follows probes too");
     remb.on_remb(now + SECOND, Bitrate(u64::MAX));
     assert_eq!(remb.estimate(), Some(EstimatorConfig::default().max));
+    (0..100).for_each(|packet| remb.on_sent_unnumbered(packet, 1_000));
     remb.on_remb(now + SECOND, Bitrate(0));
     assert_eq!(remb.estimate(), Some(EstimatorConfig::default().min));
 
@@ -145,18 +146,31 @@ fn remb_counts_where_there_is_nothing_better() {
 fn receiver_reports_are_the_last_resort() {
     let now = Instant::now();
     let mut reports = estimator(now);
-    reports.on_loss(now, 0.05);
-    assert_eq!(reports.estimate(), None, "nothing limits it before there is a reason to");
+    reports.on_sent(now, 1, 1_000, None);
+    reports.on_reports(now, 0.05, None);
+    assert_eq!(reports.estimate(), None, "whoever is to tell more is not limited before there is a reason to");
     for second in 1..=5 {
-        reports.on_loss(now + SECOND * second, 0.3);
+        reports.on_reports(now + SECOND * second, 0.3, None);
     }
     assert_eq!(reports.source(), Some("reports"));
     let fallen = reports.estimate().unwrap().0;
     assert!((8_000_000..10_000_000).contains(&fallen), "0.85 of 20 Mbps, five times: {fallen}");
-    reports.on_loss(now + SECOND * 6, 0.0);
+    reports.on_reports(now + SECOND * 6, 0.0, None);
     assert!(reports.estimate().unwrap().0 > fallen);
-    reports.on_loss(now + SECOND * 12, f64::NAN);
+    reports.on_reports(now + SECOND * 12, f64::NAN, None);
     assert_eq!(reports.loss(), 0.0);
+}
+
+#[test]
+fn who_tells_nothing_more_starts_slowly() {
+    let now = Instant::now();
+    let mut reports = estimator(now);
+    reports.on_sent_unnumbered(0, 1_000);
+    assert!(reports.is_guess(now + 2 * SECOND));
+    assert!(!reports.is_guess(now + 3 * SECOND), "and nothing is waited for that never comes");
+    reports.on_reports(now + SECOND, 0.0, None);
+    assert_eq!((reports.source(), reports.estimate()), (Some("reports"), Some(EstimatorConfig::default().start)));
+    assert!(!reports.is_guess(now + SECOND));
 }
 
 proptest! {

@@ -265,8 +265,11 @@ impl Transport {
         };
         let throughput =
             Throughput { steady: self.acknowledged.bitrate(), recent: self.acknowledged.recent(), application_limited };
-        // What a probe measured below the rate says less than the delay does.
-        match measured.filter(|measured| usage != Usage::Over && measured.rate > self.estimate()) {
+        // What a probe measured below the rate says less than the delay does, unless the rate was only assumed: then it is all
+        // that is known, and the queue is the probe's own.
+        let raises = |measured: &Measured| usage != Usage::Over && measured.rate > self.estimate();
+        let finds = |measured: &Measured| self.aimd.is_guess() && measured.capacity.is_some();
+        match measured.filter(|measured| raises(measured) || finds(measured)) {
             Some(measured) => {
                 self.loss.on_probe(measured.rate);
                 self.aimd.on_probe(now, measured);

@@ -102,7 +102,10 @@ pub struct ParticipantSettings {
 pub enum Command {
     /// Creates a room. Commands for its participants follow.
     OpenRoom { room: RoomId },
-    /// Removes a room with all its participants.
+    /// Creates a further part of a room, whose other parts are on these workers and open; answered by
+    /// [`Event::PartOpened`]. Before that no other part may be opened: parts learn of each other one at a time.
+    OpenPart { request: RequestId, room: RoomId, others: Vec<WorkerIndex> },
+    /// Removes a room, or its part on this worker, with all participants that live there.
     CloseRoom { room: RoomId },
     /// Adds a participant and answers its offer by [`Event::Negotiated`]. If the offer fails, nobody was added.
     Join {
@@ -143,6 +146,8 @@ pub enum Event {
     Negotiated { request: RequestId, participant: ParticipantId, result: Result<Box<Answer>, ControlError> },
     /// Answers [`Command::Publish`].
     Published { request: RequestId, participant: ParticipantId, track: TrackId, result: Result<(), ControlError> },
+    /// Answers [`Command::OpenPart`].
+    PartOpened { request: RequestId },
     /// A participant's transport changed state.
     Connection { participant: ParticipantId, state: ConnectionState },
     /// The participant's slots that changed, with their whole new content. Revisions rise by one per event.
@@ -178,13 +183,20 @@ impl Event {
             | Self::Streams { participant, .. }
             | Self::Demand { participant, .. }
             | Self::Stats { participant, .. } => Some(*participant),
-            Self::Speakers { .. } | Self::Qualities { .. } | Self::Explained { .. } => None,
+            Self::PartOpened { .. } | Self::Speakers { .. } | Self::Qualities { .. } | Self::Explained { .. } => None,
         }
     }
 
     /// Whether a command waits for it.
     pub const fn is_reply(&self) -> bool {
-        matches!(self, Self::Negotiated { .. } | Self::Published { .. } | Self::Stats { .. } | Self::Explained { .. })
+        matches!(
+            self,
+            Self::Negotiated { .. }
+                | Self::Published { .. }
+                | Self::PartOpened { .. }
+                | Self::Stats { .. }
+                | Self::Explained { .. }
+        )
     }
 }
 
@@ -241,6 +253,9 @@ pub enum ControlError {
     /// The participant is there already.
     #[error("the participant has joined already")]
     AlreadyJoined,
+    /// The worker sheds all that it can and lets nobody new in; try again later.
+    #[error("the media worker is overloaded")]
+    Overloaded,
     /// The offer cannot be answered; the session is as it was.
     #[error(transparent)]
     Negotiation(#[from] NegotiationError),

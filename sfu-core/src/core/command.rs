@@ -7,7 +7,7 @@ use rand::Rng;
 use crate::config::CoreConfig;
 use crate::control::{
     Command, ControlError, Event, InboundStats, Negotiation, OutboundStats, ParticipantSettings, ParticipantStats,
-    SlotLines,
+    SlotLines, WorkerIndex,
 };
 use crate::id::{Mid, ParticipantId, RoomId, Ssrc};
 use crate::router::{PeerIndex, PlannedLine, Room, layout};
@@ -23,7 +23,12 @@ impl Core {
     /// Carries out a command; answers are events. That of a negotiation goes ahead of the slot events that it causes.
     pub fn handle_command(&mut self, now: Instant, command: Command) {
         match command {
-            Command::OpenRoom { room } => self.open_room(room),
+            Command::OpenRoom { room } => self.open_room(room, &[]),
+            Command::OpenPart { request, room, others } => {
+                self.open_room(room, &others);
+                self.next_tick.get_or_insert(now + TICK);
+                self.events.push_back(Event::PartOpened { request });
+            }
             Command::CloseRoom { room } => self.close_room(room),
             Command::Join { request, room, participant, settings, negotiation } => {
                 let place = self.events.len();
@@ -85,16 +90,25 @@ impl Core {
     }
 
     /// Lets periodic work be looked for at once: a keyframe may have to be asked for.
-    fn wake(&mut self, now: Instant) {
+    pub(super) fn wake(&mut self, now: Instant) {
         if self.next_tick.is_some() {
             self.next_tick = Some(now);
         }
     }
 
-    fn open_room(&mut self, id: RoomId) {
-        if !self.by_room.contains_key(&id) {
-            let room = Room::new(id, self.clock, self.config.retransmission_window).with_loudest(self.config.loudest);
-            self.by_room.insert(id, self.rooms.insert(room));
+    fn open_room(&mut self, id: RoomId, others: &[WorkerIndex]) {
+        if self.by_room.contains_key(&id) {
+            return;
+        }
+        let mut room = Room::new(id, self.clock, self.config.retransmission_window).with_loudest(self.config.loudest);
+        room.set_shed(self.shedding.shed);
+        if !others.is_empty() {
+            room = room.as_further_part(others);
+        }
+        let place = self.rooms.insert(room);
+        self.by_room.insert(id, place);
+        if !others.is_empty() {
+            self.spread.push(place);
         }
     }
 
@@ -105,6 +119,7 @@ impl Core {
             self.leave(participant);
         }
         self.by_room.remove(&id);
+        self.spread.retain(|other| *other != room);
         self.rooms.remove(room);
     }
 
@@ -119,6 +134,9 @@ impl Core {
         let room = *self.by_room.get(&room).ok_or(ControlError::Gone)?;
         if self.by_participant.contains_key(&participant) {
             return Err(ControlError::AlreadyJoined);
+        }
+        if self.shedding.is_full() {
+            return Err(ControlError::Overloaded);
         }
         let offer = &negotiation.offer;
         let slots = layout::check(offer, &negotiation.slots, &[])?;

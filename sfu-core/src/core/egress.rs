@@ -61,7 +61,12 @@ impl Outbox for Egress<'_> {
         let header_len = packet.write_header(&mut self.header, &own);
         let osn_len = if packet.osn.is_some() { rtp::rtx::OSN_LEN } else { 0 };
         let padding_at = header_len + osn_len + packet.payload.len();
-        let len = padding_at + usize::from(packet.padding);
+        let evened = class == Class::Video && packet.padding == 0 && !packet.header.marker;
+        let padding = match evened {
+            true => self.trains.growth(&peer.open_train, path, padding_at + peer.transport.overhead()),
+            false => packet.padding,
+        };
+        let len = padding_at + usize::from(padding);
         let buffer = self.trains.push(&mut peer.open_train, path, len + peer.transport.overhead());
         buffer[..header_len].copy_from_slice(&self.header[..header_len]);
         if let Some(osn) = packet.osn {
@@ -69,10 +74,10 @@ impl Outbox for Egress<'_> {
             self.counters.retransmitted += 1;
         }
         buffer[header_len + osn_len..padding_at].copy_from_slice(packet.payload);
-        if packet.padding > 0 {
+        if padding > 0 {
             buffer[0] |= rtp::PADDING_BIT;
             buffer[padding_at..len].fill(0);
-            buffer[len - 1] = packet.padding;
+            buffer[len - 1] = padding;
         }
         packet.rewrite_payload(&mut buffer[header_len + osn_len..padding_at]);
         peer.transport.seal_rtp(buffer, len, header_len, packet.seq, packet.header.ssrc);

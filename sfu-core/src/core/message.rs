@@ -11,9 +11,11 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use smallvec::SmallVec;
 
+use crate::control::WorkerIndex;
 use crate::data::Envelope;
 use crate::id::ParticipantId;
-use crate::router::PeerIndex;
+use crate::relay::News;
+use crate::router::{Arrived, PeerIndex};
 use crate::transport::Channel;
 
 use super::Core;
@@ -45,8 +47,13 @@ impl Core {
             return;
         }
         if channel == Channel::Lossy {
-            let to = self.destinations(from, &message);
-            return self.deliver(now, from, channel, &message, &to);
+            let (id, room) = (sender.id, sender.room);
+            let to = self.destinations(room, id, &message);
+            if self.crosses(room, &message, to.len()) {
+                let news = News::Data { sender: id, channel, message: message.clone() };
+                self.rooms[room].part.tell_all(&news);
+            }
+            return self.deliver(now, id, channel, &message, &to);
         }
         sender.messages.held.push_back(message);
         self.deliver_held(now, from);
@@ -57,9 +64,12 @@ impl Core {
         while let Some(message) = self.peers[from.0 as usize].messages.held.front().cloned() {
             let since = *self.peers[from.0 as usize].messages.since.get_or_insert(now);
             let is_patient = now.saturating_duration_since(since) < PATIENCE;
-            let to = self.destinations(from, &message);
+            let Peer { id, room, .. } = self.peers[from.0 as usize];
+            let to = self.destinations(room, id, &message);
+            let crosses = self.crosses(room, &message, to.len());
+            let blocked = crosses && !self.rooms[room].part.has_room(message.len());
             let full: Vec<PeerIndex> = to.iter().copied().filter(|to| !self.has_room(*to, message.len())).collect();
-            if !full.is_empty() && is_patient {
+            if (blocked || !full.is_empty()) && is_patient {
                 return self.peers[from.0 as usize].transport.pause_data(now, true);
             }
             for stuck in full {
@@ -68,7 +78,47 @@ impl Core {
             let messages = &mut self.peers[from.0 as usize].messages;
             messages.held.pop_front();
             messages.since = None;
-            self.deliver(now, from, Channel::Reliable, &message, &to);
+            if crosses {
+                self.rooms[room].part.send_reliable(id, &message);
+            }
+            self.deliver(now, id, Channel::Reliable, &message, &to);
+        }
+    }
+
+    /// Takes a message of a participant who lives in another part of the room.
+    pub(super) fn receive_message(
+        &mut self,
+        now: Instant,
+        (room, from): (usize, WorkerIndex),
+        sender: ParticipantId,
+        channel: Channel,
+        message: Bytes,
+    ) {
+        if channel == Channel::Lossy {
+            let to = self.destinations(room, sender, &message);
+            return self.deliver(now, sender, channel, &message, &to);
+        }
+        self.rooms[room].part.arrived.push_back(Arrived { from, sender, message, since: None });
+        self.deliver_arrived(now, room);
+    }
+
+    /// Delivers what came from other parts, as far as there is room.
+    fn deliver_arrived(&mut self, now: Instant, room: usize) {
+        while let Some(first) = self.rooms[room].part.arrived.front_mut() {
+            let is_patient = now.saturating_duration_since(*first.since.get_or_insert(now)) < PATIENCE;
+            let (sender, message, from) = (first.sender, first.message.clone(), first.from);
+            let to = self.destinations(room, sender, &message);
+            let full: Vec<PeerIndex> = to.iter().copied().filter(|to| !self.has_room(*to, message.len())).collect();
+            if !full.is_empty() && is_patient {
+                return;
+            }
+            for stuck in full {
+                self.peers[stuck.0 as usize].messages.stuck = true;
+            }
+            let part = &mut self.rooms[room].part;
+            part.arrived.pop_front();
+            part.tell(from, News::DataTaken { bytes: message.len() });
+            self.deliver(now, sender, Channel::Reliable, &message, &to);
         }
     }
 
@@ -84,16 +134,28 @@ impl Core {
                 self.drain_transport(now, peer);
             }
         }
+        for place in 0..self.spread.len() {
+            self.deliver_arrived(now, self.spread[place]);
+        }
     }
 
-    fn destinations(&self, from: PeerIndex, message: &[u8]) -> Vec<PeerIndex> {
+    /// Who of a room, on this worker, a message is for.
+    fn destinations(&self, room: usize, sender: ParticipantId, message: &[u8]) -> Vec<PeerIndex> {
         let Ok(envelope) = Envelope::parse(message) else { return Vec::new() };
         let named = |id: &ParticipantId| envelope.destinations.iter().any(|named| named == *id);
-        self.rooms[self.peers[from.0 as usize].room]
+        self.rooms[room]
             .participants()
-            .filter(|(id, peer)| *peer != from && (envelope.destinations.is_everybody() || named(id)))
+            .filter(|(id, _)| *id != sender && (envelope.destinations.is_everybody() || named(id)))
             .map(|(_, peer)| peer)
             .collect()
+    }
+
+    /// Whether a message is for somebody in another part of the room, when `found` of those it is for are in this one.
+    fn crosses(&self, room: usize, message: &[u8], found: usize) -> bool {
+        self.rooms[room].part.is_spread()
+            && Envelope::parse(message).is_ok_and(|envelope| {
+                envelope.destinations.is_everybody() || envelope.destinations.iter().count() > found
+            })
     }
 
     /// Whether a participant can be sent a message now, or is not waited for.
@@ -104,9 +166,9 @@ impl Core {
         to.messages.stuck || room.unwrap_or(!to.messages.expected)
     }
 
-    fn deliver(&mut self, now: Instant, from: PeerIndex, channel: Channel, message: &[u8], to: &[PeerIndex]) {
+    fn deliver(&mut self, now: Instant, sender: ParticipantId, channel: Channel, message: &[u8], to: &[PeerIndex]) {
         let Ok(envelope) = Envelope::parse(message) else { return };
-        let delivered = envelope.deliver(self.peers[from.0 as usize].id);
+        let delivered = envelope.deliver(sender);
         for &to in to {
             match self.peers[to.0 as usize].transport.send_data(now, channel, &delivered) {
                 Ok(()) => self.counters.data_out += 1,

@@ -7,6 +7,8 @@ mod command;
 mod egress;
 mod message;
 mod peer;
+mod relay;
+mod shed;
 mod train;
 
 use std::collections::VecDeque;
@@ -21,12 +23,14 @@ use slab::Slab;
 use crate::config::CoreConfig;
 use crate::control::{ConnectionState, Event, WorkerIndex};
 use crate::id::{ParticipantId, RoomId};
+use crate::relay::Batch;
 use crate::router::{PeerIndex, Room};
 use crate::rtp::RtpPacket;
 use crate::transport::{self, Class, Path, Protocol, SrtpProfile, TransportEvent};
 
 use egress::Egress;
 use peer::Peer;
+use shed::Shedding;
 use train::Trains;
 
 /// How often periodic work is looked for: half of the 10 ms in which a gap must be NACKed.
@@ -63,6 +67,8 @@ pub struct Counters {
     pub stray: u64,
     /// SRTP and SRTCP packets that did not authenticate or were replayed.
     pub rejected: u64,
+    /// Video packets dropped unopened because the worker lagged behind.
+    pub discarded: u64,
     /// RTP packets that were opened.
     pub rtp_in: u64,
     /// RTP packets that were sealed, retransmissions included.
@@ -91,6 +97,12 @@ pub struct Counters {
     pub srtp_cm_sha1: u64,
     /// Transports that failed.
     pub failures: u64,
+    /// Packets that came from other workers.
+    pub relayed_in: u64,
+    /// Packets that went to other workers, each counted for each.
+    pub relayed_out: u64,
+    /// Packets for workers that did not keep up.
+    pub relay_dropped: u64,
 }
 
 /// What a worker holds now: nothing of it may be left behind when everybody has gone.
@@ -120,9 +132,14 @@ pub struct Core {
     trains: Trains,
     events: VecDeque<Event>,
     counters: Counters,
+    shedding: Shedding,
     next_tick: Option<Instant>,
     /// When a pacer wants to release something.
     next_release: Option<Instant>,
+    /// Packets for other workers, by their index.
+    relays: Vec<Batch>,
+    /// The rooms that have parts elsewhere.
+    spread: Vec<usize>,
 }
 
 impl Core {
@@ -142,8 +159,11 @@ impl Core {
             trains: Trains::new(),
             events: VecDeque::new(),
             counters: Counters::default(),
+            shedding: Shedding::default(),
             next_tick: None,
             next_release: None,
+            relays: Vec::new(),
+            spread: Vec::new(),
         }
     }
 
@@ -174,6 +194,7 @@ impl Core {
             return;
         };
         match class {
+            Class::Rtp if self.shedding.behind && self.is_video(peer, data) => self.counters.discarded += 1,
             Class::Rtp => self.handle_rtp(now, peer, data),
             Class::Rtcp => self.handle_rtcp(now, peer, data),
             Class::Dtls => {
@@ -198,7 +219,7 @@ impl Core {
         if self.next_tick.is_none_or(|due| due > now) {
             return;
         }
-        self.next_tick = (!self.peers.is_empty()).then_some(now + TICK);
+        self.next_tick = (!self.peers.is_empty() || !self.spread.is_empty()).then_some(now + TICK);
         let due = |(index, peer): (usize, &mut Peer)| {
             peer.transport.poll_timeout().is_some_and(|due| due <= now).then_some(PeerIndex(index as u32))
         };
@@ -291,9 +312,15 @@ impl Core {
         self.counters.rtp_in += 1;
         let Ok(packet) = RtpPacket::parse(&data[..len]) else { return };
         let mut out = Egress::new(&mut self.peers, &mut self.trains, &mut self.counters, &self.clock, now);
-        let room = &mut self.rooms[room];
-        room.handle_rtp(now, member, &packet, &mut out, &mut self.events);
+        let place = room;
+        let room = &mut self.rooms[place];
+        let of = room.handle_rtp(now, member, &packet, &mut out, &mut self.events);
         self.next_release = earlier(self.next_release, room.next_release());
+        if room.part.is_spread()
+            && let Some((publication, key)) = of
+        {
+            self.relay_rtp(place, member, publication, key, &data[..len]);
+        }
     }
 
     fn handle_rtcp(&mut self, now: Instant, peer: PeerIndex, data: &mut [u8]) {
@@ -305,9 +332,13 @@ impl Core {
         let (room, member) = (state.room, state.member);
         self.counters.rtcp_in += 1;
         let mut out = Egress::new(&mut self.peers, &mut self.trains, &mut self.counters, &self.clock, now);
-        let room = &mut self.rooms[room];
+        let place = room;
+        let room = &mut self.rooms[place];
         room.handle_rtcp(now, member, &data[..len], &mut out);
         self.next_release = earlier(self.next_release, room.next_release());
+        if room.part.is_spread() {
+            self.relay_report(place, member, &data[..len]);
+        }
     }
 
     /// Takes what a transport wants to send and to say.

@@ -12,6 +12,9 @@ use super::Transmit;
 /// Datagrams of one train. A shallow queue on the way drops longer bursts (design/performance: 8 to 10).
 const MAX_DATAGRAMS: usize = 10;
 
+/// By so many bytes at most a datagram grows to be as long as those before it.
+const MAX_GROWTH: usize = 4;
+
 /// What a train's buffer starts with: room for [`MAX_DATAGRAMS`] of an Ethernet frame's size.
 const BUFFER_BYTES: usize = MAX_DATAGRAMS * 1500;
 
@@ -59,6 +62,15 @@ impl Trains {
             *open = OpenTrain { flush: self.flush, index: self.open(path, len) };
         }
         self.trains[open.index].append(len)
+    }
+
+    /// By how much a datagram of `len` bytes should grow that is not the last of its frame. Encoders cut a frame into
+    /// packets of n and n + 1 bytes, the shorter ones first: with the first one byte longer, and the others as long as it,
+    /// they make one train instead of two.
+    pub(super) fn growth(&self, open: &OpenTrain, path: Path, len: usize) -> u8 {
+        let train = (open.flush == self.flush).then(|| &self.trains[open.index]).filter(|train| train.fits(path, len));
+        let missing = train.map_or(1, |train| train.segment - len);
+        if missing <= MAX_GROWTH { missing as u8 } else { 0 }
     }
 
     /// Notes whether the frame goes on whose packet was pushed last.
@@ -163,5 +175,20 @@ mod tests {
                 prop_assert_eq!(trains.iter().count(), 0);
             }
         }
+    }
+
+    #[test]
+    fn packets_of_nearly_one_size_make_one_train() {
+        let (mut trains, mut open) = (Trains::new(), OpenTrain::default());
+        let frame = [1_157, 1_157, 1_157, 1_158, 1_158];
+        for (index, len) in frame.into_iter().enumerate() {
+            let is_last = index + 1 == frame.len();
+            let growth = if is_last { 0 } else { trains.growth(&open, path(2), len) };
+            trains.push(&mut open, path(2), len + usize::from(growth));
+        }
+        let sizes: Vec<_> = trains.iter().map(|train| (train.segment, train.data.len())).collect();
+        assert_eq!(sizes, [(1_158, 5 * 1_158)]);
+        assert_eq!(trains.growth(&open, path(2), 1_000), 0, "much shorter: it ends the train");
+        assert_eq!(trains.growth(&open, path(2), 1_200), 1, "longer: it begins one");
     }
 }

@@ -10,10 +10,14 @@ use crate::Counters;
 pub struct NetCounters {
     /// Turns of the loop. Also rises when idle: at least once in two seconds.
     pub turns: u64,
-    /// Nanoseconds spent working, not waiting.
+    /// Nanoseconds in which the worker did not wait for work: it worked, or was not given a processor.
     pub busy_ns: u64,
-    /// Share of the last second that was spent working, in parts per thousand. A gauge.
+    /// The same as a share of the last second, in parts per thousand. A gauge.
     pub load_permille: u64,
+    /// The share of the video that is withheld because the worker is past its limit, in parts per thousand. A gauge.
+    pub shed_level: u64,
+    /// Nanoseconds in which video was withheld.
+    pub shed_ns: u64,
     /// UDP datagrams received, those merged by GRO counted one by one.
     pub udp_in: u64,
     /// Bytes of them.

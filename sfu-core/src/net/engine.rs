@@ -2,11 +2,12 @@
 
 use std::time::Instant;
 
-use crate::control::{Command, Event};
+use crate::control::{Command, Event, WorkerIndex};
+use crate::relay::{Batch, Notice};
 use crate::transport::Path;
 use crate::{Core, Counters, Transmit};
 
-/// The sans-IO contract of [`Core`], as a worker sees it.
+/// The sans-IO contract of [`Core`], as a worker sees it. One that works alone leaves out what is about other workers.
 pub trait Engine {
     /// One datagram, or one RFC 4571 frame.
     fn handle_datagram(&mut self, now: Instant, path: Path, data: &mut [u8]);
@@ -24,8 +25,26 @@ pub trait Engine {
     fn transmits(&self) -> impl Iterator<Item = Transmit<'_>>;
     /// The last packet that was forwarded is not the last of its frame: more of it may be on its way.
     fn expects_more(&self) -> bool;
+    /// Withholds this share of the video from now on, in thousandths; see [`overload`](crate::overload).
+    /// By default there is nothing to withhold.
+    fn set_shed_level(&mut self, _now: Instant, _level: u16) {}
+    /// Drops the video that it is handed, or no longer; see [`overload::Intake`](crate::overload::Intake).
+    /// By default all is taken.
+    fn set_behind(&mut self, _behind: bool) {}
     /// All trains were sent.
     fn clear_transmits(&mut self);
+    /// Packets for other workers; whoever hands a batch on leaves an empty one in its place.
+    fn relays(&mut self) -> impl Iterator<Item = (WorkerIndex, &mut Batch)> {
+        std::iter::empty()
+    }
+    /// Packets of another worker.
+    fn handle_relay(&mut self, _now: Instant, _batch: &Batch) {}
+    /// What another worker must know next, once the control plane has what was said before.
+    fn poll_notice(&mut self) -> Option<(WorkerIndex, Notice)> {
+        None
+    }
+    /// What another worker tells.
+    fn handle_notice(&mut self, _now: Instant, _from: WorkerIndex, _notice: Notice) {}
     /// What the engine counted.
     fn counters(&self) -> &Counters;
 }
@@ -63,8 +82,32 @@ impl Engine for Core {
         Self::expects_more(self)
     }
 
+    fn set_shed_level(&mut self, now: Instant, level: u16) {
+        Self::set_shed_level(self, now, level);
+    }
+
+    fn set_behind(&mut self, behind: bool) {
+        Self::set_behind(self, behind);
+    }
+
     fn clear_transmits(&mut self) {
         Self::clear_transmits(self);
+    }
+
+    fn relays(&mut self) -> impl Iterator<Item = (WorkerIndex, &mut Batch)> {
+        Self::relays(self)
+    }
+
+    fn handle_relay(&mut self, now: Instant, batch: &Batch) {
+        Self::handle_relay(self, now, batch);
+    }
+
+    fn poll_notice(&mut self) -> Option<(WorkerIndex, Notice)> {
+        Self::poll_notice(self)
+    }
+
+    fn handle_notice(&mut self, now: Instant, from: WorkerIndex, notice: Notice) {
+        Self::handle_notice(self, now, from, notice);
     }
 
     fn counters(&self) -> &Counters {

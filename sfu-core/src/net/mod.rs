@@ -1,18 +1,22 @@
 //! The one place with sockets and threads: it drives the sans-IO [`Core`](crate::Core).
 //!
-//! One thread per worker owns an [`Engine`], a UDP socket and its share of the TCP connections; a room lives on one
-//! worker, so nothing per packet crosses a thread. The control plane reaches a worker by a bounded mailbox
+//! One thread per worker owns an [`Engine`], a UDP socket and its share of the TCP connections. A room lives on one
+//! worker, so that nothing per packet crosses a thread; a large one on several, which relay packets in batches. The control plane reaches a worker by a bounded mailbox
 //! ([`WorkerHandle::send`]) and hears of it by a bounded channel; neither can stall media.
 //!
 //! - `worker`: the loop. `workers`: starting, addressing and stopping them.
+//! - `load`: how busy a worker is, and what follows.
 //! - `udp`: the socket; `udp_linux` with `sys` is the fast path, `udp_portable` runs everywhere.
+//! - `lanes`: the queues between workers, and waking each other.
 //! - `tcp`: the ICE-TCP listener; `connections`: what a worker does with its connections; `framing`: RFC 4571.
 
 mod connections;
 mod counters;
 mod engine;
 mod framing;
+mod lanes;
 mod linger;
+mod load;
 #[cfg(target_os = "linux")]
 mod sys;
 mod tcp;

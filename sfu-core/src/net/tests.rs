@@ -22,9 +22,10 @@ struct Seen {
     datagrams: Vec<Vec<u8>>,
     closed: Vec<Path>,
     commands: usize,
+    levels: Vec<u16>,
 }
 
-/// Echoes. `t` is answered by a train, `d` is echoed later, `!` by nothing. Every command makes `events` events.
+/// Echoes. `t` is answered by a train, `d` is echoed later, `!` by nothing; `z` takes time. Every command makes `events` events.
 struct Echo {
     seen: Arc<Mutex<Seen>>,
     out: Vec<(Path, Vec<u8>, usize)>,
@@ -32,6 +33,7 @@ struct Echo {
     events: VecDeque<Event>,
     events_per_command: usize,
     counters: Counters,
+    behind: bool,
 }
 
 const SEGMENT: usize = 1200;
@@ -46,6 +48,11 @@ impl Engine for Echo {
             Some(b't') => self.out.push((path, (0..TRAIN).map(|i| (i / SEGMENT) as u8).collect(), SEGMENT)),
             Some(b'd') => self.later = Some((now + Duration::from_millis(20), path)),
             Some(b'!') => {}
+            Some(b'z') if self.behind => self.counters.discarded += 1,
+            Some(b'z') => {
+                drop(seen);
+                std::thread::sleep(Duration::from_millis(5));
+            }
             _ => self.out.push((path, data.to_vec(), data.len())),
         }
     }
@@ -83,6 +90,14 @@ impl Engine for Echo {
         self.out.last().is_some_and(|(_, data, _)| data.first() == Some(&b'h'))
     }
 
+    fn set_shed_level(&mut self, _: Instant, level: u16) {
+        self.seen.lock().unwrap().levels.push(level);
+    }
+
+    fn set_behind(&mut self, behind: bool) {
+        self.behind = behind;
+    }
+
     fn clear_transmits(&mut self) {
         self.out.clear();
     }
@@ -114,6 +129,7 @@ fn server(config: NetConfig, events_per_command: usize) -> Server {
         events: VecDeque::new(),
         events_per_command,
         counters: Counters::default(),
+        behind: false,
     };
     let route: Route = |frame| frame.strip_prefix(b"worker").and_then(|rest| Some(rest.first()? - b'0'));
     let workers = sockets.start(engine, &sender, route).unwrap();
@@ -340,18 +356,38 @@ fn shutdown_takes_what_waits_and_ends() {
     server.workers.shutdown();
 }
 
+/// Red if a worker that cannot keep up goes on as before, or reads its queue in order to the end however late it is.
+#[test]
+fn a_worker_past_its_limit_says_so_and_keeps_its_queue_short() {
+    for config in modes() {
+        let server = server(config, 0);
+        let client = client([127, 0, 0, 1], server.udp[0]);
+        let handle = &server.workers.handles()[0];
+        wait_until("past its limit", || {
+            (0..10).for_each(|_| drop(client.send(b"z")));
+            std::thread::sleep(Duration::from_millis(10));
+            !server.seen.lock().unwrap().levels.is_empty() && handle.snapshot().core.discarded > 0
+        });
+        wait_until("counted", || handle.snapshot().net.shed_ns > 0);
+        let net = handle.snapshot().net;
+        assert_eq!(net.shed_level, u64::from(*server.seen.lock().unwrap().levels.last().unwrap()));
+    }
+}
+
 #[test]
 fn rooms_go_to_the_worker_with_the_fewest() {
     let server = server(NetConfig { workers: 2, ..NetConfig::default() }, 0);
     let picks: Vec<_> = (0..4)
         .map(|_| {
-            let index = server.workers.least_loaded();
+            let index = server.workers.least_loaded(&[]).unwrap();
             let room = Command::OpenRoom { room: RoomId::from_bytes([0; 12]) };
             server.workers.handles()[usize::from(index)].send(room).unwrap();
             index
         })
         .collect();
     assert_eq!(picks, [0, 1, 0, 1]);
+    assert_eq!(server.workers.least_loaded(&[0]), Some(1));
+    assert_eq!(server.workers.least_loaded(&[0, 1]), None);
 }
 
 #[test]

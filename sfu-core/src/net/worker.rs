@@ -1,7 +1,10 @@
-//! The loop of one worker thread: it owns an engine and the sockets, and nothing per packet leaves it.
+//! The loop of one worker thread: it owns an engine and the sockets.
 //!
-//! One turn: wait; datagrams in batches, each sent on before the next is read unless a frame is unfinished; frames of TCP; a bounded number of
-//! commands; timeouts; events. Media never waits for the control plane: events that it does not take stay in a backlog,
+//! It measures how much of its time it could not wait, and lets [`overload`](crate::overload) say how much video to withhold.
+//!
+//! One turn: wait; datagrams in batches, each sent on before the next is read unless a frame is unfinished; frames of TCP; what
+//! other workers relayed; a bounded number of commands; timeouts; events. Media never waits for the control plane: events that it
+//! does not take stay in a backlog,
 //! and while that is long, no further commands are taken, which are what most events come from.
 
 use std::collections::VecDeque;
@@ -16,10 +19,13 @@ use tokio::sync::mpsc;
 use super::connections::Connections;
 use super::counters::{NetCounters, Shared};
 use super::engine::Engine;
+use super::lanes::Lanes;
 use super::linger::Linger;
+use super::load::Load;
 use super::tcp::Accepted;
 use super::udp::{Readiness, Udp};
 use crate::control::{Command, Event};
+use crate::overload::Intake;
 use crate::transport::Protocol;
 
 const UDP: Token = Token(0);
@@ -29,17 +35,26 @@ const FIRST_CONNECTION: usize = 2;
 /// Batches of datagrams in one turn, so that commands and timers come to their turn under load.
 const BATCHES: usize = 8;
 
+/// After so long no further batch is read in a turn: with a thousand viewers a batch takes 30 ms.
+const TURN: Duration = Duration::from_millis(10);
+
 /// Commands in one turn.
 const COMMANDS: usize = 16;
+
+/// Notices of one other worker in one turn.
+const NOTICES: usize = 64;
 
 /// Waiting events above which no commands are taken.
 pub(super) const BACKLOG: usize = 1024;
 
-/// How soon the control plane is asked again whether it takes events.
+/// How soon the control plane is asked again whether it takes events, and other workers whether they take notices.
 const BACKLOG_RETRY: Duration = Duration::from_millis(5);
 
 /// The longest wait, so that counters show that the worker lives.
 const HEARTBEAT: Duration = Duration::from_secs(1);
+
+/// A poll that took longer did wait: one that finds something takes a few microseconds.
+const WAITED: Duration = Duration::from_micros(100);
 
 /// What the outside holds of a worker.
 pub(super) struct Inbox {
@@ -63,13 +78,18 @@ pub(super) struct Worker {
     /// The mailbox was not empty when it was last looked at.
     more_commands: bool,
     linger: Linger,
-    window: Window,
+    lanes: Lanes,
+    load: Load,
+    intake: Intake,
+    /// When connections that say nothing were looked for.
+    expired: Option<Instant>,
 }
 
 impl Worker {
     pub(super) fn new(
         mut udp: Udp,
         inbox: Inbox,
+        lanes: Lanes,
         events: mpsc::Sender<Event>,
         shared: Shared,
     ) -> io::Result<(Self, Arc<Waker>)> {
@@ -88,7 +108,10 @@ impl Worker {
             readable: true,
             more_commands: false,
             linger: Linger::new(),
-            window: Window { since: Instant::now(), busy: Duration::ZERO },
+            lanes,
+            load: Load::new(Instant::now()),
+            intake: Intake::new(Instant::now()),
+            expired: None,
         };
         Ok((worker, waker))
     }
@@ -98,14 +121,17 @@ impl Worker {
         let mut events = Events::with_capacity(256);
         let mut now = Instant::now();
         loop {
-            let timeout = self.wait_for(&engine, now);
-            if let Err(error) = self.poll.poll(&mut events, Some(timeout))
+            let timeout = if self.lanes.fall_asleep() { self.wait_for(&engine, now) } else { Duration::ZERO };
+            let waited = self.poll.poll(&mut events, Some(timeout));
+            self.lanes.wake_up();
+            if let Err(error) = waited
                 && error.kind() != io::ErrorKind::Interrupted
             {
                 tracing::error!(%error, "a worker cannot wait; it stops");
                 return;
             }
             let woken = Instant::now();
+            self.note_wait(woken, woken.saturating_duration_since(now), timeout);
             self.note_ready(&events, woken);
             self.turn(&mut engine, woken);
             let stop = self.inbox.stop.load(Ordering::Acquire);
@@ -113,7 +139,7 @@ impl Worker {
                 self.turn(&mut engine, Instant::now());
             }
             now = Instant::now();
-            self.account(&engine, woken, now);
+            self.account(&mut engine, woken, now);
             if stop {
                 return;
             }
@@ -124,8 +150,17 @@ impl Worker {
         if self.readable || self.may_take_commands() || self.connections.is_ready() {
             return Duration::ZERO;
         }
-        let retry = if self.backlog.is_empty() { HEARTBEAT } else { BACKLOG_RETRY };
+        let is_clear = self.backlog.is_empty() && !self.lanes.is_waiting();
+        let retry = if is_clear { HEARTBEAT } else { BACKLOG_RETRY };
         engine.poll_timeout().map_or(retry, |at| at.saturating_duration_since(now).min(retry))
+    }
+
+    /// After a wait. Where there was one at all, the queue was empty until then: what is in it came now.
+    fn note_wait(&mut self, now: Instant, waited: Duration, timeout: Duration) {
+        self.load.on_wait(waited, timeout);
+        if waited >= WAITED {
+            self.intake.on_drained(now);
+        }
     }
 
     fn note_ready(&mut self, events: &Events, now: Instant) {
@@ -139,8 +174,9 @@ impl Worker {
     }
 
     fn turn(&mut self, engine: &mut impl Engine, now: Instant) {
-        self.read_udp(engine);
+        self.read_udp(engine, now);
         self.read_tcp(engine, now);
+        self.take_relays(engine);
         self.take_commands(engine);
         let now = Instant::now();
         if engine.poll_timeout().is_some_and(|at| at <= now) {
@@ -153,14 +189,17 @@ impl Worker {
         self.hand_out_events(engine);
     }
 
-    fn read_udp(&mut self, engine: &mut impl Engine) {
+    fn read_udp(&mut self, engine: &mut impl Engine, began: Instant) {
         for _ in 0..BATCHES {
-            if !self.readable {
+            let now = Instant::now();
+            if !self.readable || now.saturating_duration_since(began) >= TURN {
                 break;
             }
-            let now = Instant::now();
+            let overflow = self.counters.udp_receive_overflow;
+            engine.set_behind(self.intake.is_behind(now));
             let each = |path, data: &mut [u8]| engine.handle_datagram(now, path, data);
             self.readable = self.udp.receive(&mut self.counters, each) == Readiness::More;
+            self.note_queue(now, overflow);
             if engine.expects_more() && !self.readable {
                 self.readable = self.linger(now);
             }
@@ -171,10 +210,22 @@ impl Worker {
         self.send(engine, Instant::now());
     }
 
+    /// After a batch that was read from `now` on: whether that was all there was, and whether it was all that had come.
+    fn note_queue(&mut self, now: Instant, overflow: u64) {
+        if self.counters.udp_receive_overflow != overflow {
+            self.intake.on_dropped(now);
+        }
+        if !self.readable {
+            self.intake.on_drained(now);
+        }
+    }
+
     /// Waits a moment for the rest of a frame, so that all of it leaves in one train; whether something came.
     fn linger(&mut self, now: Instant) -> bool {
         let Some(patience) = self.linger.patience(now) else { return false };
+        let began = Instant::now();
         let came = self.udp.wait(patience);
+        self.load.on_linger(began.elapsed().min(patience));
         self.linger.on_result(came);
         came
     }
@@ -186,6 +237,22 @@ impl Worker {
         let each = |path, data: &mut [u8]| engine.handle_datagram(now, path, data);
         self.connections.receive(now, &mut self.counters, each);
         self.send(engine, now);
+    }
+
+    /// What other workers relayed, and then what they tell.
+    fn take_relays(&mut self, engine: &mut impl Engine) {
+        let now = Instant::now();
+        for _ in 0..BATCHES {
+            let came = self.lanes.take_batches(|batch| engine.handle_relay(now, batch));
+            if !came {
+                break;
+            }
+            self.send(engine, now);
+        }
+        if self.may_tell() && self.lanes.take_notices(NOTICES, |from, notice| engine.handle_notice(now, from, notice)) {
+            self.send(engine, now);
+            self.hand_out_events(engine);
+        }
     }
 
     fn take_commands(&mut self, engine: &mut impl Engine) {
@@ -207,10 +274,16 @@ impl Worker {
     }
 
     fn may_take_commands(&self) -> bool {
-        self.more_commands && self.backlog.len() <= BACKLOG
+        self.more_commands && self.may_tell()
+    }
+
+    /// Whether more may be taken of what events come from.
+    fn may_tell(&self) -> bool {
+        self.backlog.len() <= BACKLOG
     }
 
     fn send(&mut self, engine: &mut impl Engine, now: Instant) {
+        self.lanes.send_batches(engine.relays());
         let of = |protocol| move |train: &crate::Transmit<'_>| train.path.protocol == protocol;
         self.udp.send(&mut self.counters, engine.transmits().filter(of(Protocol::Udp)));
         for train in engine.transmits().filter(of(Protocol::Tcp)) {
@@ -236,39 +309,23 @@ impl Worker {
                 Err(mpsc::error::TrySendError::Closed(_)) => {}
             }
         }
+        // Another worker speaks of a track only once the control plane has heard of it.
+        self.lanes.send_notices(std::iter::from_fn(|| engine.poll_notice()));
     }
 
-    /// Once per turn: how long it took, and the counters for whoever asks.
-    fn account(&mut self, engine: &impl Engine, woken: Instant, now: Instant) {
-        let busy = now.saturating_duration_since(woken);
+    /// Once per turn: how long it took, what follows from that, and the counters for whoever asks.
+    fn account(&mut self, engine: &mut impl Engine, woken: Instant, now: Instant) {
         self.counters.turns += 1;
-        self.counters.busy_ns += u64::try_from(busy.as_nanos()).unwrap_or(u64::MAX);
         self.counters.tcp_connections = self.connections.len() as u64;
         self.counters.event_backlog = self.backlog.len() as u64;
-        if let Some(load) = self.window.add(busy, now) {
-            self.counters.load_permille = load;
+        let lost = self.counters.udp_receive_overflow + engine.counters().discarded;
+        if let Some(level) = self.load.on_turn(now, now.saturating_duration_since(woken), lost, &mut self.counters) {
+            engine.set_shed_level(now, level);
+        }
+        if self.expired.is_none_or(|at| now.saturating_duration_since(at) >= HEARTBEAT) {
+            self.expired = Some(now);
             self.connections.expire(now);
         }
         self.shared.publish(now, &self.counters, engine.counters());
-    }
-}
-
-/// A second or so of work, of which the share is taken.
-struct Window {
-    since: Instant,
-    busy: Duration,
-}
-
-impl Window {
-    /// Adds a turn; when a second is full, returns its load in parts per thousand and starts the next.
-    fn add(&mut self, busy: Duration, now: Instant) -> Option<u64> {
-        self.busy += busy;
-        let length = now.saturating_duration_since(self.since);
-        if length < HEARTBEAT {
-            return None;
-        }
-        let load = self.busy.as_nanos() * 1000 / length.as_nanos();
-        *self = Self { since: now, busy: Duration::ZERO };
-        Some(u64::try_from(load).unwrap_or(1000))
     }
 }

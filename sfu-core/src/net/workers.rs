@@ -17,6 +17,7 @@ use tokio::sync::mpsc;
 
 use super::counters::{Shared, Snapshot};
 use super::engine::Engine;
+use super::lanes::Lanes;
 use super::tcp::{Handover, Listener, Route};
 use super::udp::{BoundUdp, Buffers, Udp, UdpMode};
 use super::worker::{Inbox, Worker};
@@ -114,9 +115,11 @@ impl Sockets {
         let mut workers =
             Workers { handles: Vec::new(), threads: Mutex::default(), stop: Arc::default(), listener: None };
         let mut handovers = Vec::new();
-        for (index, bound) in (0..=WorkerIndex::MAX).zip(self.udp) {
+        let lanes = Lanes::between(self.udp.len());
+        for ((index, bound), lanes) in (0..=WorkerIndex::MAX).zip(self.udp).zip(lanes) {
             let udp = Udp::new(bound, self.config.udp_mode)?;
-            handovers.push(workers.start_one(index, udp, self.config.mailbox, engine.clone(), events.clone())?);
+            let start = Start { index, udp, lanes, mailbox: self.config.mailbox };
+            handovers.push(workers.start_one(start, engine.clone(), events.clone())?);
         }
         if let Some(tcp) = self.tcp {
             let (listener, waker) = Listener::new(tcp, handovers, route, workers.stop.clone())?;
@@ -185,7 +188,7 @@ impl WorkerHandle {
     /// Puts a command into the worker's mailbox; never waits. Commands of one sender keep their order.
     pub fn send(&self, command: Command) -> Result<(), Busy> {
         let rooms = match command {
-            Command::OpenRoom { .. } => 1,
+            Command::OpenRoom { .. } | Command::OpenPart { .. } => 1,
             Command::CloseRoom { .. } => -1,
             _ => 0,
         };
@@ -211,6 +214,14 @@ impl WorkerHandle {
     }
 }
 
+/// What one worker starts with.
+struct Start {
+    index: WorkerIndex,
+    udp: Udp,
+    lanes: Lanes,
+    mailbox: usize,
+}
+
 /// The running workers.
 #[derive(Debug)]
 pub struct Workers {
@@ -223,9 +234,7 @@ pub struct Workers {
 impl Workers {
     fn start_one<E: Engine>(
         &mut self,
-        index: WorkerIndex,
-        udp: Udp,
-        mailbox: usize,
+        Start { index, udp, lanes, mailbox }: Start,
         engine: impl Fn(WorkerIndex) -> E + Send + 'static,
         events: mpsc::Sender<Event>,
     ) -> io::Result<Handover> {
@@ -234,7 +243,9 @@ impl Workers {
         let inbox =
             Inbox { commands: command_receiver, connections: connection_receiver, stop: Arc::clone(&self.stop) };
         let shared = Shared::new(Instant::now());
-        let (worker, waker) = Worker::new(udp, inbox, events, shared.clone())?;
+        let bell = lanes.bell();
+        let (worker, waker) = Worker::new(udp, inbox, lanes, events, shared.clone())?;
+        bell.hang(Arc::clone(&waker));
         let run = move || worker.run(engine(index));
         self.add_thread(thread::Builder::new().name(format!("madang-{index}")).spawn(run)?);
         let handle = WorkerHandle { index, commands, waker: Arc::clone(&waker), shared, rooms: Arc::default() };
@@ -247,10 +258,16 @@ impl Workers {
         &self.handles
     }
 
-    /// Where the next room goes: the least loaded worker, in steps of 10 %, and of those the one with the fewest rooms.
-    pub fn least_loaded(&self) -> WorkerIndex {
-        let load = |handle: &&WorkerHandle| (handle.snapshot().net.load_permille / 100, handle.rooms());
-        self.handles.iter().min_by_key(load).map_or(0, WorkerHandle::index)
+    /// Where the next room, or the next part of one, goes: the least loaded worker, in steps of 10 %, and of those the one
+    /// with the fewest rooms. One that sheds load comes last, however much that has made room. None of `except`; `None`:
+    /// there is no other.
+    pub fn least_loaded(&self, except: &[WorkerIndex]) -> Option<WorkerIndex> {
+        let load = |handle: &&WorkerHandle| {
+            let net = handle.snapshot().net;
+            (net.shed_level, net.load_permille / 100, handle.rooms())
+        };
+        let allowed = self.handles.iter().filter(|handle| !except.contains(&handle.index));
+        allowed.min_by_key(load).map(WorkerHandle::index)
     }
 
     /// False once a thread ended that should run, or hangs: the process has lost rooms and must be replaced.

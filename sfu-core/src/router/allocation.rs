@@ -10,8 +10,9 @@ use std::time::{Duration, Instant};
 
 use hashbrown::HashMap;
 
+use crate::alloc::shed::is_favoured;
 use crate::alloc::{
-    self, Allocator, Budget, Decision, Obstacle, Offer, Previous, RAISE_AFTER, RAISE_SHARE, Recent, Request,
+    self, Allocator, Budget, Decision, Obstacle, Offer, Previous, RAISE_AFTER, RAISE_SHARE, Recent, Request, Shed,
 };
 use crate::control::{Event, Limit, SentLayer, Source, StreamState, SubscriptionSettings, TrackKind};
 use crate::id::TrackId;
@@ -22,6 +23,7 @@ use super::catalog::{Change, availability};
 use super::line::Line;
 use super::member::Member;
 use super::publication::Publication;
+use super::shedding::rank;
 use super::{MemberIndex, Room};
 
 /// How often what is offered and what paths carry is looked at.
@@ -41,6 +43,15 @@ pub(super) struct Allocating {
     places: Vec<u16>,
     /// Decisions changed, and with them perhaps what publishers need to send.
     decided: bool,
+    /// What the worker's load takes away.
+    pub(super) shed: Shed,
+}
+
+impl Allocating {
+    /// What publishers need to send may have changed.
+    pub(super) const fn ask_soon(&mut self) {
+        self.decided = true;
+    }
 }
 
 /// A member's wishes, and what was decided for it.
@@ -155,9 +166,7 @@ pub(super) fn budget(member: &Member, now: Instant) -> Budget {
     let (audio, resent) = member.downlink.reserved();
     let of = |estimate| alloc::video_budget(estimate, audio, resent);
     match estimator.estimate() {
-        _ if estimator.is_guess(now) && member.lines.iter().any(Line::is_numbered) => {
-            Budget::Guessed(of(estimator.guess()))
-        }
+        _ if estimator.is_guess(now) => Budget::Guessed(of(estimator.guess())),
         Some(estimate) => Budget::known(of(estimate)),
         None => Budget::Unlimited,
     }
@@ -183,7 +192,7 @@ impl Room {
         }
         for index in 0..self.members.capacity() {
             let Some(member) = self.members.get_mut(index) else { continue };
-            if !looks && !member.adaptation.is_concerned() {
+            if member.away.is_some() || (!looks && !member.adaptation.is_concerned()) {
                 continue;
             }
             let carries = budget(member, now);
@@ -289,11 +298,14 @@ impl Room {
             memory.offers.extend(publication.catalog.offers());
             let (obstacle, previous) = (obstacle(line, publication), share.previous(now));
             let member = &self.members[index.0 as usize];
+            let settings = member.adaptation.settings(&publication.track);
+            let (pinned, screen) = (self.is_pinned(member, place, publication), publication.source == Source::Screen);
             memory.requests.push(Request {
-                settings: member.adaptation.settings(&publication.track),
-                pinned: self.is_pinned(member, place, publication),
-                screen: publication.source == Source::Screen,
+                settings,
+                pinned,
+                screen,
                 obstacle,
+                cut: memory.shed.cut(rank(member, publication), is_favoured(&settings, pinned, screen)),
                 offers: from..memory.offers.len(),
                 previous,
             });
@@ -301,7 +313,7 @@ impl Room {
         }
     }
 
-    fn is_pinned(&self, member: &Member, line: usize, publication: &Publication) -> bool {
+    pub(super) fn is_pinned(&self, member: &Member, line: usize, publication: &Publication) -> bool {
         let publisher = self.members[publication.publisher.0 as usize].id;
         member.pins.contains(&(member.lines[line].slot, publisher))
     }

@@ -6,9 +6,12 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
+use smallvec::SmallVec;
+
 use crate::alloc::Decision;
 use crate::control::{EncodingDemand, Event, Limit, TrackKind};
 use crate::layers::{Layer, MAX_SPATIAL};
+use crate::relay::News;
 
 use super::Room;
 use super::catalog::Catalog;
@@ -27,6 +30,22 @@ const ALL: u8 = MAX_SPATIAL as u8;
 /// How many spatial layers of each encoding are taken; 0: it is not.
 type Levels = [u8; MAX_ENCODINGS];
 
+/// What one part of a room takes of a publication of another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Taken {
+    /// What its subscribers want now: the publisher's part keeps the others for a while, as for its own.
+    pub wanted: Levels,
+    /// What is to be relayed.
+    pub relayed: Levels,
+}
+
+impl Default for Taken {
+    /// All, before anything was said.
+    fn default() -> Self {
+        Self { wanted: [ALL; MAX_ENCODINGS], relayed: [ALL; MAX_ENCODINGS] }
+    }
+}
+
 /// What is asked of the publisher of one video.
 #[derive(Debug)]
 pub struct Demand {
@@ -40,6 +59,8 @@ pub struct Demand {
     below: [Option<(Instant, u8)>; MAX_ENCODINGS],
     /// Subscribers' decisions changed.
     pub stale: bool,
+    /// What the publisher's part of the room was told.
+    passed_on: Taken,
 }
 
 impl Default for Demand {
@@ -51,6 +72,7 @@ impl Default for Demand {
             raised: [None; MAX_ENCODINGS],
             below: [None; MAX_ENCODINGS],
             stale: true,
+            passed_on: Taken::default(),
         }
     }
 }
@@ -63,9 +85,17 @@ impl Demand {
         layer.spatial >= self.told[encoding] || raised
     }
 
-    /// Notes what subscribers take: nothing, to begin with.
-    fn collect(&mut self, decisions: impl Iterator<Item = Option<Decision>>, catalog: &Catalog) {
+    /// Notes what subscribers take, and the other parts of the room.
+    fn collect(
+        &mut self,
+        decisions: impl Iterator<Item = Option<Decision>>,
+        elsewhere: impl Iterator<Item = Levels>,
+        catalog: &Catalog,
+    ) {
         self.wanted = [0; MAX_ENCODINGS];
+        for levels in elsewhere {
+            levels.into_iter().enumerate().for_each(|(encoding, level)| self.want(encoding as u8, level));
+        }
         let lowest = if catalog.top_spatial(0).is_none_or(|top| top == 0) { ALL } else { 1 };
         for decision in decisions {
             let Some(decision) = decision else {
@@ -114,6 +144,12 @@ impl Demand {
         changed
     }
 
+    /// What the publisher's part must be told, where it is not this one.
+    fn pass_on(&mut self) -> Option<Taken> {
+        let taken = Taken { wanted: self.wanted, relayed: self.told };
+        (std::mem::replace(&mut self.passed_on, taken) != taken).then_some(taken)
+    }
+
     /// Of one encoding, for the event.
     fn of(&self, encoding: usize) -> (bool, Option<u8>) {
         let level = self.told[encoding];
@@ -124,21 +160,29 @@ impl Demand {
 impl Room {
     /// Tells publishers what is no longer taken, and what is again.
     pub(super) fn update_demand(&mut self, now: Instant, events: &mut VecDeque<Event>) {
-        let Self { publications, members, .. } = self;
+        let Self { publications, members, part, .. } = self;
         for (_, publication) in publications {
             if publication.source.kind() == TrackKind::Audio || publication.muted {
                 continue;
             }
+            let publisher = &members[publication.publisher.0 as usize];
+            // Each part speaks for itself to the one in which the publisher lives.
+            let others = part.others().iter().filter(|_| publisher.away.is_none());
+            let elsewhere: SmallVec<[Levels; 4]> = others.map(|worker| publication.taken_by(*worker).wanted).collect();
             let Publication { demand, catalog, subscribers, .. } = publication;
             if demand.stale {
                 let decision = |subscriber: &super::publication::Subscriber| {
                     members[subscriber.member.0 as usize].adaptation.decision(subscriber.line)
                 };
-                demand.collect(subscribers.iter().map(decision), catalog);
+                demand.collect(subscribers.iter().map(decision), elsewhere.into_iter(), catalog);
             }
-            let publisher = &members[publication.publisher.0 as usize];
             let Some(line) = publisher.receiver.lines.iter().find(|line| line.mid == publication.mid) else { continue };
-            if demand.update(now, line.encodings.len()) {
+            let changed = demand.update(now, line.encodings.len());
+            if let Some(home) = publisher.away {
+                if let Some(taken) = demand.pass_on() {
+                    part.tell(home, News::Taken { track: publication.track, taken });
+                }
+            } else if changed {
                 let of = |(index, encoding): (usize, &super::receiver::Encoding)| {
                     let (wanted, max_spatial) = demand.of(index);
                     EncodingDemand { rid: encoding.rid.map(|rid| rid.to_string()), wanted, max_spatial }
@@ -184,6 +228,10 @@ mod tests {
         catalog
     }
 
+    fn nowhere() -> impl Iterator<Item = Levels> {
+        std::iter::empty()
+    }
+
     struct Time(Instant);
 
     impl Time {
@@ -197,12 +245,12 @@ mod tests {
         let time = Time(Instant::now());
         let catalog = catalog(&[layer(0, 0), layer(1, 0), layer(2, 0)]);
         let mut demand = Demand::default();
-        demand.collect([takes(layer(1, 0))].into_iter(), &catalog);
+        demand.collect([takes(layer(1, 0))].into_iter(), nowhere(), &catalog);
         assert!(!demand.update(time.at(0), 3) && !demand.update(time.at(1_499), 3));
         assert!(demand.update(time.at(1_500), 3));
         assert_eq!([demand.of(0), demand.of(1), demand.of(2)], [(true, None), (true, None), (false, None)]);
         assert!(demand.may_come(time.at(9_000), layer(2, 0)) && !demand.may_come(time.at(9_000), layer(1, 0)));
-        demand.collect([takes(layer(2, 0))].into_iter(), &catalog);
+        demand.collect([takes(layer(2, 0))].into_iter(), nowhere(), &catalog);
         assert!(demand.update(time.at(9_000), 3));
         assert_eq!(demand.of(2), (true, None));
         assert!(demand.may_come(time.at(11_999), layer(2, 0)), "it is on its way");
@@ -219,7 +267,7 @@ mod tests {
         let mut demand = Demand::default();
         for round in 0..10 {
             let best = layer(u8::from(round % 2 == 0), 0);
-            demand.collect([takes(best)].into_iter(), &catalog);
+            demand.collect([takes(best)].into_iter(), nowhere(), &catalog);
             assert!(!demand.update(time.at(round * 1_400), 2), "{round}");
         }
     }
@@ -236,7 +284,7 @@ mod tests {
             (paused(Limit::Disabled), false),
         ] {
             let mut demand = Demand::default();
-            demand.collect([decision].into_iter(), &catalog);
+            demand.collect([decision].into_iter(), nowhere(), &catalog);
             demand.update(time.at(0), 2);
             assert!(demand.update(time.at(1_500), 2));
             assert_eq!((demand.of(0).0, demand.of(1).0), (wanted, false), "{decision:?}");
@@ -248,12 +296,12 @@ mod tests {
         let time = Time(Instant::now());
         let catalog = catalog(&[layer(0, 0), layer(0, 1), layer(0, 2)]);
         let mut demand = Demand::default();
-        demand.collect([takes(layer(0, 0)), takes(layer(0, 1))].into_iter(), &catalog);
+        demand.collect([takes(layer(0, 0)), takes(layer(0, 1))].into_iter(), nowhere(), &catalog);
         demand.update(time.at(0), 1);
         assert!(demand.update(time.at(1_500), 1));
         assert_eq!(demand.of(0), (true, Some(1)));
         assert!(demand.may_come(time.at(2_000), layer(0, 2)) && !demand.may_come(time.at(2_000), layer(0, 1)));
-        demand.collect([takes(layer(0, 2))].into_iter(), &catalog);
+        demand.collect([takes(layer(0, 2))].into_iter(), nowhere(), &catalog);
         assert!(demand.update(time.at(2_000), 1));
         assert_eq!(demand.of(0), (true, None));
     }

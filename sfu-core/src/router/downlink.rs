@@ -97,8 +97,9 @@ impl Downlink {
     }
 
     fn on_sent(&mut self, micros: i64, class: Class, bytes: usize, number: Option<u16>) {
-        if let Some(number) = number {
-            self.estimator.on_sent_after(micros, number, bytes, self.pacer.probe().map(ProbeId));
+        match number {
+            Some(number) => self.estimator.on_sent_after(micros, number, bytes, self.pacer.probe().map(ProbeId)),
+            None => self.estimator.on_sent_unnumbered(micros, bytes),
         }
         self.pacer.on_sent(bytes);
         match class {

@@ -12,10 +12,14 @@ use crate::stream::{NackTracker, PacketRing, ReceiveStats, RingLimits};
 
 use super::keyframe::KeyframeRequests;
 
-/// An encoding that sent nothing for so long, while the others sent so many frames, has stopped: a publisher whose
+/// An encoding that sent nothing for so long, while smaller ones sent so many frames, has stopped: a publisher whose
 /// bandwidth or CPU does not suffice sends the smaller ones on. Soon where frames are many, since its subscribers see a
 /// still picture meanwhile; screens send few frames, and not all encodings in the same millisecond.
 const STOPPED_AFTER: [(Duration, u8); 2] = [(Duration::from_millis(250), 8), (Duration::from_millis(700), 3)];
+
+/// The same while larger ones did. A smaller one that pauses meanwhile is short of bits for a moment: libvpx drops up to a
+/// second's frames after a keyframe that was large, and whoever can have no other would be shown nothing for longer.
+const SKIPPED_AFTER: (Duration, u8) = (Duration::from_millis(2_000), 16);
 
 /// Whoever sent nothing for so long has stopped, whatever the others do.
 const SILENT_AFTER: Duration = Duration::from_secs(5);
@@ -49,8 +53,9 @@ pub struct Encoding {
     pub(super) rtx_ssrc: Option<Ssrc>,
     pub(super) generation: u32,
     pub(super) last_packet: Option<Instant>,
-    /// Frames that the m-line's other encodings sent since then.
+    /// Frames that the m-line's smaller encodings sent since then, and its larger ones.
     pub(super) missed: u8,
+    pub(super) skipped: u8,
     pub(super) frames: FrameReader,
     pub(super) meter: Meter,
 }
@@ -74,6 +79,7 @@ impl Encoding {
             generation,
             last_packet: None,
             missed: 0,
+            skipped: 0,
             frames: FrameReader::default(),
             meter: Meter::new(now),
         }
@@ -83,7 +89,8 @@ impl Encoding {
     pub fn flows(&self, now: Instant) -> bool {
         let Some(silence) = self.last_packet.map(|at| now.saturating_duration_since(at)) else { return false };
         let stopped = |(time, frames): (Duration, u8)| silence >= time && self.missed >= frames;
-        silence < SILENT_AFTER && !STOPPED_AFTER.into_iter().any(stopped)
+        let skipped = silence >= SKIPPED_AFTER.0 && self.skipped >= SKIPPED_AFTER.1;
+        silence < SILENT_AFTER && !skipped && !STOPPED_AFTER.into_iter().any(stopped)
     }
 
     /// What receivers of some of its layers must be told.
@@ -127,7 +134,13 @@ impl Encoding {
                     self.meter.set_size(spatial, sides.and_then(|(width, height)| size(width.into(), height.into())));
                 }
             }
-            Codec::Opus | Codec::H264(_) | Codec::Av1 => {}
+            Codec::H264(_) => {
+                let sides = rtp::h264_sps::picture_size(packet.payload);
+                if let Some((width, height)) = sides {
+                    self.meter.set_size(0, size(width, height));
+                }
+            }
+            Codec::Opus | Codec::Av1 => {}
         }
     }
 

@@ -13,7 +13,8 @@ use super::publication::Publication;
 impl Room {
     /// What every participant is sent, and why.
     pub fn explain(&self, now: Instant) -> RoomExplanation {
-        let members = self.arrivals.iter().filter_map(|index| self.member(*index));
+        let members =
+            self.arrivals.iter().filter_map(|index| self.member(*index)).filter(|member| member.away.is_none());
         let participants = members.map(|member| self.explain_member(now, member)).collect();
         RoomExplanation { room: self.id, participants }
     }
@@ -90,6 +91,7 @@ fn sent(layer: &SentLayer, limit: Limit, member: &Member, publication: &Publicat
         },
         Limit::Bandwidth => carries(member),
         Limit::Publisher => "the publisher sends no better".to_owned(),
+        Limit::Overload => "the server is overloaded".to_owned(),
         _ => "the best that is sent".to_owned(),
     };
     format!("{}: {why}", name(layer))

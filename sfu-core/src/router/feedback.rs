@@ -21,7 +21,7 @@ use super::packet::Outbox;
 use super::{MemberIndex, PeerIndex, Room};
 
 /// Reports are this far apart. RFC 3550 section 6.2 allows it at these rates, and browsers do the same.
-const REPORT_INTERVAL: Duration = Duration::from_secs(1);
+pub(super) const REPORT_INTERVAL: Duration = Duration::from_secs(1);
 
 /// A compound packet of so many bytes is sent; the next report starts another, so that all stay below an MTU.
 const COMPOUND_BYTES: usize = 1_000;
@@ -40,10 +40,7 @@ impl Room {
             match packet {
                 Packet::SenderReport(report) => {
                     if let Some(member) = self.member_mut(member) {
-                        member.clock.on_sender_report(ours, Ntp(report.ntp));
-                        if let Some(encoding) = member.receiver.encoding_of(report.ssrc) {
-                            encoding.stats.on_sender_report(now, Ntp(report.ntp), report.rtp_timestamp);
-                        }
+                        on_sender_report(member, now, ours, &report);
                     }
                     self.on_report_blocks(now, member, ours, report.reports.iter());
                 }
@@ -58,6 +55,16 @@ impl Room {
         }
     }
 
+    /// Digests a compound packet with a sender report that was relayed. What it reports of our streams is for its own part.
+    pub fn handle_relayed_report(&mut self, now: Instant, member: MemberIndex, compound: &[u8]) {
+        let ours = Ntp::at(&self.clock, now);
+        for packet in rtcp::packets(compound).flatten() {
+            if let (Packet::SenderReport(report), Some(member)) = (packet, self.member_mut(member)) {
+                on_sender_report(member, now, ours, &report);
+            }
+        }
+    }
+
     /// Does what is due for all members.
     pub fn tick(&mut self, now: Instant, out: &mut impl Outbox, events: &mut VecDeque<Event>) {
         self.hear(now, events);
@@ -68,6 +75,10 @@ impl Room {
         let mut buffer = std::mem::take(&mut self.scratch);
         for index in 0..self.members.capacity() {
             let Some(member) = self.members.get_mut(index) else { continue };
+            if let Some(home) = member.away {
+                self.ask_home(now, index, home);
+                continue;
+            }
             if member.downlink.tick(now) {
                 self.wait_for(MemberIndex(index as u32));
             }
@@ -82,7 +93,7 @@ impl Room {
             }
             if member.next_report <= now {
                 member.next_report = now + REPORT_INTERVAL;
-                member.receiver.lines.iter_mut().flat_map(|line| &mut line.encodings).for_each(|e| e.ring.shrink(now));
+                member.receiver.shrink(now);
                 write_receiver_reports(member, now, &mut buffer);
                 self.send_sender_reports(index, now, ours, &mut buffer, out);
             }
@@ -128,17 +139,18 @@ impl Room {
         blocks: impl Iterator<Item = ReportBlock>,
     ) {
         let Some(member) = self.member_mut(member) else { return };
-        let mut worst: Option<f64> = None;
+        let (mut worst, mut shortest): (Option<f64>, Option<Duration>) = (None, None);
         for block in blocks {
             let Some(line) = member.lines.iter_mut().find(|line| line.ssrc() == block.ssrc.0) else { continue };
             let rtt = line.stats.on_report_block(ours, &block);
             worst = Some(line.stats.fraction_lost().max(worst.unwrap_or(0.0)));
             if let Some(rtt) = rtt {
                 member.on_rtt(rtt);
+                shortest = Some(shortest.map_or(rtt, |shortest| shortest.min(rtt)));
             }
         }
         if let Some(loss) = worst {
-            member.downlink.estimator.on_loss(now, loss);
+            member.downlink.estimator.on_reports(now, loss, shortest);
         }
     }
 
@@ -189,6 +201,13 @@ impl Room {
                 flush(buffer, now, self.members[index].peer, out);
             }
         }
+    }
+}
+
+fn on_sender_report(member: &mut Member, now: Instant, ours: Ntp, report: &rtcp::SenderReport<'_>) {
+    member.clock.on_sender_report(ours, Ntp(report.ntp));
+    if let Some(encoding) = member.receiver.encoding_of(report.ssrc) {
+        encoding.stats.on_sender_report(now, Ntp(report.ntp), report.rtp_timestamp);
     }
 }
 

@@ -172,11 +172,6 @@ impl Line {
         self.ssrc
     }
 
-    /// Whether its packets have transport-wide numbers.
-    pub const fn is_numbered(&self) -> bool {
-        self.extensions.id(Extension::TransportCc).is_some()
-    }
-
     /// The canonical name (RFC 3550 section 6.5.1).
     pub fn cname(&self) -> &str {
         &self.cname
@@ -426,6 +421,10 @@ impl Line {
         let Some(source) = self.sources.of(&sent) else { return false };
         let Some(payload_type) = source.rtx else { return false };
         let stored = from.encoding(source.encoding).and_then(|encoding| encoding.ring.get(sent.packet));
+        // Where a path got narrow, what was lost of the larger picture would take what the smaller one needs to begin.
+        let sends = self.sending().map(|layer| (layer.encoding, layer.spatial));
+        let is_left = |larger: (u8, u8)| sends.is_some_and(|sends| sends < larger);
+        let stored = stored.filter(|stored| !is_left((source.encoding.index, stored.meta.frame.spatial)));
         let Some(stored) = stored.filter(|_| self.resends.admit(now, wire, rtt)) else { return false };
         let extensions = ForwardedExtensions::pick(stored.extensions, &from.extensions);
         let rtx_seq = self.rtx_seq;

@@ -1,13 +1,15 @@
 //! A participant inside its room: what it sends, what it receives, and who is in its slots.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use hashbrown::HashSet;
 
-use crate::control::{ParticipantSettings, SlotContent, SlotIndex, SlotLines, TrackKind};
+use crate::control::{ParticipantSettings, SlotContent, SlotIndex, SlotLines, TrackKind, WorkerIndex};
 use crate::id::{ParticipantId, TrackId};
 use crate::pacer::Queued;
-use crate::sdp::Answer;
+use crate::rtp::Extension;
+use crate::sdp::{Answer, AnswerMedia, MediaKind};
 use crate::stream::PublisherOffset;
 
 use super::allocation::Adaptation;
@@ -37,6 +39,8 @@ pub struct Slot {
 pub struct Member {
     pub id: ParticipantId,
     pub peer: PeerIndex,
+    /// The worker of the participant that this is a stand-in for.
+    pub away: Option<WorkerIndex>,
     pub settings: ParticipantSettings,
     pub receiver: Receiver,
     pub downlink: Downlink,
@@ -45,6 +49,8 @@ pub struct Member {
     pub lines: Vec<Line>,
     pub slots: Vec<Slot>,
     pub publications: Vec<PublicationIndex>,
+    /// The m-lines on which it sends, as other parts of the room must know them; `None`: none.
+    pub sends: Option<Arc<[AnswerMedia]>>,
     pub pins: Vec<(SlotIndex, ParticipantId)>,
     /// When a speaker took a pair from somebody.
     pub shown_at: Option<Instant>,
@@ -76,6 +82,7 @@ impl Member {
         Self {
             id,
             peer,
+            away: None,
             settings,
             receiver: Receiver::new(window, now),
             downlink: Downlink::new(epoch, now),
@@ -84,6 +91,7 @@ impl Member {
             lines: Vec::new(),
             slots: Vec::new(),
             publications: Vec::new(),
+            sends: None,
             pins: Vec::new(),
             shown_at: None,
             revision: 0,
@@ -136,6 +144,7 @@ impl Member {
         for line in &mut self.lines {
             line.negotiate(answer.media.iter().find(|media| media.mid == line.mid), answer.allow_mixed);
         }
+        self.sends = sending(&answer.media);
         self.receiver.negotiate(&answer.media, now)
     }
 
@@ -188,4 +197,13 @@ impl Member {
         let Slot { audio, video, .. } = self.slots[slot];
         SlotContent { slot: slot as SlotIndex, participant: occupant, audio: track(audio), video: track(video) }
     }
+}
+
+/// The m-lines of an answer on which the client sends, without transport-wide numbers: feedback on those is given where
+/// its transport is.
+fn sending(media: &[AnswerMedia]) -> Option<Arc<[AnswerMedia]>> {
+    let sends = |m: &&AnswerMedia| m.accepted && m.direction.receives() && m.kind != MediaKind::Data;
+    let mut sending: Vec<AnswerMedia> = media.iter().filter(sends).cloned().collect();
+    sending.iter_mut().for_each(|media| media.extensions.remove(Extension::TransportCc));
+    (!sending.is_empty()).then(|| sending.into())
 }

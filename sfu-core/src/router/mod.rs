@@ -23,6 +23,7 @@ pub mod member;
 pub mod munger;
 pub mod numbering;
 pub mod packet;
+mod part;
 pub mod publication;
 pub mod receiver;
 pub mod redundancy;
@@ -30,13 +31,16 @@ mod release;
 pub mod resend;
 pub mod room;
 pub mod sent;
+mod shedding;
 mod slots;
 mod speakers;
 pub mod stage;
 
+pub use demand::Taken;
 pub use downlink::Class;
 pub use layout::{LayoutError, PlannedLine};
 pub use packet::{MediaPacket, OutPacket, Outbox};
+pub use part::{Arrived, Part};
 pub use room::Room;
 
 /// A member's place in its room; used again after it left.
@@ -50,3 +54,8 @@ pub struct PublicationIndex(pub u32);
 /// Whose transport carries a member's packets: chosen by the owner of the transports, meaningless to the router.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct PeerIndex(pub u32);
+
+impl PeerIndex {
+    /// Of a stand-in, which has no transport: nothing is ever sent to it.
+    pub const NONE: Self = Self(u32::MAX);
+}

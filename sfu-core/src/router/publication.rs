@@ -3,14 +3,16 @@
 use std::time::{Duration, Instant};
 
 use crate::audio::Voice;
-use crate::control::Source;
+use smallvec::SmallVec;
+
+use crate::control::{Source, WorkerIndex};
 use crate::id::{Mid, TrackId};
 use crate::rtp::values::AudioLevel;
 use crate::sdp::Codec;
 
 use super::MemberIndex;
 use super::catalog::Catalog;
-use super::demand::Demand;
+use super::demand::{Demand, Taken};
 
 /// An m-line that forwards a publication.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,6 +59,8 @@ pub struct Publication {
     pub demand: Demand,
     /// Where it goes: a flat list, walked once per packet.
     pub subscribers: Vec<Subscriber>,
+    /// What other parts of the room take of it, once they said.
+    pub takers: SmallVec<[(WorkerIndex, Taken); 2]>,
 }
 
 impl Publication {
@@ -75,6 +79,7 @@ impl Publication {
             catalog: Catalog::default(),
             demand: Demand::default(),
             subscribers: Vec::new(),
+            takers: SmallVec::new(),
         }
     }
 
@@ -114,6 +119,18 @@ impl Publication {
     pub fn subscribe(&mut self, subscriber: Subscriber) {
         debug_assert!(!self.subscribers.contains(&subscriber));
         self.subscribers.push(subscriber);
+        self.demand.stale = true;
+    }
+
+    /// What another part of the room takes; all, before it says so.
+    pub fn taken_by(&self, worker: WorkerIndex) -> Taken {
+        self.takers.iter().find(|(taker, _)| *taker == worker).map(|(_, taken)| *taken).unwrap_or_default()
+    }
+
+    /// Notes what another part of the room takes.
+    pub fn set_taken(&mut self, worker: WorkerIndex, taken: Taken) {
+        self.takers.retain(|(taker, _)| *taker != worker);
+        self.takers.push((worker, taken));
         self.demand.stale = true;
     }
 

@@ -178,6 +178,17 @@ impl Receiver {
         self.lines.get_mut(usize::from(stream.line))?.encodings.get_mut(usize::from(stream.encoding))
     }
 
+    /// Gives back what the rings no longer need.
+    pub fn shrink(&mut self, now: Instant) {
+        self.lines.iter_mut().flat_map(|line| &mut line.encodings).for_each(|encoding| encoding.ring.shrink(now));
+    }
+
+    /// Whether a known stream of video sends as `ssrc`.
+    pub fn is_video(&self, ssrc: Ssrc) -> bool {
+        let line = self.streams.get(&ssrc.0).and_then(|stream| self.lines.get(usize::from(stream.line)));
+        line.is_some_and(|line| line.kind == TrackKind::Video)
+    }
+
     /// Digests a packet. `None`: not of a known stream, a duplicate, or not to be believed yet.
     pub fn receive<'a>(&mut self, now: Instant, packet: &RtpPacket<'a>) -> Option<Received<'a>> {
         if let Some(number) = self.extensions.id(Extension::TransportCc).and_then(|id| packet.extension(id))
@@ -370,7 +381,7 @@ impl ReceivingLine {
                 self.generations += 1;
             }
             encoding.last_packet = Some(now);
-            encoding.missed = 0;
+            (encoding.missed, encoding.skipped) = (0, 0);
             (arrival.seq, codec.codec, packet.payload())
         };
         let key = EncodingKey { index: stream.encoding, generation: encoding.generation };
@@ -405,10 +416,8 @@ impl ReceivingLine {
     }
 
     fn count_frame(&mut self, of: u8) {
-        for (index, encoding) in self.encodings.iter_mut().enumerate() {
-            if index != usize::from(of) {
-                encoding.missed = encoding.missed.saturating_add(1);
-            }
-        }
+        let (smaller, larger) = self.encodings.split_at_mut(usize::from(of));
+        smaller.iter_mut().for_each(|encoding| encoding.skipped = encoding.skipped.saturating_add(1));
+        larger.iter_mut().skip(1).for_each(|encoding| encoding.missed = encoding.missed.saturating_add(1));
     }
 }

@@ -16,6 +16,7 @@ use slab::Slab;
 use crate::ClockAnchor;
 use crate::control::{ControlError, Event, ParticipantSettings, SlotIndex, Source, TrackKind, UnavailableReason};
 use crate::id::{Mid, ParticipantId, RoomId, TrackId};
+use crate::relay::News;
 use crate::rtp::RtpPacket;
 use crate::stream::RingIndex;
 use crate::unit::SeqNo;
@@ -25,6 +26,7 @@ use super::downlink::Moment;
 use super::line::Forwarded;
 use super::member::Member;
 use super::packet::{MediaPacket, Outbox};
+use super::part::Part;
 use super::publication::{CodecUse, Publication, Subscriber};
 use super::receiver::{Content, EncodingKey, Received};
 use super::speakers::Speakers;
@@ -51,6 +53,7 @@ pub struct Room {
     pub(super) release_at: Option<Instant>,
     pub(super) speakers: Speakers,
     pub(super) allocating: Allocating,
+    pub part: Part,
     /// When connections are looked at next.
     pub(super) look_due: Option<Instant>,
     window: Duration,
@@ -72,6 +75,7 @@ impl Room {
             release_at: None,
             speakers: Speakers::default(),
             allocating: Allocating::default(),
+            part: Part::default(),
             look_due: None,
             window,
         }
@@ -103,9 +107,10 @@ impl Room {
         self.publications.iter().map(|(index, publication)| (PublicationIndex(index as u32), publication))
     }
 
-    /// The public ids of all members, in order of arrival.
+    /// The public ids of all members, in order of arrival, without stand-ins.
     pub fn participants(&self) -> impl Iterator<Item = (ParticipantId, PeerIndex)> {
-        self.arrivals.iter().filter_map(|index| self.member(*index)).map(|member| (member.id, member.peer))
+        let here = self.arrivals.iter().filter_map(|index| self.member(*index)).filter(|member| member.away.is_none());
+        here.map(|member| (member.id, member.peer))
     }
 
     /// Adds a member, who has no m-lines yet.
@@ -136,6 +141,9 @@ impl Room {
                 self.publications[publication.0 as usize].unsubscribe(subscriber);
             }
         }
+        if gone.away.is_none() && !gone.publications.is_empty() {
+            self.part.tell_all(&News::Left { participant: gone.id });
+        }
         for publication in gone.publications.drain(..) {
             self.end(publication);
         }
@@ -163,6 +171,7 @@ impl Room {
         line.publication = Some(index);
         publisher.publications.push(index);
         self.by_track.insert(track, index);
+        self.tell_published(index);
         self.seat(index);
         self.fill_all_slots(events);
         Ok(())
@@ -171,6 +180,9 @@ impl Room {
     /// Ends a publication of `member`.
     pub fn unpublish(&mut self, member: MemberIndex, track: &TrackId, events: &mut VecDeque<Event>) {
         let Some(index) = self.publication_of(member, track) else { return };
+        if self.is_here(member) {
+            self.part.tell_all(&News::Unpublished { track: *track });
+        }
         self.detach(index);
         self.end(index);
         self.fill_all_slots(events);
@@ -182,6 +194,9 @@ impl Room {
         let publication = &mut self.publications[index.0 as usize];
         if std::mem::replace(&mut publication.muted, muted) == muted {
             return;
+        }
+        if self.is_here(member) {
+            self.part.tell_all(&News::Muted { track: *track, muted });
         }
         self.pause_lines(index);
         for subscriber in &self.publications[index.0 as usize].subscribers {
@@ -226,6 +241,7 @@ impl Room {
 
     /// Drops publications whose m-line is gone after a negotiation, and fills the member's new slots.
     pub fn renegotiated(&mut self, member: MemberIndex, orphans: Vec<PublicationIndex>, events: &mut VecDeque<Event>) {
+        self.tell_renegotiated(member);
         let lost_some = !orphans.is_empty();
         for orphan in orphans {
             self.detach(orphan);
@@ -238,7 +254,7 @@ impl Room {
         }
     }
 
-    /// Forwards an RTP packet that `member` sent.
+    /// Forwards an RTP packet that `member` sent. Returns what it is a packet of, unless it is of no use to anybody.
     pub fn handle_rtp(
         &mut self,
         now: Instant,
@@ -246,12 +262,13 @@ impl Room {
         packet: &RtpPacket<'_>,
         out: &mut impl Outbox,
         events: &mut VecDeque<Event>,
-    ) {
-        let Some(publisher) = self.members.get_mut(member.0 as usize) else { return };
-        let participant = publisher.id;
-        let Some(received) = publisher.receiver.receive(now, packet) else { return };
+    ) -> Option<(PublicationIndex, EncodingKey)> {
+        let publisher = self.members.get_mut(member.0 as usize)?;
+        let (participant, is_here) = (publisher.id, publisher.away.is_none());
+        let received = publisher.receiver.receive(now, packet)?;
         let line = &publisher.receiver.lines[received.line];
-        let Some(index) = line.publication else { return };
+        let index = line.publication?;
+        let of = Some((index, received.key));
         let publication = &mut self.publications[index.0 as usize];
         let Received { key, content, .. } = received;
         if let Content::Padding(seq) = content {
@@ -261,16 +278,19 @@ impl Room {
             }
         }
         let Content::Media { codec, numbers, extensions, targets, payload, redundancy, stored } = content else {
-            return;
+            return of;
         };
         match publication.on_codec(now, codec) {
             CodecUse::Known => {}
-            CodecUse::New => events.push_back(Event::TrackStarted { participant, track: publication.track, codec }),
-            CodecUse::TooSoon => return,
+            CodecUse::New if is_here => {
+                events.push_back(Event::TrackStarted { participant, track: publication.track, codec });
+            }
+            CodecUse::New => {}
+            CodecUse::TooSoon => return of,
         }
         let primary = redundancy.map_or(0, |redundancy| redundancy.primary);
         if !publication.admits(now, extensions.audio_level(), payload.len() - primary) {
-            return;
+            return of;
         }
         let media = MediaPacket {
             csrc: publication.track.csrc(),
@@ -310,6 +330,7 @@ impl Room {
         if waits {
             self.wait_for_subscribers(index);
         }
+        of
     }
 
     /// Sends what overtook `first`, the first packet of a keyframe, to the lines that waited for it: had it come in time,

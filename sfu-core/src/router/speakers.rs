@@ -133,7 +133,9 @@ impl Room {
             state.told.clear();
             state.told.extend(state.now.iter().map(|(_, speaker)| *speaker));
             state.told_at = Some(now);
-            events.push_back(Event::Speakers { room: self.id, speakers: state.told.clone() });
+            if self.part.tells() {
+                events.push_back(Event::Speakers { room: self.id, speakers: state.told.clone() });
+            }
         }
     }
 

@@ -1,7 +1,7 @@
 //! The H264 payload format: which NAL units a packet starts (RFC 6184 sections 5.4 to 5.8).
 
 const IDR: u8 = 5;
-const SPS: u8 = 7;
+pub(super) const SPS: u8 = 7;
 const STAP_A: u8 = 24;
 const FU_A: u8 = 28;
 
@@ -19,15 +19,8 @@ impl H264Descriptor {
     pub fn parse(payload: &[u8]) -> Option<Self> {
         let mut descriptor = Self::default();
         match payload.first()? & 0x1f {
-            STAP_A => {
-                let mut rest = &payload[1..];
-                while let Some((unit, after)) = split_unit(rest) {
-                    descriptor.note(unit);
-                    rest = after;
-                }
-            }
             FU_A => descriptor.note_fragment(&payload[1..]),
-            _ => descriptor.note(payload),
+            _ => units(payload).for_each(|unit| descriptor.note(unit)),
         }
         Some(descriptor)
     }
@@ -55,6 +48,18 @@ impl H264Descriptor {
         // first_mb_in_slice is Exp-Golomb coded: 0, the picture's first slice, is a single one bit.
         self.idr |= kind == IDR && slice.first().is_some_and(|byte| byte & 0x80 != 0);
     }
+}
+
+/// The whole units of a payload that is no fragment.
+pub(super) fn units(payload: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let is_aggregate = payload.first().is_some_and(|header| header & 0x1f == STAP_A);
+    let mut rest = if is_aggregate { &payload[1..] } else { &[] };
+    let aggregated = std::iter::from_fn(move || {
+        let (unit, after) = split_unit(rest)?;
+        rest = after;
+        Some(unit)
+    });
+    (!is_aggregate).then_some(payload).into_iter().chain(aggregated)
 }
 
 /// Takes one unit with its 16-bit size from an aggregation packet.

@@ -11,6 +11,7 @@ pub mod av1;
 pub mod dependency_descriptor;
 mod extension;
 pub mod h264;
+pub mod h264_sps;
 mod packet;
 pub mod red;
 pub mod rtx;

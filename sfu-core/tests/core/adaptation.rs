@@ -1,5 +1,7 @@
 //! Who is sent which encoding of a simulcast camera, who is told of it, and what the publisher may leave out.
 
+mod overload;
+
 use std::time::Duration;
 
 use sfu_core::control::{

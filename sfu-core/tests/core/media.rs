@@ -69,20 +69,20 @@ impl Call {
         taken
     }
 
-    fn feedback(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
+    pub(crate) fn feedback(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
         let mut compound = Vec::new();
         write(&mut compound);
         self.world.send_rtcp(self.viewer, &compound);
     }
 
     /// How many of the packets that the publisher was sent `wanted` picks.
-    fn told(&mut self, wanted: impl Fn(&Rtcp<'_>) -> bool) -> usize {
+    pub(crate) fn told(&mut self, wanted: impl Fn(&Rtcp<'_>) -> bool) -> usize {
         let compounds = std::mem::take(&mut self.world.clients[self.publisher].rtcp);
         compounds.iter().flat_map(|compound| rtcp::packets(compound)).flatten().filter(wanted).count()
     }
 }
 
-fn numbers(packets: &[Vec<u8>]) -> Vec<u16> {
+pub(crate) fn numbers(packets: &[Vec<u8>]) -> Vec<u16> {
     packets.iter().map(|packet| RtpPacket::parse(packet).unwrap().sequence_number()).collect()
 }
 

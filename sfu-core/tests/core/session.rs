@@ -20,7 +20,7 @@ fn states(world: &mut World, participant: ParticipantId) -> Vec<ConnectionState>
     events.into_iter().map(state).collect()
 }
 
-fn envelope(destinations: &[ParticipantId], payload: &[u8]) -> Vec<u8> {
+pub(crate) fn envelope(destinations: &[ParticipantId], payload: &[u8]) -> Vec<u8> {
     let mut message = vec![1, 1, 0, 0];
     message.extend([0; 12]);
     message.extend([4]);
@@ -32,7 +32,7 @@ fn envelope(destinations: &[ParticipantId], payload: &[u8]) -> Vec<u8> {
     message
 }
 
-fn open_channels(world: &mut World, client: usize) {
+pub(crate) fn open_channels(world: &mut World, client: usize) {
     let now = world.now;
     world.clients[client].rtc.open_channels(now);
     for _ in 0..50 {

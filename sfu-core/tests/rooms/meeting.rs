@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
 use sfu_core::control::{Command, Event, RoomExplanation};
 use sfu_core::id::RoomId;
 
@@ -10,7 +12,7 @@ use super::link::{Link, LinkConfig};
 use super::outcome::{Outcome, Sample};
 use super::publisher::{Publisher, RIDS};
 use super::support::{VIEWER, World};
-use super::viewer::Viewer;
+use super::viewer::{Feedback, Viewer};
 
 const STEP: Duration = Duration::from_millis(1);
 /// UDP and IPv4.
@@ -18,6 +20,8 @@ const HEADERS: usize = 28;
 pub const SAMPLE: u64 = 100;
 /// A client shows that it is there.
 const CHECK: u64 = 5_000;
+/// Of others' traffic.
+const CROSS_PACKET: f64 = 1_000.0;
 
 /// What is simulated.
 #[derive(Debug, Clone)]
@@ -27,6 +31,10 @@ pub struct Plan {
     pub publishers: usize,
     pub viewers: usize,
     pub link: LinkConfig,
+    /// What viewers tell the server.
+    pub feedback: Feedback,
+    /// Traffic of others on the link, which gives way to nothing: from which second to which, kbps.
+    pub cross: Option<(u64, u64, u64)>,
 }
 
 enum Delivery {
@@ -41,12 +49,22 @@ struct Meeting {
     viewers: Vec<Viewer>,
     link: Link,
     delay: Duration,
+    /// What would wait longer is dropped.
+    longest: Duration,
     under_way: BTreeMap<(Instant, u64), Delivery>,
     count: u64,
+    cross: Option<(u64, u64, u64)>,
+    cross_due: f64,
+    random: StdRng,
     outcome: Outcome,
 }
 
 impl Plan {
+    /// Nobody else is on the link, and viewers tell all that browsers do.
+    pub const fn of(seed: u64, seconds: u64, publishers: usize, viewers: usize, link: LinkConfig) -> Self {
+        Self { seed, seconds, publishers, viewers, link, feedback: Feedback::Transport, cross: None }
+    }
+
     /// Runs it.
     pub fn run(&self) -> Outcome {
         let mut meeting = Meeting::new(self);
@@ -62,13 +80,15 @@ impl Meeting {
         let mut world = World::new();
         world.rids = RIDS;
         let room = world.open_room();
+        world.transport_cc = plan.feedback == Feedback::Transport;
         let viewers = (0..plan.viewers).map(|_| world.connect(room, VIEWER, plan.publishers)).collect::<Vec<_>>();
+        world.transport_cc = true;
         let publishers =
             (0..plan.publishers).map(|n| Publisher::join(&mut world, room, plan.seed * 97 + n as u64)).collect();
         let start = world.now;
         let viewers = viewers.into_iter().map(|client| {
             world.clients[client].remote = true;
-            Viewer::new(client, start)
+            Viewer::new(client, start, plan.feedback)
         });
         Self {
             viewers: viewers.collect(),
@@ -77,8 +97,12 @@ impl Meeting {
             publishers,
             link: Link::new(start, plan.seed, plan.link.clone()),
             delay: plan.link.delay,
+            longest: plan.link.queue,
             under_way: BTreeMap::new(),
             count: 0,
+            cross: plan.cross,
+            cross_due: 0.0,
+            random: StdRng::seed_from_u64(plan.seed ^ 0x5eed),
             outcome: Outcome::new(start, plan.viewers),
         }
     }
@@ -103,15 +127,28 @@ impl Meeting {
         }
         self.world.advance(STEP);
         self.listen();
+        // kbps are bits per ms.
+        self.cross_due += self.cross_rate(now) as f64 / 8.0 * self.random.random_range(0.0..2.0);
+        while self.cross_due >= CROSS_PACKET {
+            self.cross_due -= CROSS_PACKET;
+            self.link.send(now, CROSS_PACKET as usize);
+        }
         for (client, datagram) in std::mem::take(&mut self.world.underway) {
             let viewer =
                 self.viewers.iter().position(|viewer| viewer.client == client).expect("only viewers are remote");
             let passage = self.link.send(now, datagram.len() + HEADERS);
             self.outcome.waits.push(passage.waited.as_secs_f64() * 1e3);
+            self.outcome.dropped += u32::from(passage.waited > self.longest);
             if let Some(arrival) = passage.arrival {
                 self.push(arrival, Delivery::Down(viewer, datagram));
             }
         }
+    }
+
+    /// kbps.
+    fn cross_rate(&self, now: Instant) -> u64 {
+        let second = (now - self.outcome.start).as_secs();
+        self.cross.filter(|(from, to, _)| (*from..*to).contains(&second)).map_or(0, |(_, _, kbps)| kbps)
     }
 
     fn push(&mut self, at: Instant, delivery: Delivery) {
@@ -146,6 +183,7 @@ impl Meeting {
 
     fn sample(&mut self, now: Instant) {
         let explanation = self.explain();
+        let capacity = self.link.capacity(now) as f64 / 1e3 - self.cross_rate(now) as f64;
         for (index, viewer) in self.viewers.iter_mut().enumerate() {
             let id = self.world.clients[viewer.client].id;
             let of = explanation.participants.iter().find(|participant| participant.participant == id);
@@ -161,7 +199,7 @@ impl Meeting {
                 estimate: of.estimate.unwrap_or(0) as f64 / 1e3,
                 received: std::mem::take(&mut viewer.bytes) as f64 * 8.0 / SAMPLE as f64,
                 queue: self.link.backlog(now).as_secs_f64() * 1e3,
-                capacity: self.link.capacity(now) as f64 / 1e3,
+                capacity,
                 layers: layers.by_ref().collect(),
             });
         }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use sfu_core::alloc::{Allocator, Availability, Budget, Offer, RAISE_SHARE, Request};
+use sfu_core::alloc::{Allocator, Availability, Budget, Cut, Offer, RAISE_SHARE, Request};
 use sfu_core::control::{Size, SubscriptionSettings};
 use sfu_core::layers::Layer;
 use sfu_core::unit::Bitrate;
@@ -42,6 +42,8 @@ pub struct Outcome {
     /// Of each viewer and publisher.
     pub shows: Vec<Show>,
     pub plis: u32,
+    /// Packets that found the queue full.
+    pub dropped: u32,
 }
 
 /// Shares of frames.
@@ -57,7 +59,7 @@ pub struct Missed {
 
 impl Outcome {
     pub fn new(start: Instant, viewers: usize) -> Self {
-        Self { start, samples: vec![Vec::new(); viewers], waits: Vec::new(), shows: Vec::new(), plis: 0 }
+        Self { start, samples: vec![Vec::new(); viewers], waits: Vec::new(), shows: Vec::new(), plis: 0, dropped: 0 }
     }
 
     pub fn p95_wait(&self) -> f64 {
@@ -155,7 +157,15 @@ pub fn best_layers(videos: usize, kbps: f64) -> Vec<Option<usize>> {
         offers.extend(KBPS.iter().enumerate().map(offer));
         let settings = SubscriptionSettings::default();
         let offers = from..offers.len();
-        requests.push(Request { settings, pinned: false, screen: false, obstacle: None, offers, previous: None });
+        requests.push(Request {
+            settings,
+            pinned: false,
+            screen: false,
+            obstacle: None,
+            cut: Cut::None,
+            offers,
+            previous: None,
+        });
     }
     let mut allocator = Allocator::default();
     // What is raised must leave some room.

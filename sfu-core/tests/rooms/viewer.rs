@@ -12,8 +12,9 @@ use sfu_core::transport::client::Received;
 use sfu_core::unit::SeqNo;
 
 use super::publisher::Tag;
+use super::remb::Remb;
 use super::support::World;
-use super::support::offer::{TRANSPORT_CC, VP8_RTX};
+use super::support::offer::{ABS_SEND_TIME, TRANSPORT_CC, VP8_RTX};
 
 /// Missing packets are looked at so often.
 const NACK_TICK: Duration = Duration::from_millis(20);
@@ -26,6 +27,14 @@ const NACK_WINDOW: u64 = 10_000;
 const STALLED: Duration = Duration::from_secs(3);
 const FIRST: Duration = Duration::from_millis(200);
 const REPORT: Duration = Duration::from_secs(1);
+
+/// What a viewer tells beside receiver reports.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Feedback {
+    Transport,
+    Remb,
+    Nothing,
+}
 
 /// A frame as it arrives.
 #[derive(Debug, Default)]
@@ -70,6 +79,7 @@ pub struct Stream {
 pub struct Viewer {
     pub client: usize,
     recorder: TwccRecorder,
+    remb: Option<Remb>,
     /// By CSRC.
     pub streams: BTreeMap<u32, Stream>,
     /// Media SSRC by the source they carry, to find the one that a report is about.
@@ -184,10 +194,11 @@ impl Stream {
 }
 
 impl Viewer {
-    pub fn new(client: usize, now: Instant) -> Self {
+    pub fn new(client: usize, now: Instant, feedback: Feedback) -> Self {
         Self {
             client,
             recorder: TwccRecorder::new(now),
+            remb: (feedback == Feedback::Remb).then(|| Remb::new(now)),
             streams: BTreeMap::new(),
             next_nack: now,
             next_report: now + REPORT,
@@ -212,6 +223,11 @@ impl Viewer {
     fn on_rtp(&mut self, at: Instant, packet: &RtpPacket<'_>) {
         if let Some([high, low]) = packet.extension(TRANSPORT_CC) {
             self.recorder.record(u16::from_be_bytes([*high, *low]), at);
+        }
+        if let Some(remb) = &mut self.remb
+            && let Some(&[a, b, c]) = packet.extension(ABS_SEND_TIME)
+        {
+            remb.on_packet(at, u32::from_be_bytes([0, a, b, c]), packet.payload().len());
         }
         let Some(csrc) = packet.csrcs().next().filter(|_| !packet.payload().is_empty()) else { return };
         let stream = self.streams.entry(csrc).or_insert_with(Stream::new);
@@ -243,6 +259,9 @@ impl Viewer {
         let mut message = Vec::new();
         while self.recorder.poll(now, OWN, Ssrc(2), &mut message) {
             said.push(std::mem::take(&mut message));
+        }
+        if let Some(bitrate) = self.remb.as_mut().and_then(|remb| remb.poll(now)) {
+            rtcp::write_remb(&mut message, OWN, bitrate, &[]);
         }
         if now >= self.next_nack {
             self.next_nack = now + NACK_TICK;

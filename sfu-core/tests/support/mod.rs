@@ -30,15 +30,24 @@ pub const CAMERA: &str = "cam";
 pub const VIEWER: ParticipantSettings =
     ParticipantSettings { can_subscribe: true, can_publish_data: true, auto_subscribe: true, confirms_slots: false };
 
-/// A core and its clients.
+/// A core, perhaps further ones, and their clients.
 pub struct World {
     pub core: Core,
+    /// The cores of further workers, which have parts of the first one's rooms.
+    pub others: Vec<Core>,
+    /// The worker on which clients join.
+    pub worker: usize,
+    /// Relayed packets, of which a copy of each is kept.
+    pub relayed: Vec<Vec<u8>>,
+    config: CoreConfig,
     pub now: Instant,
     pub clients: Vec<Client>,
     /// What the control plane was told and no test has taken yet.
     pub events: Vec<Event>,
     /// What the cameras of clients that join send in.
     pub rids: &'static [&'static str],
+    /// Whether clients that join give transport-wide feedback.
+    pub transport_cc: bool,
     /// What is on its way to clients that are `remote`.
     pub underway: Vec<(usize, Vec<u8>)>,
     rng: StdRng,
@@ -50,6 +59,7 @@ pub struct World {
 pub struct Client {
     pub id: ParticipantId,
     pub room: RoomId,
+    pub worker: usize,
     pub rtc: TestClient,
     pub path: Path,
     pub answer: Answer,
@@ -95,11 +105,16 @@ impl World {
         };
         let clock = ClockAnchor { instant: now, unix: Duration::from_secs(1_700_000_000) };
         Self {
-            core: Core::new(config, 0, clock, [7; 32]),
+            core: Core::new(config.clone(), 0, clock, [7; 32]),
+            others: Vec::new(),
+            worker: 0,
+            relayed: Vec::new(),
+            config,
             now,
             clients: Vec::new(),
             events: Vec::new(),
             rids: &[],
+            transport_cc: true,
             underway: Vec::new(),
             rng: StdRng::seed_from_u64(1),
             certificate,
@@ -112,6 +127,24 @@ impl World {
         let room = RoomId::random(&mut self.rng);
         self.core.handle_command(self.now, Command::OpenRoom { room });
         room
+    }
+
+    /// Opens a part of a room on one more worker.
+    pub fn open_part(&mut self, room: RoomId) -> usize {
+        let worker = self.others.len() + 1;
+        let clock = ClockAnchor { instant: self.now, unix: Duration::from_secs(1_700_000_000) };
+        self.others.push(Core::new(self.config.clone(), worker as u8, clock, [7 + worker as u8; 32]));
+        let (request, others) = (self.request(), (0..worker as u8).collect());
+        self.core_mut(worker).handle_command(clock.instant, Command::OpenPart { request, room, others });
+        self.exchange();
+        let opened = self.take_events(|event| matches!(event, Event::PartOpened { request: r } if *r == request));
+        assert_eq!(opened.len(), 1);
+        worker
+    }
+
+    /// The core of a worker.
+    pub fn core_mut(&mut self, worker: usize) -> &mut Core {
+        if worker == 0 { &mut self.core } else { &mut self.others[worker - 1] }
     }
 
     /// The number for the next command that has an answer.
@@ -133,10 +166,16 @@ impl World {
                 *rids = self.rids;
             }
         }
-        let negotiation =
-            Negotiation { offer: offer::parsed(&ice, &self.certificate.fingerprint(), &lines), slots: slots.clone() };
+        let fingerprint = self.certificate.fingerprint();
+        let offer = match self.transport_cc {
+            true => offer::parsed(&ice, &fingerprint, &lines),
+            false => offer::without_transport_cc(&ice, &fingerprint, &lines),
+        };
+        let negotiation = Negotiation { offer, slots: slots.clone() };
         let request = self.request();
-        self.core.handle_command(self.now, Command::Join { request, room, participant: id, settings, negotiation });
+        let (now, worker) = (self.now, self.worker);
+        let join = Command::Join { request, room, participant: id, settings, negotiation };
+        self.core_mut(worker).handle_command(now, join);
         let answer = self.answer(request);
         let rtc = TestClient::new(self.certificate.clone(), ice.clone(), answer.ice.clone(), self.now);
         let remote = SocketAddr::from(([10, 0, (index >> 8) as u8, index as u8], 5000));
@@ -144,6 +183,7 @@ impl World {
         self.clients.push(Client {
             id,
             room,
+            worker,
             rtc,
             path,
             answer,
@@ -188,16 +228,23 @@ impl World {
         let (track, request) = (TrackId::random(&mut self.rng), self.request());
         let (participant, mid) = (self.clients[client].id, Mid::new(mid).unwrap());
         let command = Command::Publish { request, participant, track, mid, source, muted: false };
-        self.core.handle_command(self.now, command);
+        let (now, worker) = (self.now, self.clients[client].worker);
+        self.core_mut(worker).handle_command(now, command);
         self.exchange();
         let published = self.take_events(|event| matches!(event, Event::Published { request: r, .. } if *r == request));
         assert!(matches!(published[..], [Event::Published { result: Ok(()), .. }]), "{published:?}");
         track
     }
 
-    /// Carries out a command.
+    /// Lets the first worker carry out a command.
     pub fn command(&mut self, command: Command) {
-        self.core.handle_command(self.now, command);
+        self.command_on(0, command);
+    }
+
+    /// Lets a worker carry out a command.
+    pub fn command_on(&mut self, worker: usize, command: Command) {
+        let now = self.now;
+        self.core_mut(worker).handle_command(now, command);
         self.exchange();
     }
 
@@ -245,7 +292,8 @@ impl World {
         self.exchange();
         loop {
             let clients = self.clients.iter().filter_map(|client| client.rtc.poll_timeout());
-            let next = clients.chain(self.core.poll_timeout()).min().filter(|next| *next <= end);
+            let cores = std::iter::once(&self.core).chain(&self.others).filter_map(Core::poll_timeout);
+            let next = clients.chain(cores).min().filter(|next| *next <= end);
             let Some(next) = next else { break };
             self.now = self.now.max(next);
             for client in &mut self.clients {
@@ -253,8 +301,10 @@ impl World {
                     client.rtc.handle_timeout(self.now);
                 }
             }
-            if self.core.poll_timeout().is_some_and(|due| due <= self.now) {
-                self.core.handle_timeout(self.now);
+            for core in std::iter::once(&mut self.core).chain(&mut self.others) {
+                if core.poll_timeout().is_some_and(|due| due <= self.now) {
+                    core.handle_timeout(self.now);
+                }
             }
             self.exchange();
             if self.now == end {
@@ -268,31 +318,54 @@ impl World {
     /// Hands a datagram of a client to the core.
     pub fn hand_to_core(&mut self, client: usize, datagram: &[u8]) {
         let mut data = datagram.to_vec();
-        self.core.handle_datagram(self.now, self.clients[client].path, &mut data);
+        let (now, path, worker) = (self.now, self.clients[client].path, self.clients[client].worker);
+        self.core_mut(worker).handle_datagram(now, path, &mut data);
     }
 
     /// Carries datagrams both ways until nobody has any.
     pub fn exchange(&mut self) {
         loop {
-            while let Some(event) = self.core.poll_event() {
-                self.events.push(event);
-            }
-            self.hand_to_clients();
             let mut quiet = true;
+            for worker in 0..=self.others.len() {
+                while let Some(event) = self.core_mut(worker).poll_event() {
+                    self.events.push(event);
+                }
+                quiet &= !self.hand_to_others(worker);
+                self.hand_to_clients(worker);
+            }
             for client in 0..self.clients.len() {
                 while let Some(datagram) = self.clients[client].rtc.poll_transmit() {
                     self.hand_to_core(client, &datagram);
                     quiet = false;
                 }
             }
-            if quiet && self.core.transmits().next().is_none() {
+            let idle = |core: &Core| core.transmits().next().is_none();
+            if quiet && idle(&self.core) && self.others.iter().all(idle) {
                 return;
             }
         }
     }
 
-    fn hand_to_clients(&mut self) {
-        for transmit in self.core.transmits() {
+    /// Carries packets and notices from a worker to the others; true if there were any.
+    fn hand_to_others(&mut self, from: usize) -> bool {
+        let now = self.now;
+        let core = self.core_mut(from);
+        let batches: Vec<_> = core.relays().map(|(to, batch)| (to, std::mem::take(batch))).collect();
+        let notices: Vec<_> = std::iter::from_fn(|| core.poll_notice()).collect();
+        let any = !batches.is_empty() || !notices.is_empty();
+        for (to, batch) in batches {
+            self.relayed.extend(batch.iter().map(|relayed| relayed.packet.to_vec()));
+            self.core_mut(to.into()).handle_relay(now, &batch);
+        }
+        for (to, notice) in notices {
+            self.core_mut(to.into()).handle_notice(now, from as u8, notice);
+        }
+        any
+    }
+
+    fn hand_to_clients(&mut self, worker: usize) {
+        let core = if worker == 0 { &mut self.core } else { &mut self.others[worker - 1] };
+        for transmit in core.transmits() {
             let by_path = |(_, client): &(usize, &mut Client)| client.path == transmit.path && !client.is_gone;
             let Some((index, client)) = self.clients.iter_mut().enumerate().find(by_path) else { continue };
             if client.remote {
@@ -310,7 +383,7 @@ impl World {
                 client.data.extend(std::iter::from_fn(|| client.rtc.poll_data()));
             }
         }
-        self.core.clear_transmits();
+        core.clear_transmits();
     }
 }
 

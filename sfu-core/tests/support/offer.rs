@@ -69,6 +69,14 @@ pub fn parsed(ice: &IceCredentials, fingerprint: &Fingerprint, lines: &[Line]) -
     Box::new(Offer::parse(&text(ice, fingerprint, lines), &OfferLimits::default()).expect("a valid offer"))
 }
 
+/// The same of a client that gives no transport-wide feedback.
+pub fn without_transport_cc(ice: &IceCredentials, fingerprint: &Fingerprint, lines: &[Line]) -> Box<Offer> {
+    let names_it = |line: &&str| line.contains("transport-wide-cc") || line.ends_with(" transport-cc");
+    let text = text(ice, fingerprint, lines);
+    let rest = text.lines().filter(|line| !names_it(line)).map(|line| format!("{line}\r\n"));
+    Box::new(Offer::parse(&rest.collect::<String>(), &OfferLimits::default()).expect("a valid offer"))
+}
+
 impl Line {
     fn mid(&self) -> &str {
         match self {

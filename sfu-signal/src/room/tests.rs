@@ -28,7 +28,7 @@ fn room() -> Room {
 }
 
 fn enter(state: &mut RoomState, number: u8, identity: &str) {
-    state.reserve(member(number, identity), 100).unwrap();
+    state.reserve(member(number, identity), 100, 100).unwrap();
     state.activate(id(number), Instant::now());
 }
 
@@ -51,7 +51,7 @@ fn nobody_sees_who_is_still_joining() {
     let room = room();
     let mut state = room.state.lock();
     enter(&mut state, 1, "ann");
-    state.reserve(member(2, "bob"), 100).unwrap();
+    state.reserve(member(2, "bob"), 100, 100).unwrap();
     assert!(room.snapshot(&state, &state.members[&id(1)]).participants.is_empty());
     state.remove(id(2), LeaveReason::Left, Instant::now());
     assert!(events(&state, 1).is_empty(), "who never came does not leave");
@@ -77,10 +77,10 @@ fn a_track_is_public_once_it_was_taken() {
 fn the_full_room_takes_a_replacement() {
     let room = room();
     let mut state = room.state.lock();
-    state.reserve(member(1, "ann"), 1).unwrap();
-    assert_eq!(state.reserve(member(2, "bob"), 1).unwrap_err().code, ErrorCode::RoomFull);
+    state.reserve(member(1, "ann"), 1, 100).unwrap();
+    assert_eq!(state.reserve(member(2, "bob"), 1, 100).unwrap_err().code, ErrorCode::RoomFull);
     state.activate(id(1), Instant::now());
-    state.reserve(member(3, "ann"), 1).unwrap();
+    state.reserve(member(3, "ann"), 1, 100).unwrap();
     assert_eq!(state.activate(id(3), Instant::now()), Some(id(1)));
 }
 

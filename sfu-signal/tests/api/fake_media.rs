@@ -24,7 +24,11 @@ struct State {
     busy: bool,
     wishes: HashMap<(ParticipantId, TrackId), SubscriptionSettings>,
     explanation: Option<Box<RoomExplanation>>,
+    workers: HashMap<ParticipantId, WorkerIndex>,
 }
+
+/// How many workers there are.
+const WORKERS: WorkerIndex = 2;
 
 struct Member {
     room: RoomId,
@@ -45,6 +49,11 @@ impl FakeMedia {
     /// The names of all commands so far.
     pub(crate) fn commands(&self) -> Vec<String> {
         self.state.lock().commands.clone()
+    }
+
+    /// On which worker a participant joined.
+    pub(crate) fn worker_of(&self, participant: &Value) -> WorkerIndex {
+        self.state.lock().workers[&participant.as_str().unwrap().parse().unwrap()]
     }
 
     pub(crate) fn set_busy(&self, busy: bool) {
@@ -156,11 +165,11 @@ impl FakeMedia {
 }
 
 impl MediaPlane for FakeMedia {
-    fn pick_worker(&self) -> WorkerIndex {
-        0
+    fn pick_worker(&self, except: &[WorkerIndex]) -> Option<WorkerIndex> {
+        (0..WORKERS).find(|worker| !except.contains(worker))
     }
 
-    fn send(&self, _worker: WorkerIndex, command: Command) -> Result<(), Busy> {
+    fn send(&self, worker: WorkerIndex, command: Command) -> Result<(), Busy> {
         let state = &mut *self.state.lock();
         if state.busy {
             return Err(Busy);
@@ -168,7 +177,9 @@ impl MediaPlane for FakeMedia {
         let text = format!("{command:?}");
         state.commands.push(text.split([' ', '{']).next().unwrap_or_default().to_owned());
         match command {
+            Command::OpenPart { request, .. } => self.emit(Event::PartOpened { request }),
             Command::Join { request, room, participant, settings, negotiation } => {
+                state.workers.insert(participant, worker);
                 let result = self.join(state, room, participant, settings, &negotiation);
                 self.emit(Event::Negotiated { request, participant, result });
             }

@@ -205,6 +205,24 @@ async fn an_empty_room_closes_and_its_name_is_free() {
 }
 
 #[tokio::test]
+async fn a_room_that_outgrows_a_worker_is_spread() {
+    let harness = Harness::with(|config| config.rooms.participants_per_worker = 2).await;
+    let mut clients = Vec::new();
+    for identity in ["ann", "bob", "cat", "dan", "eve"] {
+        clients.push(harness.join("demo", identity).await);
+    }
+    let on = |joined: &serde_json::Value| harness.media.worker_of(&joined["participant"]["id"]);
+    assert!(clients.iter().map(|(_, joined)| on(joined)).eq([0, 0, 1, 1, 0]), "then evenly, since there is no third");
+    let cat = &mut clients[2].0;
+    assert_eq!(cat.publish("1", "camera").await["type"], "published");
+    assert_eq!(cat.request(json!({"type": "leave"})).await["type"], "ok");
+    let fay = harness.join("demo", "fay").await;
+    assert_eq!(on(&fay.1), 1, "there is a place again");
+    harness.server.shutdown(Duration::from_millis(200)).await;
+    assert!(harness.media.commands().ends_with(&["CloseRoom".into(), "CloseRoom".into()]), "every part is closed");
+}
+
+#[tokio::test]
 async fn a_leave_is_not_lost_on_a_busy_worker() {
     let harness = Harness::start().await;
     let (mut ann, _) = harness.join("demo", "ann").await;

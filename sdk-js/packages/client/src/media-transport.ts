@@ -59,7 +59,7 @@ export class MediaTransport extends EventEmitter<MediaTransportEvents> {
     this.reliable = this.connection.createDataChannel('reliable', { ordered: true });
     this.lossy = this.connection.createDataChannel('lossy', { ordered: false, maxRetransmits: 0 });
     this.reliable.binaryType = this.lossy.binaryType = 'arraybuffer';
-    for (const source of SOURCES) this.sending.set(source, this.addSender(source));
+    for (const source of SOURCES) this.addSender(source);
     this.addSlots(options.slots ?? {});
     this.connection.onconnectionstatechange = () => this.handleState();
   }
@@ -124,8 +124,10 @@ export class MediaTransport extends EventEmitter<MediaTransportEvents> {
 
   /** Changes what the encoder of the microphone may do. True: it must be negotiated. */
   preferOpus(opus: OpusOptions): boolean {
-    if (JSON.stringify(opus) === JSON.stringify(this.options.opus ?? {})) return false;
+    const before = this.options.opus ?? {};
+    if (JSON.stringify(opus) === JSON.stringify(before)) return false;
     this.options.opus = opus;
+    if (Boolean(opus.red) !== Boolean(before.red)) this.preferAudio('microphone');
     return true;
   }
 
@@ -150,16 +152,23 @@ export class MediaTransport extends EventEmitter<MediaTransportEvents> {
     this.connection.close();
   }
 
-  private addSender(source: TrackSource): RTCRtpTransceiver {
+  private addSender(source: TrackSource): void {
     const kind = kindOf(source);
     const init: RTCRtpTransceiverInit = { direction: 'sendonly' };
     const encodings = Object.entries(RIDS[source] ?? {}).map(([rid, scaleResolutionDownBy]) => ({ rid, scaleResolutionDownBy }));
     const transceiver = this.addWith(kind, encodings.length > 0 ? { ...init, sendEncodings: encodings } : init);
     this.layering.set(source, new SenderLayers(transceiver.sender));
     wantExtensions(transceiver);
-    const codec = kind === 'video' ? (this.options.videoCodec ?? 'vp8') : undefined;
-    if (preferCodecs(transceiver, kind, codec) && codec) this.codecs.set(source, codec);
-    return transceiver;
+    this.sending.set(source, transceiver);
+    if (kind === 'audio') this.preferAudio(source);
+    else this.preferCodec(source, this.options.videoCodec ?? 'vp8');
+  }
+
+  /** RED is offered ahead of plain audio, or not at all. */
+  private preferAudio(source: TrackSource): void {
+    const transceiver = this.sender(source);
+    const red = source === 'microphone' && this.options.opus?.red === true;
+    if (!red || !preferCodecs(transceiver, 'audio', 'red')) preferCodecs(transceiver, 'audio');
   }
 
   /** A browser that takes no such encodings sends one. */

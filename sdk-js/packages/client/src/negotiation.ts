@@ -8,6 +8,8 @@ export interface OpusOptions {
   fec?: boolean;
   maxBitrate?: number;
   maxPlaybackRate?: number;
+  /** Not a parameter but a codec of its own (RFC 2198), which is sent where the answer names it first. */
+  red?: boolean;
 }
 
 /** Extensions that browsers know but do not offer on every m-line. */
@@ -41,21 +43,24 @@ export function wantExtensions(transceiver: RTCRtpTransceiver): void {
 
 /** What the server forwards. All else would make each of the many m-lines longer and slower to negotiate. */
 const WANTED_TYPES = new Set(['audio/opus', 'video/vp8', 'video/vp9', 'video/h264', 'video/av1', 'video/rtx']);
+/** Audio that repeats itself: received from whoever sends it, sent where that is asked for. */
+const RED_TYPE = 'audio/red';
 
-function isWanted({ mimeType, sdpFmtpLine = '' }: RTCRtpCodec): boolean {
+function isWanted({ mimeType, sdpFmtpLine = '' }: RTCRtpCodec, withRed: boolean): boolean {
   const type = mimeType.toLowerCase();
+  if (type === RED_TYPE) return withRed;
   // 10-bit and 4:4:4 profiles are for screens that nobody has asked for.
   const otherProfile = (type === 'video/vp9' && /profile-id=[1-9]/.test(sdpFmtpLine)) || (type === 'video/av1' && /profile=[1-9]/.test(sdpFmtpLine));
   return WANTED_TYPES.has(type) && !otherProfile;
 }
 
 /** Offers the codecs that are of use here, `first` before the others. False: the browser cannot. */
-export function preferCodecs(transceiver: RTCRtpTransceiver, kind: TrackKind, first?: VideoCodec): boolean {
+export function preferCodecs(transceiver: RTCRtpTransceiver, kind: TrackKind, first?: VideoCodec | 'red'): boolean {
   if (typeof transceiver.setCodecPreferences !== 'function') return false;
   const sends = transceiver.direction === 'sendonly';
   const capabilities = sends ? RTCRtpSender.getCapabilities?.(kind) : RTCRtpReceiver.getCapabilities?.(kind);
-  const known = (capabilities?.codecs ?? []).filter(isWanted);
-  const chosen = known.filter(({ mimeType }) => first !== undefined && mimeType.toLowerCase() === `video/${first}`);
+  const known = (capabilities?.codecs ?? []).filter((codec) => isWanted(codec, !sends || first === 'red'));
+  const chosen = known.filter(({ mimeType }) => first !== undefined && mimeType.toLowerCase() === `${kind}/${first}`);
   if (known.length === 0 || (first !== undefined && chosen.length === 0)) return false;
   try {
     transceiver.setCodecPreferences([...chosen, ...known.filter((it) => !chosen.includes(it))]);

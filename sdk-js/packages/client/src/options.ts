@@ -55,7 +55,10 @@ export interface TrackPublishOptions {
   maxFramerate?: number;
   /** Opus: send almost nothing in silence. Default true. */
   dtx?: boolean;
-  /** Opus: repeat earlier audio in each packet. Takes effect where browser and server both can. Default false. */
+  /**
+   * Microphone: repeat earlier audio in each packet (RED, RFC 2198), about twice the bits, so that what is lost is heard all the
+   * same. Chromium sends it; others send plain Opus. Receivers that know no RED get the same audio without it. Default false.
+   */
   red?: boolean;
   /** Opus: two channels. Default false. */
   stereo?: boolean;

@@ -14,12 +14,13 @@ import type { VideoCodec } from './types';
 
 /** The part of publish options that Opus knows. */
 export function opusOf(options: TrackPublishOptions): OpusOptions {
-  const { dtx, stereo, fec, maxPlaybackRate } = options;
+  const { dtx, stereo, fec, maxPlaybackRate, red } = options;
   return {
     ...(dtx === undefined ? {} : { dtx }),
     ...(stereo === undefined ? {} : { stereo }),
     ...(fec === undefined ? {} : { fec }),
     ...(maxPlaybackRate === undefined ? {} : { maxPlaybackRate }),
+    ...(red === undefined ? {} : { red }),
   };
 }
 
