@@ -115,7 +115,7 @@ fn wrap(host: &HostArgs, program: Vec<String>) -> Vec<String> {
     if let Some(netns) = &host.netns {
         words.extend(["ip", "netns", "exec", netns].map(str::to_owned));
     }
-    if let Some(core) = host.core {
+    if let Some(core) = &host.core {
         words.extend(["taskset", "-c", core].map(str::to_owned));
     }
     words.extend(program);
