@@ -73,7 +73,7 @@ impl Target {
 }
 
 /// One run.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 #[command(
     after_help = "A packet counts as delivered when it was decrypted and authenticated at the receiver, once, however
 often it was sent. The run is void, with a reason, if more than 0.1 % was lost that no threshold

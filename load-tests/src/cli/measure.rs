@@ -19,9 +19,12 @@ pub struct HostArgs {
     /// The address that servers bind
     #[arg(long, default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST), value_name = "IP")]
     pub address: IpAddr,
-    /// The processor that servers are pinned to (`taskset`); by default none
-    #[arg(long, value_name = "N")]
-    pub core: Option<usize>,
+    /// Madang's workers
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    pub workers: u32,
+    /// The processors that servers are pinned to, as `taskset` takes them: 0, or 0,1; by default none
+    #[arg(long, value_name = "LIST")]
+    pub core: Option<String>,
 }
 
 /// Several servers, measured in turns.

@@ -59,7 +59,7 @@ fn scenario(server: Opponent) -> Option<Scenario> {
         audio: None,
         join_rate: 60.0,
         // Opening all would cost this program more than the server spends.
-        open_every: 16,
+        open_every: 64,
         step: Some(Step { viewers, every: STEP_TIME, max: viewers * 25 }),
         stop: Stop { loss_percent: Some(1.0), latency_p99_ms: Some(250.0) },
         ..preset("knee")?
@@ -77,10 +77,15 @@ impl Knee {
             let p99 = best.p99_ms.map_or(String::new(), |p99| format!(", p99 {p99:.1} ms"));
             format!("{} members{cpu}{p99}", best.members)
         });
-        match &report.measured.stopped {
-            Some(reason) => note += &format!("; then {reason}"),
-            None => note += "; it was never at its end",
+        match (&report.measured.stopped, steps.get(sound.len())) {
+            (Some(reason), _) => note += &format!("; then {reason}"),
+            (None, Some(next)) => {
+                note += &format!("; then {:.2} % lost with {} members", next.loss_percent, next.members)
+            }
+            (None, None) => note += "; it was never at its end",
         }
+        let generator = report.timeline.iter().map(|sample| sample.generator_cpu).fold(0.0, f64::max);
+        note += &format!("; the generator took up to {generator:.0} % of a core");
         for reason in report.verdict.void.iter().filter(|reason| reason.contains("generator")) {
             note += &format!("; {reason}");
         }

@@ -115,8 +115,8 @@ fn wrap(host: &HostArgs, program: Vec<String>) -> Vec<String> {
     if let Some(netns) = &host.netns {
         words.extend(["ip", "netns", "exec", netns].map(str::to_owned));
     }
-    if let Some(core) = host.core {
-        words.extend(["taskset", "-c", &core.to_string()].map(str::to_owned));
+    if let Some(core) = &host.core {
+        words.extend(["taskset", "-c", core].map(str::to_owned));
     }
     words.extend(program);
     words
@@ -137,10 +137,10 @@ fn recipe(server: Opponent, host: &HostArgs, address: SocketAddr) -> anyhow::Res
 }
 
 fn madang(host: &HostArgs, address: SocketAddr, operator: SocketAddr) -> Vec<String> {
-    let (ip, port) = (address.ip().to_string(), address.port().to_string());
+    let (ip, port, workers) = (address.ip().to_string(), address.port().to_string(), host.workers.to_string());
     // All microphones: the others forward all of them.
     let fixed = ["serve", "--dev", "--udp-port", "0", "--tcp-port", "0", "--loudest-speakers", "0"];
-    let fixed = fixed.into_iter().chain(["--workers", "1", "--log-filter", "error"]);
+    let fixed = fixed.into_iter().chain(["--workers", &workers, "--log-filter", "error"]);
     let mut words = vec![host.madang.display().to_string()];
     words.extend(fixed.map(str::to_owned));
     words.extend(["--bind", &ip, "--http-port", &port, "--operator", &operator.to_string()].map(str::to_owned));

@@ -305,6 +305,7 @@ impl Estimator {
             max: self.config.max.0 as f64,
             is_calm: self.transport.is_calm(now),
             decreased: self.transport.decreased(),
+            is_first: self.began.is_none_or(|began| now - began < FIRST_PROBES_US),
         }
     }
 
