@@ -63,6 +63,8 @@ struct Climb {
     shown: Option<u32>,
     /// A rung did not fit, or there is none left.
     ended: bool,
+    /// Rungs that may be taken.
+    most: usize,
 }
 
 impl Allocator {
@@ -76,8 +78,8 @@ impl Allocator {
         }
         let (keep, raise) = match budget {
             Budget::Unlimited => (u64::MAX, u64::MAX),
-            // More than its lowest nobody gets for a guess.
-            Budget::Guessed(_) => (0, 0),
+            // More than its lowest picture nobody gets for a guess, and that need not jerk.
+            Budget::Guessed(rate) => (rate.0, rate.0),
             Budget::Known { keep, raise } => (keep.0, raise.0.min(keep.0)),
         };
         let mut purse = Purse { budget: keep, raise: raise / 100 * RAISE_SHARE, spent: 0 };
@@ -85,6 +87,8 @@ impl Allocator {
             let mut credit = Purse { budget: u64::MAX, raise: u64::MAX, spent: 0 };
             self.admit(&mut credit);
             purse.spent = credit.spent;
+            let Self { climbs, rungs, .. } = self;
+            climbs.iter_mut().for_each(|climb| climb.end_with_first_picture(rungs));
         } else {
             self.admit(&mut purse);
         }
@@ -182,7 +186,15 @@ impl Climb {
             resumes: request.previous.is_some_and(|previous| previous.wanted.is_none()),
             shown: request.settings.size.map(ladder::pixels).or_else(|| rungs[from..].last()?.pixels),
             ended: from == rungs.len(),
+            most: rungs.len() - from,
         }
+    }
+
+    /// No larger picture than the first may be taken.
+    fn end_with_first_picture(&mut self, rungs: &[Rung]) {
+        let ladder = &rungs[self.rungs.clone()];
+        let picture = |rung: &Rung| (rung.wanted.encoding, rung.wanted.spatial);
+        self.most = ladder.iter().take_while(|rung| picture(rung) == picture(&ladder[0])).count();
     }
 
     /// What the lowest rung costs, for the order among equals.
@@ -200,7 +212,7 @@ impl Climb {
     /// The price of the next step; `None`: there is none.
     fn next_price(&self, rungs: &[Rung]) -> Option<f64> {
         let ladder = &rungs[self.rungs.clone()];
-        let now = ladder.get(self.taken.checked_sub(1)?).filter(|_| self.taken < ladder.len())?;
+        let now = ladder.get(self.taken.checked_sub(1)?).filter(|_| self.taken < self.most)?;
         let scale = self.shown.zip(now.pixels).map_or(1.0, |(shown, has)| f64::from(shown) / f64::from(has.max(1)));
         let kept = if self.taken < self.kept { KEPT } else { 1.0 };
         Some(self.step(rungs) as f64 / (self.weight * scale.sqrt().clamp(1.0, MAX_BLUR) * kept))

@@ -280,6 +280,11 @@ impl Estimator {
         if matches!(self.source, Some(Source::Transport(_))) {
             self.transport.poll(now);
         }
+        if matches!(self.source, Some(Source::Reports))
+            && let Some(told) = self.reported.poll(now, self.config.start.0 as f64)
+        {
+            self.told = told;
+        }
         if matches!(self.source, Some(Source::Transport(_) | Source::Remb(_))) {
             self.probing.poll(self.situation(now));
         }
@@ -300,6 +305,7 @@ impl Estimator {
             max: self.config.max.0 as f64,
             is_calm: self.transport.is_calm(now),
             decreased: self.transport.decreased(),
+            is_first: self.began.is_none_or(|began| now - began < FIRST_PROBES_US),
         }
     }
 

@@ -32,6 +32,9 @@ const CALM_US: i64 = 600_000;
 const ROOM: f64 = 1.15;
 /// Probes go no further than this much of the demand; a result is a little below its probe.
 const BEYOND: f64 = 1.3;
+/// The same at the start: a picture that takes half as much again as was assumed must not be paused for it.
+const FIRST_ROOM: f64 = 1.6;
+const FIRST_BEYOND: f64 = 2.2;
 /// A rise of demand by this much is worth a probe at once.
 const RISE: f64 = 1.1;
 /// A drop below this share is large; within `DROP_MEMORY_US` the former rate is probed, less some.
@@ -68,13 +71,16 @@ pub(super) struct Situation {
     pub is_calm: bool,
     /// When the rate was last taken down.
     pub decreased: Option<i64>,
+    /// The first seconds: what is wanted was assumed rather than measured.
+    pub is_first: bool,
 }
 
 impl Situation {
     /// The highest rate worth a probe, if any is.
     fn ceiling(&self) -> Option<f64> {
-        let wanted = (self.demand * ROOM).min(self.max);
-        (self.estimate < wanted * 0.99).then(|| (self.demand * BEYOND).min(self.max))
+        let (room, beyond) = if self.is_first { (FIRST_ROOM, FIRST_BEYOND) } else { (ROOM, BEYOND) };
+        let wanted = (self.demand * room).min(self.max);
+        (self.estimate < wanted * 0.99).then(|| (self.demand * beyond).min(self.max))
     }
 }
 
@@ -175,7 +181,7 @@ mod tests {
     use super::*;
 
     const CALM: Situation =
-        Situation { now: 0, estimate: 300e3, demand: 5e6, max: 50e6, is_calm: true, decreased: None };
+        Situation { now: 0, estimate: 300e3, demand: 5e6, max: 50e6, is_calm: true, decreased: None, is_first: false };
 
     fn taken(controller: &mut ProbeController) -> Vec<u64> {
         std::iter::from_fn(|| controller.take()).map(|probe| probe.rate.0 / 1_000).collect()

@@ -22,6 +22,8 @@ const INCREASE: f64 = 1.08;
 /// to four times as much), and otherwise.
 const START: f64 = 2.0;
 const START_UNUSED: f64 = 1.25;
+/// The same of a start after trouble: what is known to be too much is not far.
+const RESTART: f64 = 1.3;
 const USED: f64 = 0.25;
 /// The first rate is at least so much of what is sent without trouble.
 const FIRST: f64 = 1.5;
@@ -29,8 +31,11 @@ const FIRST: f64 = 1.5;
 const BETA: f64 = 0.85;
 /// Trouble leaves so much of the rate at least: of a second in which little was sent little is known.
 const LEAST: f64 = 0.2;
-/// A change may follow another after this, µs.
+/// A change may follow another after this, µs, and a fall another that a queue was the reason for: reports speak of it for so long.
 const INTERVAL_US: i64 = 900_000;
+const FALL_INTERVAL_US: i64 = 2_000_000;
+/// Who is sent nothing reports nothing: after so long twice the rate is tried, µs.
+const SILENCE_US: i64 = 2_000_000;
 /// A rate is measured over so long at least, µs.
 const MEASURED_US: i64 = 300_000;
 /// A rate that nobody asked for is not claimed: the estimate ends at this much of the demand.
@@ -71,8 +76,11 @@ pub(super) struct Reported {
     /// When there last was trouble, and how long until another start.
     trouble: i64,
     patience: i64,
-    /// The rate that was too much.
+    /// Until when trouble is that of the last fall.
+    settles: i64,
+    /// The rate that was too much, and the one before it was tried.
     failed: f64,
+    good: f64,
     path: Path,
     /// The queue at the last look.
     queue: i64,
@@ -94,7 +102,9 @@ impl Default for Reported {
             starts: true,
             trouble: 0,
             patience: PATIENCE_US.0,
+            settles: i64::MIN,
             failed: f64::MAX,
+            good: f64::MAX,
             path: Path::default(),
             queue: 0,
             since: 0,
@@ -127,6 +137,9 @@ impl Reported {
     /// Receiver reports say that so much is lost, 0 to 1. The first rate is `start` or more.
     pub(super) fn on_report(&mut self, now: i64, fraction: f64, start: f64, demand: f64) -> f64 {
         self.measure(now);
+        if let Some(rate) = self.rate.filter(|_| self.sent.is_some() && self.bytes == 0) {
+            return rate;
+        }
         self.loss = self.loss.max(fraction);
         let look = Look { loss: self.loss, queue: self.path.queue(), sent: self.sent, elapsed: now - self.since };
         // A queue that drains was dealt with.
@@ -137,12 +150,21 @@ impl Reported {
             None if troubled => self.fall(now, start.max(look.sent.unwrap_or(0.0)), look),
             None => start.max(FIRST * look.sent.unwrap_or(0.0)),
             Some(rate) if now - self.since < INTERVAL_US => return rate,
+            Some(rate) if troubled && now < self.settles => rate,
             Some(rate) if troubled => self.fall(now, rate, look),
             Some(rate) => self.rise(now, rate, look, demand),
         };
         self.begin(now);
         self.rate = Some(rate);
         rate
+    }
+
+    /// Time passes. A rate of which nothing is heard any more rises to `start`.
+    pub(super) fn poll(&mut self, now: i64, start: f64) -> Option<f64> {
+        let rate = self.rate.filter(|rate| *rate < start && now - self.since > SILENCE_US)?;
+        self.begin(now);
+        self.rate = Some((rate * START).min(start));
+        self.rate
     }
 
     /// The client itself says how much.
@@ -165,7 +187,11 @@ impl Reported {
     fn fall(&mut self, now: i64, rate: f64, look: Look) -> f64 {
         let by_loss = rate * (1.0 - 0.5 * look.loss);
         let clear = self.starts || self.path.is_flooded();
-        self.note_trouble(now, rate);
+        let by_loss = if self.starts { by_loss.min(self.good) } else { by_loss };
+        if clear && look.sent.is_some() {
+            self.settles = now + FALL_INTERVAL_US;
+        }
+        self.note_trouble(now, look.sent.map_or(rate, |sent| rate.min(sent)));
         match look.arrived().filter(|_| clear) {
             Some(arrived) => by_loss.min(BETA * arrived).max(rate * LEAST),
             None => by_loss,
@@ -178,11 +204,14 @@ impl Reported {
         if most <= rate {
             self.patience = PATIENCE_US.0;
         }
-        self.starts |= now - self.trouble > self.patience;
+        if !self.starts && now - self.trouble > self.patience {
+            (self.starts, self.good) = (true, rate);
+        }
+        let start = if self.good < f64::MAX { RESTART } else { START };
         let is_used = look.sent.is_none_or(|sent| sent >= USED * rate);
         let factor = match self.starts {
-            true if is_used => START,
-            true => START_UNUSED,
+            true if is_used => start,
+            true => start.min(START_UNUSED),
             false if look.loss < LOW && !self.path.is_queued() => INCREASE.powf((look.elapsed as f64 / 1e6).min(2.0)),
             false => 1.0,
         };
@@ -308,7 +337,7 @@ mod tests {
         assert_eq!(second(150_000, 225e3), (225e3, true), "the first is believed");
         assert_eq!(second(150_000, 225e3), (450e3, false), "and then exceeded");
         assert_eq!(second(500_000, 240e3), (900e3, false), "as long as it rises");
-        let (rate, is_capped) = second(500_000, 300e3);
-        assert!(is_capped && rate == 300e3, "less than what is sent: {rate}");
+        let (rate, is_capped) = second(500_000, 200e3);
+        assert!(is_capped && rate == 200e3, "less than what is sent: {rate}");
     }
 }

@@ -68,6 +68,9 @@ const RELAPSE: Duration = Duration::from_secs(3);
 const RETRY: Duration = Duration::from_secs(2);
 const LAST_RETRY: Duration = Duration::from_secs(60);
 
+/// A level that is too little this far from the last one that was is news: the load is another.
+const SAME: u16 = 100;
+
 /// Small steps give so many percent of what is sent: less than the range between [`TOO_BUSY`] and [`ROOM`].
 const STEP: u16 = 5;
 
@@ -168,9 +171,12 @@ impl Overload {
             Some((_, level)) => level.max(before),
             None => before.saturating_add(cut.max(GRAIN)).min(ALL),
         };
-        if relapse.is_some() {
-            self.retry = (self.retry * 2).min(LAST_RETRY);
-        }
+        let is_known = |known: TooLittle| known.level.abs_diff(before) <= SAME;
+        self.retry = match relapse {
+            _ if !self.too_little.is_some_and(is_known) => RETRY,
+            Some(_) => (self.retry * 2).min(LAST_RETRY),
+            None => self.retry,
+        };
         self.too_little = Some(TooLittle { level: before, until: now + self.retry });
         self.rose = Some(now);
         self.step = 0;
