@@ -36,7 +36,7 @@ pub fn publish(args: &PublishArgs) -> anyhow::Result<()> {
         }
     }
     ensure!(!summaries.is_empty() || !figures.is_empty(), "none of the files exists");
-    for (name, summary) in &summaries {
+    for (name, summary) in summaries.iter().filter(|(_, summary)| bars::has_any(summary)) {
         save(&args.images.join(image(name)), &bars::cpu(summary))?;
     }
     let curves: Vec<&Curve> = figures.iter().flat_map(|(_, found)| &found.memory).collect();

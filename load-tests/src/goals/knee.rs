@@ -16,7 +16,7 @@ use crate::versus::servers::Running;
 
 /// In per cent.
 const MAX_LOSS: f64 = 0.1;
-/// A step is the second in which nobody comes, and two in which they do.
+/// Newcomers take a second of it; the others are measured.
 const STEP_TIME: Span = Span(Duration::from_secs(3));
 
 /// Where a server's knee is.

@@ -21,9 +21,17 @@ struct Bar {
     values: [f64; 3],
 }
 
+/// The last row that is about CPU.
+const LAST_ROW: u8 = 3;
+
+/// Whether the comparison has rows about CPU.
+pub(super) fn has_any(summary: &Summary) -> bool {
+    summary.runs.iter().any(|run| run.row <= LAST_ROW)
+}
+
 /// CPU per packet, a panel for each row of the comparison that is about it.
 pub(super) fn cpu(summary: &Summary) -> String {
-    let mut numbers: Vec<u8> = summary.runs.iter().map(|run| run.row).filter(|row| *row <= 3).collect();
+    let mut numbers: Vec<u8> = summary.runs.iter().map(|run| run.row).filter(|row| *row <= LAST_ROW).collect();
     numbers.sort_unstable();
     numbers.dedup();
     let panels: Vec<(u8, Vec<Bar>)> = numbers.into_iter().map(|row| (row, bars(summary, row))).collect();

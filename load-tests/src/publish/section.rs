@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::{Named, image};
+use super::{Named, bars, image};
 use crate::cli::Opponent;
 use crate::goals::Figures;
 use crate::versus::summary::{Row, ratio};
@@ -26,7 +26,10 @@ pub(super) fn section(summaries: &Named<Summary>, figures: &Named<Figures>, imag
     }
     for (name, summary) in summaries {
         put!(text, "\n### Runs: {name}\n\n{}.\n", sentence(&summary.machine.describe()));
-        put!(text, "`{}`\n\n![CPU per packet, {name}]({images}/{})\n", summary.machine.command, image(name));
+        put!(text, "`{}`\n", summary.machine.command);
+        if bars::has_any(summary) {
+            put!(text, "![CPU per packet, {name}]({images}/{})\n", image(name));
+        }
         text += &summary.markdown();
     }
     if !figures.is_empty() {

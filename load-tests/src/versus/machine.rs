@@ -9,7 +9,7 @@ use crate::cli::HostArgs;
 pub struct Machine {
     /// The processor's name.
     pub cpu: String,
-    /// Processors that the generator and the servers share.
+    /// Its processors, whoever is pinned to which.
     pub cores: usize,
     /// Whether it is a virtual machine.
     pub is_virtual: bool,
@@ -33,7 +33,7 @@ impl Machine {
         };
         Self {
             cpu: cpu_name(&cpuinfo).unwrap_or("unknown processor").to_owned(),
-            cores: crate::run::cores(),
+            cores: cpuinfo.lines().filter(|line| line.starts_with("processor")).count().max(1),
             is_virtual: cpuinfo.split_whitespace().any(|flag| flag == "hypervisor"),
             kernel: release.trim().to_owned(),
             network: network.to_owned(),
