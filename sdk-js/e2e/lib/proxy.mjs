@@ -2,16 +2,20 @@
 
 import { createServer, connect } from 'node:net';
 
+import { freePorts } from './server.mjs';
+
 /** Forwards to `port`; `delay()` gives the milliseconds that each chunk waits. */
 export async function startProxy(port, { delay = () => 0 } = {}) {
   const pairs = new Set();
   let refusing = false;
+  let cutting = false;
   const server = createServer((client) => {
     if (refusing) return client.destroy();
     const upstream = connect(port, '127.0.0.1');
     const pair = [client, upstream];
     pairs.add(pair);
-    const end = () => {
+    const end = (error) => {
+      if (error instanceof Error && !cutting) console.error(`proxy to ${port}: ${error.message}`);
       pairs.delete(pair);
       client.destroy();
       upstream.destroy();
@@ -20,11 +24,13 @@ export async function startProxy(port, { delay = () => 0 } = {}) {
     pipe(upstream, client, delay);
     for (const socket of pair) socket.on('close', end).on('error', end);
   });
-  await new Promise((done) => server.listen(0, '127.0.0.1', done));
+  const listening = await freePorts(1);
+  await new Promise((done, failed) => server.once('error', failed).listen(listening, '127.0.0.1', done));
   return {
     ws: `ws://127.0.0.1:${server.address().port}`,
     /** Cuts all connections as a lost network would. */
     cut() {
+      cutting = true;
       for (const pair of pairs) for (const socket of pair) socket.destroy();
     },
     /** While true, new connections are refused. */

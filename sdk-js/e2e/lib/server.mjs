@@ -18,7 +18,7 @@ export const DEV_KEY = { key: 'devkey', secret: 'secret-for-development-only-do-
  * Runs of `count` consecutive TCP ports that are free now, on all addresses; media ports follow the same numbers on UDP. Below
  * 32768, from where on the system gives ports to outgoing connections, of which a browser has many.
  */
-async function freePorts(count) {
+export async function freePorts(count) {
   for (let attempt = 0; attempt < 50; attempt++) {
     const first = 20_000 + Math.floor(Math.random() * 12_000);
     const free = await Promise.all(Array.from({ length: count }, (_, index) => isFree(first + index)));

@@ -63,7 +63,6 @@ for (const [codec, HIGH] of Object.entries(WIDTHS)) {
     await keepsWidth(cat, 'ann', [LOW], 3_000, { publisher: ann });
     await keepsWidth(bob, 'ann', [HIGH], 500, { publisher: ann });
     await assertSmooth([bob], 'ann');
-    await assertSmooth([cat], 'ann', codec === 'vp8' ? 2_000 : 4_000);
     t.diagnostic(JSON.stringify(network.counts()));
     await Promise.all([ann, bob, cat].map((person) => person.close()));
   });

@@ -12,6 +12,9 @@ const NANOS_PER_SECOND: u128 = 1_000_000_000;
 /// Bytes per second that are reckoned with at most.
 const MAX_RATE: u64 = 1 << 33;
 
+/// A bucket is full after less, at any rate that is sent at.
+const LONG: Duration = Duration::from_secs(60);
+
 /// The bucket.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Bucket {
@@ -50,10 +53,10 @@ impl Bucket {
             return;
         }
         let elapsed = now.saturating_duration_since(self.filled);
-        // Below 2^30 nanoseconds times a rate below 2^34; a longer pause counts as a second.
+        // Below 2^30 nanoseconds times a rate below 2^34, but for long pauses, which count as a minute at most.
         let gained = match elapsed.as_secs() {
             0 => (u64::from(elapsed.subsec_nanos()) * self.rate.min(MAX_RATE) / NANOS_PER_SECOND as u64) as i64,
-            _ => i64::try_from(self.rate).unwrap_or(i64::MAX),
+            _ => (elapsed.min(LONG).as_nanos() * u128::from(self.rate.min(MAX_RATE)) / NANOS_PER_SECOND) as i64,
         };
         if gained > 0 {
             self.filled = now;
@@ -111,6 +114,17 @@ mod tests {
             bucket.fill(ready.max(now));
             prop_assert!(bucket.level() >= 1_200 - 1, "ready when it says so");
         }
+    }
+
+    /// Red if a pause of more than a second is cut short: then it is not ready when it says so.
+    #[test]
+    fn a_slow_bucket_fills_over_seconds() {
+        let start = Instant::now();
+        let mut bucket = Bucket::new(start, Bitrate(10_000), 12_000);
+        bucket.take(13_500);
+        let ready = bucket.ready_at(1_200).unwrap();
+        bucket.fill(ready);
+        assert!(ready - start > Duration::from_secs(2) && bucket.level() >= 1_199, "{}", bucket.level());
     }
 
     #[test]
