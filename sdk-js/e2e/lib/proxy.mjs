@@ -47,10 +47,14 @@ export async function startProxy(port, { delay = () => 0 } = {}) {
 /** Passes chunks on, each not before the one ahead of it. */
 function pipe(from, to, delay) {
   let last = 0;
+  const waiting = [];
   from.on('data', (chunk) => {
     last = Math.max(last, Date.now() + delay());
-    const wait = last - Date.now();
-    if (wait <= 0) to.write(chunk);
-    else setTimeout(() => to.writable && to.write(chunk), wait);
+    waiting.push(chunk);
+    // Timers of nearly the same time may fire in any order: each passes on what has waited longest.
+    setTimeout(() => {
+      const next = waiting.shift();
+      if (to.writable) to.write(next);
+    }, last - Date.now());
   });
 }
