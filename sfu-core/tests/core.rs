@@ -11,3 +11,5 @@ mod relay;
 #[path = "core/session.rs"]
 mod session;
 mod support;
+#[path = "core/svc.rs"]
+mod svc;

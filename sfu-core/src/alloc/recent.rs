@@ -36,12 +36,13 @@ impl Recent {
 
     /// What is to be shared out when the path is said to carry `budget` now. `is_calm`: it shows no sign of too much.
     pub fn budget(&self, budget: Budget, is_calm: bool) -> Budget {
-        let Budget::Known { keep: now, .. } = budget else { return budget };
+        let Budget::Known { admit, keep: now, .. } = budget else { return budget };
         let all = || self.looks.iter().flatten().copied();
         let (lowest, highest) = (all().min().unwrap_or(now), all().max().unwrap_or(now));
         let swings = now.0.saturating_mul(100) >= highest.0.saturating_mul(SWING);
         let tolerated = if is_calm { Bitrate(now.0 + now.0 / 100 * TOLERANCE) } else { now };
-        Budget::Known { keep: if swings { tolerated.max(highest) } else { tolerated }, raise: now.min(lowest) }
+        let keep = if swings { tolerated.max(highest) } else { tolerated };
+        Budget::Known { admit: admit.max(keep), keep, raise: now.min(lowest) }
     }
 }
 
@@ -52,7 +53,9 @@ mod tests {
     fn after(looks: &[u64], now: u64) -> (u64, u64) {
         let mut recent = Recent::default();
         looks.iter().for_each(|look| recent.push(Budget::known(Bitrate(*look))));
-        let Budget::Known { keep, raise } = recent.budget(Budget::known(Bitrate(now)), false) else { unreachable!() };
+        let Budget::Known { keep, raise, .. } = recent.budget(Budget::known(Bitrate(now)), false) else {
+            unreachable!()
+        };
         (keep.0, raise.0)
     }
 
@@ -73,7 +76,8 @@ mod tests {
     #[test]
     fn a_calm_path_carries_a_little_more_of_what_it_carries_already() {
         let budget = Recent::default().budget(Budget::known(Bitrate(1_000)), true);
-        assert_eq!(budget, Budget::Known { keep: Bitrate(1_050), raise: Bitrate(1_000) });
+        let (more, now) = (Bitrate(1_050), Bitrate(1_000));
+        assert_eq!(budget, Budget::Known { admit: more, keep: more, raise: now });
     }
 
     #[test]

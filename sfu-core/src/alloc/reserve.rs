@@ -10,6 +10,8 @@ pub enum Budget {
     /// Nothing was measured yet, but will be in a moment: everybody is shown at its lowest.
     Guessed(Bitrate),
     Known {
+        /// For everybody's lowest, which nobody is paused for less than: what the path carries when its queue has drained.
+        admit: Bitrate,
         /// For what was sent before.
         keep: Bitrate,
         /// For that with what is new; no more than `keep` counts.
@@ -20,7 +22,7 @@ pub enum Budget {
 impl Budget {
     /// The same for what was sent before and for what is new.
     pub const fn known(rate: Bitrate) -> Self {
-        Self::Known { keep: rate, raise: rate }
+        Self::Known { admit: rate, keep: rate, raise: rate }
     }
 
     /// The limit, if there is one.

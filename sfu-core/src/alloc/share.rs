@@ -76,23 +76,21 @@ impl Allocator {
             let climb = Climb::new(request, &offers[request.offers.clone()], &mut self.rungs);
             self.climbs.push(climb);
         }
-        let (keep, raise) = match budget {
-            Budget::Unlimited => (u64::MAX, u64::MAX),
-            // More than its lowest picture nobody gets for a guess, and that need not jerk.
-            Budget::Guessed(rate) => (rate.0, rate.0),
-            Budget::Known { keep, raise } => (keep.0, raise.0.min(keep.0)),
+        let (admit, keep, raise) = match budget {
+            Budget::Unlimited => (u64::MAX, u64::MAX, u64::MAX),
+            Budget::Guessed(rate) => (u64::MAX, rate.0, rate.0),
+            Budget::Known { admit, keep, raise } => (admit.0.max(keep.0), keep.0, raise.0.min(keep.0)),
         };
-        let mut purse = Purse { budget: keep, raise: raise / 100 * RAISE_SHARE, spent: 0 };
-        if matches!(budget, Budget::Guessed(_)) {
-            let mut credit = Purse { budget: u64::MAX, raise: u64::MAX, spent: 0 };
-            self.admit(&mut credit);
-            purse.spent = credit.spent;
+        let is_guess = matches!(budget, Budget::Guessed(_));
+        let raise = raise / 100 * RAISE_SHARE;
+        let mut purse = Purse { budget: admit, raise: if is_guess { u64::MAX } else { raise }, spent: 0 };
+        self.admit(&mut purse);
+        if is_guess {
+            // More than its lowest picture nobody gets for a guess, and that need not jerk.
             let Self { climbs, rungs, .. } = self;
             climbs.iter_mut().for_each(|climb| climb.end_with_first_picture(rungs));
-        } else {
-            self.admit(&mut purse);
         }
-        self.climb(&mut purse);
+        self.climb(&mut Purse { budget: keep, raise, spent: purse.spent });
         self.decisions.clear();
         let decide = |climb: &Climb| climb.decision(&self.rungs);
         self.decisions.extend(self.climbs.iter().map(decide));

@@ -141,8 +141,17 @@ impl Estimator {
 
     /// Bits per second that fit; `None` before anything was told.
     pub fn estimate(&self) -> Option<Bitrate> {
+        self.bounded(self.transport.estimate())
+    }
+
+    /// Bits per second that will fit when a queue of our own has drained.
+    pub fn when_drained(&self) -> Option<Bitrate> {
+        self.bounded(self.transport.rate())
+    }
+
+    fn bounded(&self, transport: f64) -> Option<Bitrate> {
         let rate = match self.source? {
-            Source::Transport(_) => self.transport.estimate(),
+            Source::Transport(_) => transport,
             Source::Remb(_) | Source::Reports => self.told,
         };
         let min = self.config.min;

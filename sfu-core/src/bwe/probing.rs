@@ -45,6 +45,9 @@ const AFTER_DROP: f64 = 0.85;
 /// same link, and then measure a link of their own; this is two frames at 30 per second.
 const DURATION_S: f64 = 0.07;
 const MIN_PACKETS: u8 = 5;
+/// No probe takes more than the estimate sends in this time: one at the rate from before a large drop would else queue for
+/// seconds if the link is no better by now.
+const MOST_S: f64 = 0.15;
 
 /// The packets of one probe. Never 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -150,7 +153,7 @@ impl ProbeController {
     pub(super) fn take(&mut self) -> Option<Probe> {
         let rate = self.pending.take()?;
         self.last_id = self.last_id.checked_add(1).unwrap_or(1);
-        let bytes = (rate * DURATION_S / 8.0) as u32;
+        let bytes = ((rate * DURATION_S).min(self.estimate * MOST_S) / 8.0) as u32;
         Some(Probe { id: ProbeId(self.last_id), rate: Bitrate(rate as u64), bytes, min_packets: MIN_PACKETS })
     }
 

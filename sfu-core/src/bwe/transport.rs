@@ -33,6 +33,8 @@ const SILENCE_INTERVAL_US: i64 = 1_000_000;
 const SILENCE_SHARE: f64 = 0.7;
 /// Who sends so much of the rate fills no link.
 const LITTLE: f64 = 0.9;
+/// What arrives is so much less than it was: the link is another one.
+const FELL: f64 = 0.5;
 /// Nothing was sent for so long, µs.
 const QUIET_US: i64 = 1_000_000;
 /// So many packets must have been sent meanwhile.
@@ -93,9 +95,14 @@ impl Transport {
         }
     }
 
-    /// The rate that delay and loss allow, less what a queue needs to drain.
+    /// The rate that delay and loss allow.
+    pub(super) fn rate(&self) -> f64 {
+        self.loss.limit().map_or(self.aimd.rate(), |limit| limit.min(self.aimd.rate()))
+    }
+
+    /// The same, less what a queue needs to drain.
     pub(super) fn estimate(&self) -> f64 {
-        let rate = self.loss.limit().map_or(self.aimd.rate(), |limit| limit.min(self.aimd.rate()));
+        let rate = self.rate();
         if self.alr.is_limited() { rate } else { rate * self.path.draining_share() }
     }
 
@@ -140,6 +147,13 @@ impl Transport {
         let arrives = self.acknowledged.bitrate().unwrap_or(0.0);
         let is_burst = arrives < LITTLE * self.aimd.rate() && !self.path.is_long();
         is_burst || (self.alr.is_limited() && !self.path.is_flooded())
+    }
+
+    /// Whether a link gave way at once: a queue that is too long for a burst, out of which much less comes than before. The
+    /// trend of the delay needs half a second to say so, since next to nothing arrives that it could be read from.
+    fn fell(&self) -> bool {
+        let (recent, steady) = (self.acknowledged.recent(), self.acknowledged.bitrate());
+        self.path.is_long() && recent.zip(steady).is_some_and(|(recent, steady)| recent < FELL * steady)
     }
 
     pub(super) const fn decreased(&self) -> Option<i64> {
@@ -256,8 +270,10 @@ impl Transport {
     }
 
     fn update(&mut self, now: i64, measured: Option<Measured>) {
-        let application_limited = self.sends_little();
+        let fell = self.fell();
+        let application_limited = self.sends_little() && !fell;
         let usage = match self.trendline.usage() {
+            _ if fell => Usage::Over,
             Usage::Normal if self.is_queued() && self.path.complains(now) => Usage::Over,
             Usage::Normal if self.is_queued() => Usage::Under,
             Usage::Over if application_limited && !self.path.is_queued() => Usage::Under,

@@ -125,7 +125,7 @@ impl Adaptation {
             before.0.abs_diff(now.0).saturating_mul(100) > before.0.saturating_mul(BUDGET_MOVED)
         };
         let moved = || match (self.budget, budget) {
-            (Some(Budget::Known { keep, raise }), Budget::Known { keep: kept, raise: raised }) => {
+            (Some(Budget::Known { keep, raise, .. }), Budget::Known { keep: kept, raise: raised, .. }) => {
                 far(keep, kept) || far(raise, raised)
             }
             (Some(Budget::Guessed(before)), Budget::Guessed(now)) => far(before, now),
@@ -167,7 +167,12 @@ pub(super) fn budget(member: &Member, now: Instant) -> Budget {
     let of = |estimate| alloc::video_budget(estimate, audio, resent);
     match estimator.estimate() {
         _ if estimator.is_guess(now) => Budget::Guessed(of(estimator.guess())),
-        Some(estimate) => Budget::known(of(estimate)),
+        Some(estimate) => {
+            // Nobody's last picture is paused for a queue that drains, or for what was lost in it.
+            let drained = estimator.when_drained().unwrap_or(estimate);
+            let (admit, keep) = (alloc::video_budget(drained, audio, Bitrate(0)), of(estimate));
+            Budget::Known { admit, keep, raise: keep }
+        }
         None => Budget::Unlimited,
     }
 }

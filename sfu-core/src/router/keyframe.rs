@@ -27,6 +27,11 @@ impl KeyframeRequests {
         self.wanted = true;
     }
 
+    /// What arrived at this time is missing for good: a keyframe is wanted, unless one came later.
+    pub fn request_after(&mut self, missing: Instant) {
+        self.wanted |= self.keyframe.is_none_or(|keyframe| keyframe <= missing);
+    }
+
     /// Tells whether subscriptions wait for a keyframe now.
     pub fn set_awaited(&mut self, awaited: bool) {
         self.awaited = awaited;
@@ -89,6 +94,17 @@ mod tests {
         assert!(requests.poll(start, RTT));
         requests.set_awaited(false);
         assert!(!requests.poll(start + Duration::from_secs(1), RTT));
+    }
+
+    #[test]
+    fn what_was_missing_before_a_keyframe_is_no_reason_for_another() {
+        let start = Instant::now();
+        let mut requests = KeyframeRequests::default();
+        requests.on_keyframe(start);
+        requests.request_after(start - Duration::from_millis(1));
+        assert!(!requests.poll(start + Duration::from_secs(1), RTT));
+        requests.request_after(start);
+        assert!(requests.poll(start + Duration::from_secs(1), RTT), "it may be a part of the keyframe");
     }
 
     #[test]

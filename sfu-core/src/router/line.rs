@@ -30,6 +30,8 @@ use super::sent::Sources;
 
 mod repair;
 
+pub use repair::Repair;
+
 /// Codecs of an m-line that are looked at.
 const MAX_CODECS: usize = 16;
 

@@ -10,7 +10,7 @@ use crate::control::{Event, UnavailableReason};
 use crate::pacer::{Queued, Release, Resend};
 
 use super::downlink::Moment;
-use super::line::Forwarded;
+use super::line::{Forwarded, Repair};
 use super::packet::{MediaPacket, Outbox};
 use super::{MemberIndex, PublicationIndex, Room};
 
@@ -109,7 +109,7 @@ impl Room {
         }
     }
 
-    /// Answers a NACK.
+    /// Answers a NACK, by a keyframe where nothing else helps.
     pub(super) fn resend(&mut self, now: Instant, index: MemberIndex, resend: Resend, out: &mut impl Outbox) {
         let line = usize::from(resend.line);
         let publication = self.members[index.0 as usize].lines.get(line).and_then(|line| line.publication());
@@ -122,7 +122,12 @@ impl Room {
         let Some(from) = from.receiver.line_of(&publication.mid) else { return };
         let rtt = to.rtt();
         let mut delivery = to.downlink.delivery(Moment::new(self.clock.instant, now), to.peer, out);
-        to.lines[line].retransmit(now, resend.wire, rtt, from, &mut delivery);
+        let repair = to.lines[line].retransmit(now, resend.wire, rtt, from, &mut delivery);
+        if let Repair::Abandoned(key, at) = repair
+            && let Some(encoding) = from.encoding_mut(key)
+        {
+            encoding.keyframes.request_after(at);
+        }
     }
 
     /// Sends a packet of padding for a probe, or ends the probe if no line can carry one.

@@ -1,4 +1,4 @@
-//! Offers as Chromium words them, with VP8, Opus and RTX only.
+//! Offers as Chromium words them, with VP8, VP9, Opus and RTX only.
 
 use std::fmt::Write;
 
@@ -8,6 +8,7 @@ use sfu_core::sdp::{Fingerprint, IceCredentials, Offer, OfferLimits};
 pub const OPUS: u8 = 111;
 pub const VP8: u8 = 96;
 pub const VP8_RTX: u8 = 97;
+pub const VP9: u8 = 98;
 
 /// The ids of header extensions in every offer.
 pub const AUDIO_LEVEL: u8 = 1;
@@ -90,7 +91,7 @@ impl Line {
                 return write!(sdp, "m=audio 9 UDP/TLS/RTP/SAVPF {opus} {red}\r\n").unwrap();
             }
             Self::Audio { .. } => "m=audio 9 UDP/TLS/RTP/SAVPF 111\r\n",
-            Self::Video { .. } => "m=video 9 UDP/TLS/RTP/SAVPF 96 97\r\n",
+            Self::Video { .. } => "m=video 9 UDP/TLS/RTP/SAVPF 96 97 98 99\r\n",
             Self::Data { .. } => "m=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\n",
         });
     }
@@ -121,7 +122,9 @@ impl Line {
                      a=extmap:11 urn:ietf:params:rtp-hdrext:sdes:repaired-rtp-stream-id\r\n\
                      a=extmap:13 urn:3gpp:video-orientation\r\n{EXTENSIONS}\
                      a=rtpmap:96 VP8/90000\r\na=rtcp-fb:96 transport-cc\r\na=rtcp-fb:96 ccm fir\r\na=rtcp-fb:96 nack\r\n\
-                     a=rtcp-fb:96 nack pli\r\na=rtpmap:97 rtx/90000\r\na=fmtp:97 apt=96\r\n"
+                     a=rtcp-fb:96 nack pli\r\na=rtpmap:97 rtx/90000\r\na=fmtp:97 apt=96\r\n\
+                     a=rtpmap:98 VP9/90000\r\na=rtcp-fb:98 transport-cc\r\na=rtcp-fb:98 nack\r\na=rtcp-fb:98 nack pli\r\n\
+                     a=fmtp:98 profile-id=0\r\na=rtpmap:99 rtx/90000\r\na=fmtp:99 apt=98\r\n"
                 )
                 .unwrap();
                 rids.iter().for_each(|rid| write!(sdp, "a=rid:{rid} send\r\n").unwrap());

@@ -2,22 +2,36 @@
 //!
 //! Invariants:
 //! - Every packet here has a sequence number of its own, whatever it repeats.
-//! - Of a larger picture that is no longer sent nothing is repeated.
+//! - Of a picture that is larger than what is sent now, if anything is, nothing is repeated: where a path got narrow, it would take what the smaller
+//!   one needs to begin. A receiver that misses a part of such a picture, of an encoding that flows on, cannot go on before
+//!   a keyframe: libwebrtc decodes no layer of a picture before all are there that were sent, and waits for 3 s.
 
 use std::time::{Duration, Instant};
 
+use crate::control::TrackKind;
 use crate::router::downlink::{Class, Delivery};
 use crate::router::packet::{ForwardedExtensions, OutPacket, Outbox};
-use crate::router::receiver::ReceivingLine;
+use crate::router::receiver::{EncodingKey, ReceivingLine};
 use crate::router::sent;
 use crate::rtp::HeaderOut;
 use crate::unit::SeqNo;
 
 use super::Line;
 
+/// What became of a NACK.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Repair {
+    /// The packet was sent again.
+    Sent,
+    /// It was not.
+    Refused,
+    /// It never will be, and its receiver needs a keyframe of this encoding that arrived after this.
+    Abandoned(EncodingKey, Instant),
+}
+
 impl Line {
     /// Answers a NACK for `wire`, of a receiver as far as `rtt`, with what was sent then. `from` is the m-line that the
-    /// track comes on. Returns whether it was sent.
+    /// track comes on.
     pub fn retransmit(
         &mut self,
         now: Instant,
@@ -25,17 +39,25 @@ impl Line {
         rtt: Duration,
         from: &ReceivingLine,
         to: &mut Delivery<'_, impl Outbox>,
-    ) -> bool {
-        let Some((subscription, ssrc)) = self.subscription.zip(self.rtx_ssrc) else { return false };
-        let Some((seq, sent)) = self.history.lookup(wire) else { return false };
-        let Some(source) = self.sources.of(&sent) else { return false };
-        let Some(payload_type) = source.rtx else { return false };
+    ) -> Repair {
+        let Some((subscription, ssrc)) = self.subscription.zip(self.rtx_ssrc) else { return Repair::Refused };
+        let Some((seq, sent)) = self.history.lookup(wire) else { return Repair::Refused };
+        let Some(source) = self.sources.of(&sent) else { return Repair::Refused };
+        let Some(payload_type) = source.rtx else { return Repair::Refused };
         let stored = from.encoding(source.encoding).and_then(|encoding| encoding.ring.get(sent.packet));
-        // Where a path got narrow, what was lost of the larger picture would take what the smaller one needs to begin.
-        let sends = self.sending().map(|layer| (layer.encoding, layer.spatial));
-        let is_left = |larger: (u8, u8)| sends.is_some_and(|sends| sends < larger);
-        let stored = stored.filter(|stored| !is_left((source.encoding.index, stored.meta.frame.spatial)));
-        let Some(stored) = stored.filter(|_| self.resends.admit(now, wire, rtt)) else { return false };
+        let Some(stored) = stored else { return Repair::Refused };
+        if self.kind == TrackKind::Video {
+            let Some(sends) = self.sending() else { return Repair::Refused };
+            if sends.encoding == source.encoding.index && sends.spatial < stored.meta.frame.spatial {
+                return Repair::Abandoned(source.encoding, stored.arrival);
+            }
+            if sends.encoding < source.encoding.index {
+                return Repair::Refused;
+            }
+        }
+        if !self.resends.admit(now, wire, rtt) {
+            return Repair::Refused;
+        }
         let extensions = ForwardedExtensions::pick(stored.extensions, &from.extensions);
         let rtx_seq = take_next(&mut self.rtx_seq);
         self.stats.on_retransmission();
@@ -62,7 +84,7 @@ impl Line {
                 number: None,
             },
         );
-        true
+        Repair::Sent
     }
 
     /// Sends a packet of nothing but padding on the RTX stream, which may carry it at any time, also before any media:
