@@ -41,21 +41,20 @@ impl Core {
     /// Forwards a message to its destinations in the sender's room, on the same kind of channel.
     pub(super) fn forward_message(&mut self, now: Instant, from: PeerIndex, channel: Channel, message: Bytes) {
         self.counters.data_in += 1;
-        let sender = &mut self.peers[from.0 as usize];
-        if Envelope::parse(&message).is_err() || !sender.can_publish_data {
+        let Peer { id, room, can_publish_data, .. } = self.peers[from.0 as usize];
+        let Some(envelope) = Envelope::parse(&message).ok().filter(|_| can_publish_data) else {
             self.counters.data_dropped += 1;
             return;
-        }
+        };
         if channel == Channel::Lossy {
-            let (id, room) = (sender.id, sender.room);
-            let to = self.destinations(room, id, &message);
-            if self.crosses(room, &message, to.len()) {
+            let to = self.destinations(room, id, &envelope);
+            if self.crosses(room, &envelope, to.len()) {
                 let news = News::Data { sender: id, channel, message: message.clone() };
                 self.rooms[room].part.tell_all(&news);
             }
-            return self.deliver(now, id, channel, &message, &to);
+            return self.deliver(now, id, channel, &envelope, &to);
         }
-        sender.messages.held.push_back(message);
+        self.peers[from.0 as usize].messages.held.push_back(message);
         self.deliver_held(now, from);
     }
 
@@ -63,25 +62,22 @@ impl Core {
     pub(super) fn deliver_held(&mut self, now: Instant, from: PeerIndex) {
         while let Some(message) = self.peers[from.0 as usize].messages.held.front().cloned() {
             let since = *self.peers[from.0 as usize].messages.since.get_or_insert(now);
-            let is_patient = now.saturating_duration_since(since) < PATIENCE;
             let Peer { id, room, .. } = self.peers[from.0 as usize];
-            let to = self.destinations(room, id, &message);
-            let crosses = self.crosses(room, &message, to.len());
-            let blocked = crosses && !self.rooms[room].part.has_room(message.len());
-            let full: Vec<PeerIndex> = to.iter().copied().filter(|to| !self.has_room(*to, message.len())).collect();
-            if (blocked || !full.is_empty()) && is_patient {
-                return self.peers[from.0 as usize].transport.pause_data(now, true);
-            }
-            for stuck in full {
-                self.peers[stuck.0 as usize].messages.stuck = true;
+            if let Ok(envelope) = Envelope::parse(&message) {
+                let to = self.destinations(room, id, &envelope);
+                let crosses = self.crosses(room, &envelope, to.len());
+                let blocked = crosses && !self.rooms[room].part.has_room(message.len());
+                if !self.may_deliver(now, since, blocked, &message, &to) {
+                    return self.peers[from.0 as usize].transport.pause_data(now, true);
+                }
+                if crosses {
+                    self.rooms[room].part.send_reliable(id, &message);
+                }
+                self.deliver(now, id, Channel::Reliable, &envelope, &to);
             }
             let messages = &mut self.peers[from.0 as usize].messages;
             messages.held.pop_front();
             messages.since = None;
-            if crosses {
-                self.rooms[room].part.send_reliable(id, &message);
-            }
-            self.deliver(now, id, Channel::Reliable, &message, &to);
         }
     }
 
@@ -95,8 +91,9 @@ impl Core {
         message: Bytes,
     ) {
         if channel == Channel::Lossy {
-            let to = self.destinations(room, sender, &message);
-            return self.deliver(now, sender, channel, &message, &to);
+            let Ok(envelope) = Envelope::parse(&message) else { return };
+            let to = self.destinations(room, sender, &envelope);
+            return self.deliver(now, sender, channel, &envelope, &to);
         }
         self.rooms[room].part.arrived.push_back(Arrived { from, sender, message, since: None });
         self.deliver_arrived(now, room);
@@ -105,20 +102,18 @@ impl Core {
     /// Delivers what came from other parts, as far as there is room.
     fn deliver_arrived(&mut self, now: Instant, room: usize) {
         while let Some(first) = self.rooms[room].part.arrived.front_mut() {
-            let is_patient = now.saturating_duration_since(*first.since.get_or_insert(now)) < PATIENCE;
+            let since = *first.since.get_or_insert(now);
             let (sender, message, from) = (first.sender, first.message.clone(), first.from);
-            let to = self.destinations(room, sender, &message);
-            let full: Vec<PeerIndex> = to.iter().copied().filter(|to| !self.has_room(*to, message.len())).collect();
-            if !full.is_empty() && is_patient {
-                return;
-            }
-            for stuck in full {
-                self.peers[stuck.0 as usize].messages.stuck = true;
+            if let Ok(envelope) = Envelope::parse(&message) {
+                let to = self.destinations(room, sender, &envelope);
+                if !self.may_deliver(now, since, false, &message, &to) {
+                    return;
+                }
+                self.deliver(now, sender, Channel::Reliable, &envelope, &to);
             }
             let part = &mut self.rooms[room].part;
             part.arrived.pop_front();
             part.tell(from, News::DataTaken { bytes: message.len() });
-            self.deliver(now, sender, Channel::Reliable, &message, &to);
         }
     }
 
@@ -140,8 +135,7 @@ impl Core {
     }
 
     /// Who of a room, on this worker, a message is for.
-    fn destinations(&self, room: usize, sender: ParticipantId, message: &[u8]) -> Vec<PeerIndex> {
-        let Ok(envelope) = Envelope::parse(message) else { return Vec::new() };
+    fn destinations(&self, room: usize, sender: ParticipantId, envelope: &Envelope<'_>) -> Vec<PeerIndex> {
         let named = |id: &ParticipantId| envelope.destinations.iter().any(|named| named == *id);
         self.rooms[room]
             .participants()
@@ -151,11 +145,24 @@ impl Core {
     }
 
     /// Whether a message is for somebody in another part of the room, when `found` of those it is for are in this one.
-    fn crosses(&self, room: usize, message: &[u8], found: usize) -> bool {
-        self.rooms[room].part.is_spread()
-            && Envelope::parse(message).is_ok_and(|envelope| {
-                envelope.destinations.is_everybody() || envelope.destinations.iter().count() > found
-            })
+    fn crosses(&self, room: usize, envelope: &Envelope<'_>, found: usize) -> bool {
+        let destinations = &envelope.destinations;
+        self.rooms[room].part.is_spread() && (destinations.is_everybody() || destinations.iter().count() > found)
+    }
+
+    /// Whether a message that waits `since` can go to all it is for, unless something else blocks it. Who took nothing
+    /// for too long is not waited for any more.
+    fn may_deliver(&mut self, now: Instant, since: Instant, blocked: bool, message: &[u8], to: &[PeerIndex]) -> bool {
+        let is_patient = now.saturating_duration_since(since) < PATIENCE;
+        let full: SmallVec<[PeerIndex; 8]> =
+            to.iter().copied().filter(|to| !self.has_room(*to, message.len())).collect();
+        if (blocked || !full.is_empty()) && is_patient {
+            return false;
+        }
+        for stuck in full {
+            self.peers[stuck.0 as usize].messages.stuck = true;
+        }
+        true
     }
 
     /// Whether a participant can be sent a message now, or is not waited for.
@@ -166,8 +173,14 @@ impl Core {
         to.messages.stuck || room.unwrap_or(!to.messages.expected)
     }
 
-    fn deliver(&mut self, now: Instant, sender: ParticipantId, channel: Channel, message: &[u8], to: &[PeerIndex]) {
-        let Ok(envelope) = Envelope::parse(message) else { return };
+    fn deliver(
+        &mut self,
+        now: Instant,
+        sender: ParticipantId,
+        channel: Channel,
+        envelope: &Envelope<'_>,
+        to: &[PeerIndex],
+    ) {
         let delivered = envelope.deliver(sender);
         for &to in to {
             match self.peers[to.0 as usize].transport.send_data(now, channel, &delivered) {

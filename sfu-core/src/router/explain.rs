@@ -13,9 +13,7 @@ use super::publication::Publication;
 impl Room {
     /// What every participant is sent, and why.
     pub fn explain(&self, now: Instant) -> RoomExplanation {
-        let members =
-            self.arrivals.iter().filter_map(|index| self.member(*index)).filter(|member| member.away.is_none());
-        let participants = members.map(|member| self.explain_member(now, member)).collect();
+        let participants = self.members_here().map(|member| self.explain_member(now, member)).collect();
         RoomExplanation { room: self.id, participants }
     }
 

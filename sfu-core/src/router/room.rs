@@ -109,8 +109,12 @@ impl Room {
 
     /// The public ids of all members, in order of arrival, without stand-ins.
     pub fn participants(&self) -> impl Iterator<Item = (ParticipantId, PeerIndex)> {
-        let here = self.arrivals.iter().filter_map(|index| self.member(*index)).filter(|member| member.away.is_none());
-        here.map(|member| (member.id, member.peer))
+        self.members_here().map(|member| (member.id, member.peer))
+    }
+
+    /// All members in order of arrival, without stand-ins.
+    pub(super) fn members_here(&self) -> impl Iterator<Item = &Member> {
+        self.arrivals.iter().filter_map(|index| self.member(*index)).filter(|member| member.away.is_none())
     }
 
     /// Adds a member, who has no m-lines yet.
