@@ -59,6 +59,8 @@ pub enum Target {
     WhipWhep,
     /// Janus' VideoRoom over its WebSocket
     Janus,
+    /// mediasoup behind load-tests/mediasoup (`scripts/mediasoup PORT`)
+    Mediasoup,
 }
 
 impl Target {
@@ -68,6 +70,7 @@ impl Target {
             Self::Madang => "madang",
             Self::WhipWhep => "whip-whep",
             Self::Janus => "janus",
+            Self::Mediasoup => "mediasoup",
         }
     }
 }
@@ -115,7 +118,7 @@ pub struct RunArgs {
     /// The first room's name; others get a number
     #[arg(long, default_value = "load")]
     pub room: String,
-    /// The server's process on this machine, for its CPU time and memory
+    /// The server's process on this machine, for its CPU time and memory, and those of processes below it
     #[arg(long, value_name = "PID")]
     pub server_pid: Option<u32>,
     /// Threads for synthetic participants; by default half of the processors

@@ -1,33 +1,36 @@
-//! CPU time that a process has used: the sum over `/proc/PID/task/*/schedstat`, in nanoseconds.
+//! CPU time that a server has used: the sum over `/proc/PID/task/*/schedstat` of its processes, in nanoseconds.
 //!
 //! A thread that ends takes its line with it. A [`CpuMeter`] therefore adds up what each thread used since the meter
 //! saw it last, and is read often enough by its owner; what a thread uses between the last reading and its end is lost.
 
 use std::collections::HashMap;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// Follows one process.
+use crate::process;
+
+/// Follows one process, or several.
 #[derive(Debug)]
 pub struct CpuMeter {
-    tasks: PathBuf,
+    /// The first must be there, the others may end.
+    tasks: Vec<PathBuf>,
     seen: HashMap<String, u64>,
     used: u64,
 }
 
 impl CpuMeter {
-    /// Starts at zero. Fails if there is no such process, or no `/proc`.
-    pub fn of_process(pid: u32) -> io::Result<Self> {
-        Self::at(format!("/proc/{pid}/task").into())
+    /// Starts at zero, for a process and those that descend from it now. Fails if there is no such process, or no `/proc`.
+    pub fn of_tree(pid: u32) -> io::Result<Self> {
+        Self::at(process::tree(pid).into_iter().map(|pid| format!("/proc/{pid}/task").into()).collect())
     }
 
     /// The process that runs this.
     pub fn of_self() -> io::Result<Self> {
-        Self::at("/proc/self/task".into())
+        Self::at(vec!["/proc/self/task".into()])
     }
 
-    fn at(tasks: PathBuf) -> io::Result<Self> {
+    fn at(tasks: Vec<PathBuf>) -> io::Result<Self> {
         let seen = read_all(&tasks)?;
         Ok(Self { tasks, seen, used: 0 })
     }
@@ -43,7 +46,17 @@ impl CpuMeter {
     }
 }
 
-fn read_all(tasks: &PathBuf) -> io::Result<HashMap<String, u64>> {
+fn read_all(tasks: &[PathBuf]) -> io::Result<HashMap<String, u64>> {
+    let (first, others) = tasks.split_first().expect("a meter follows a process");
+    let mut all = read_process(first)?;
+    for process in others {
+        // The numbers of threads are unique among all processes.
+        all.extend(read_process(process).unwrap_or_default());
+    }
+    Ok(all)
+}
+
+fn read_process(tasks: &Path) -> io::Result<HashMap<String, u64>> {
     let mut all = HashMap::new();
     for entry in std::fs::read_dir(tasks)? {
         let entry = entry?;
@@ -104,7 +117,7 @@ mod tests {
 
     #[test]
     fn no_such_process_is_an_error() {
-        assert!(CpuMeter::of_process(u32::MAX).is_err());
+        assert!(CpuMeter::of_tree(u32::MAX).is_err());
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! `madang-load`: synthetic participants that measure what a server can carry, and whether it carries it well.
 //!
 //! Most participants are light ([`synthetic`]), a share are peers of the `webrtc` crate ([`peer`]), so that the server is
-//! not tested against itself alone. They join by Madang's own protocol, by WHIP and WHEP, or Janus' VideoRoom
-//! ([`fleet`]). A [`scenario`] says who, what and when; a [`run`] goes through these stages:
+//! not tested against itself alone. They join by Madang's own protocol, by WHIP and WHEP, Janus' VideoRoom or
+//! mediasoup's parameters ([`fleet`]). A [`scenario`] says who, what and when; a [`run`] goes through these stages:
 //!
 //! 1. Publishers connect and send; the others join, and their joins are timed.
 //! 2. Once all have seen a keyframe, the measuring window opens: packets sent in it say so in their [`stamp`].
@@ -25,6 +25,7 @@ pub mod media;
 pub mod memory;
 pub mod peer;
 pub mod probe;
+pub mod process;
 pub mod publish;
 pub mod publisher;
 pub mod report;

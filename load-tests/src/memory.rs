@@ -3,7 +3,7 @@
 
 use std::io;
 
-/// PSS of a process, in bytes. Fails if there is no such process, or no `/proc`.
+/// PSS of a process alone, in bytes. Fails if there is no such process, or no `/proc`.
 pub fn pss(pid: u32) -> io::Result<u64> {
     parse(&std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup"))?)
         .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "smaps_rollup without Pss"))

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::cpu::CpuMeter;
 use crate::fleet::{Fleet, Member};
 use crate::memory;
+use crate::process;
 use crate::synthetic::totals::Totals;
 
 /// One second of a run.
@@ -56,7 +57,8 @@ pub struct Reading {
 /// Reads.
 pub struct Probe {
     began: Instant,
-    pid: Option<u32>,
+    /// The server's processes.
+    pids: Vec<u32>,
     server: Option<CpuMeter>,
     generator: CpuMeter,
 }
@@ -64,9 +66,10 @@ pub struct Probe {
 impl Probe {
     /// Fails if the server's process is not there.
     pub fn new(pid: Option<u32>) -> anyhow::Result<Self> {
-        let server = pid.map(|pid| CpuMeter::of_process(pid).with_context(|| format!("--server-pid {pid}")));
+        let server = pid.map(|pid| CpuMeter::of_tree(pid).with_context(|| format!("--server-pid {pid}")));
         let generator = CpuMeter::of_self().context("this process's CPU time")?;
-        Ok(Self { began: Instant::now(), pid, server: server.transpose()?, generator })
+        let pids = pid.map(process::tree).unwrap_or_default();
+        Ok(Self { began: Instant::now(), pids, server: server.transpose()?, generator })
     }
 
     /// Looks at threads, so that those which end later stay counted.
@@ -78,7 +81,8 @@ impl Probe {
 
     /// The server's memory, in bytes.
     pub fn memory(&self) -> Option<u64> {
-        self.pid.and_then(|pid| memory::pss(pid).ok())
+        let (server, below) = self.pids.split_first()?;
+        Some(memory::pss(*server).ok()? + below.iter().filter_map(|pid| memory::pss(*pid).ok()).sum::<u64>())
     }
 
     /// Reads all.

@@ -99,7 +99,7 @@ pub async fn run_scenario(args: &RunArgs, scenario: Scenario) -> anyhow::Result<
     bar.set_message("leaving");
     join_all(members.into_iter().map(|member| member.leave(&fleet.engine))).await;
     tokio::time::sleep(FAREWELL.min(scenario.duration.0)).await;
-    let left = args.server_pid.and_then(|pid| crate::memory::pss(pid).ok());
+    let left = probe.memory();
     bar.finish_and_clear();
     let outcome = Outcome {
         idle,

@@ -113,6 +113,8 @@ pub enum Opponent {
     Webrtc,
     /// Janus' VideoRoom
     Janus,
+    /// mediasoup 3.8.4 (`scripts/mediasoup` prepares it); its worker and the Node.js process above it both count
+    Mediasoup,
 }
 
 impl Opponent {
@@ -124,6 +126,7 @@ impl Opponent {
             Self::FloorSendto => "the floor, one `sendto` per packet",
             Self::Webrtc => "a forwarder on `webrtc`",
             Self::Janus => "Janus",
+            Self::Mediasoup => "mediasoup 3.8.4 of 2021",
         }
     }
 }

@@ -90,12 +90,7 @@ async fn subscribe(join: &Join<'_>, server: &Url) -> anyhow::Result<Part> {
     let ice = Join::credentials();
     let answer = remote.accept_all(&ice, join.identity().fingerprint);
     handle.message(json!({"request": "start"}), Some(json!({"type": "answer", "sdp": answer}))).await?;
-    let receiving = Receiving {
-        payload_types: remote.payload_types(),
-        transport_cc: remote.transport_cc(),
-        repairs: remote.repairs.clone(),
-    };
-    join.start_with(&remote, ice, None, receiving, Signalling::Janus(handle.keep()))
+    join.start_with(&remote, ice, None, Receiving::of(&remote), Signalling::Janus(handle.keep()))
 }
 
 impl Handle {

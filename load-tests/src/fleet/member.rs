@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail};
 use tokio::sync::watch;
 
-use super::{Role, janus, madang};
+use super::{Role, janus, madang, mediasoup};
 use crate::publisher::Publisher;
 use crate::stamp::Kind;
 use crate::synthetic::{Engine, Id, Progress};
@@ -20,6 +20,8 @@ pub enum Signalling {
     Madang(madang::Session),
     /// Janus' WebSocket.
     Janus(janus::Session),
+    /// mediasoup's HTTP API.
+    Mediasoup(mediasoup::Session),
 }
 
 /// One connection of a synthetic member.
@@ -117,6 +119,7 @@ impl Member {
                 Signalling::Whip(session) => drop(session.delete().await),
                 Signalling::Madang(session) => session.leave().await,
                 Signalling::Janus(session) => session.leave().await,
+                Signalling::Mediasoup(session) => session.leave().await,
             }
             let _ = engine.remove(part.id);
         }

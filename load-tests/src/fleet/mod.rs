@@ -1,10 +1,11 @@
 //! Everybody who takes part in a run, and the ways by which they join.
 //!
 //! A [`Member`] is a synthetic participant, or peers of the `webrtc` crate; which server it joins, and how, is the
-//! [`Target`]'s: [`whip`] and [`madang`] here, [`janus`] for its VideoRoom.
+//! [`Target`]'s: [`whip`] and [`madang`] here, [`janus`] for its VideoRoom, [`mediasoup`] for its parameters.
 
 pub mod janus;
 pub mod madang;
+pub mod mediasoup;
 mod member;
 mod whip;
 
@@ -78,6 +79,7 @@ pub struct Fleet {
     pub scenario: Scenario,
     target: Target,
     url: Url,
+    http: reqwest::Client,
     media: Media,
     rooms: Vec<Arc<Context>>,
     /// Numbers of publishers in stamps, and of identities.
@@ -93,7 +95,8 @@ impl Fleet {
         let threads = args.threads.unwrap_or_else(|| (crate::run::cores() / 2).max(1));
         let engine = Engine::start(threads, settings)?;
         let media = scenario.media();
-        Ok(Self { engine, scenario, target: args.target, url: args.url.clone(), media, rooms, next: AtomicU32::new(0) })
+        let (target, url, http) = (args.target, args.url.clone(), reqwest::Client::new());
+        Ok(Self { engine, scenario, target, url, http, media, rooms, next: AtomicU32::new(0) })
     }
 
     /// Names and numbers from `first` on: beside another fleet in the same rooms.
@@ -122,8 +125,8 @@ impl Fleet {
     }
 
     async fn join_webrtc(&self, room: usize, role: Role, number: u32) -> anyhow::Result<Joined> {
-        if self.target == Target::Janus {
-            bail!("peers of the webrtc crate join by WHIP and WHEP, which Janus does not speak");
+        if matches!(self.target, Target::Janus | Target::Mediasoup) {
+            bail!("peers of the webrtc crate join by WHIP and WHEP, which {} does not speak", self.target.name());
         }
         let context = &self.rooms[room];
         let mut joined = (Vec::new(), None, None);
@@ -144,6 +147,7 @@ impl Fleet {
             Target::Madang => vec![madang::join(&join, &self.url).await?],
             Target::WhipWhep => whip::join(&join).await?,
             Target::Janus => janus::join(&join, &self.url).await?,
+            Target::Mediasoup => mediasoup::join(&join, &self.url).await?,
         };
         for part in &parts {
             part.connected(CONNECT_TIMEOUT).await?;

@@ -52,7 +52,7 @@ async fn idle(server: &Running, participants: u32) -> anyhow::Result<Found> {
     // The publishers are never there; they say how many slots a viewer offers.
     let scenario = scenario(participants.div_ceil(ROOM), PUBLISHERS as u32);
     let fleet = fleet(server, scenario, "idle")?;
-    let mut cpu = CpuMeter::of_process(server.pid)?;
+    let mut cpu = CpuMeter::of_tree(server.pid)?;
     let (before, mut used) = (pss(server.pid)?, Duration::ZERO);
     let (mut members, mut points) = (Vec::new(), Vec::new());
     for step in 1..=STEPS {

@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use super::link::{Link, Profile};
 use super::outgoing::Out;
 use super::receiver::{Receiver, Shared};
-use super::sdp::{PayloadTypes, SendLine};
+use super::sdp::{PayloadTypes, Remote, SendLine};
 use super::sender::{Moment, Sender, Speech};
 use super::session::{Identity, Peer, Session, State};
 use super::totals::Sequences;
@@ -54,6 +54,17 @@ pub struct Receiving {
     pub transport_cc: Option<u8>,
     /// RTX to media, where the server said so.
     pub repairs: Vec<(u32, u32)>,
+}
+
+impl Receiving {
+    /// By the numbers of a server that chose them itself.
+    pub fn of(remote: &Remote) -> Self {
+        Self {
+            payload_types: remote.payload_types(),
+            transport_cc: remote.transport_cc(),
+            repairs: remote.repairs.clone(),
+        }
+    }
 }
 
 /// What signalling found out.

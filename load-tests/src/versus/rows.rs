@@ -21,12 +21,14 @@ pub const fn name(row: u8) -> &'static str {
     }
 }
 
-/// Who is compared in a row: what its goal names, or all.
+/// Who is compared in a row: what its goal names, or all; mediasoup wherever CPU is compared, since whoever names it wants
+/// to know.
 pub fn line_up(row: u8, against: &[Opponent]) -> Vec<Opponent> {
     let is_floor = |opponent: &Opponent| matches!(opponent, Opponent::Floor | Opponent::FloorSendto);
     let wanted = against.iter().copied().filter(|opponent| *opponent != Opponent::Madang);
     let others: Vec<_> = match row {
-        2 | 6 => wanted.filter(is_floor).collect(),
+        2 => wanted.filter(|opponent| is_floor(opponent) || *opponent == Opponent::Mediasoup).collect(),
+        6 => wanted.filter(is_floor).collect(),
         3 | 5 => wanted.filter(|opponent| *opponent != Opponent::Webrtc).collect(),
         _ => wanted.collect(),
     };
@@ -37,7 +39,7 @@ pub fn line_up(row: u8, against: &[Opponent]) -> Vec<Opponent> {
 pub fn goal(row: u8, against: Opponent) -> Option<f64> {
     match (row, against) {
         (1, Opponent::Janus) => Some(0.1),
-        (1, Opponent::Webrtc) | (3, Opponent::Janus) => Some(0.2),
+        (1, Opponent::Webrtc | Opponent::Mediasoup) | (3, Opponent::Janus) => Some(0.2),
         (1 | 2, Opponent::Floor) => Some(1.3),
         (3, Opponent::Floor | Opponent::FloorSendto) => Some(1.4),
         (6, Opponent::Floor) => Some(1.15),
@@ -92,6 +94,9 @@ mod tests {
             assert_eq!(line_up[0], Opponent::Madang);
             assert!(line_up[1..].iter().all(|opponent| goal(row, *opponent).is_some()), "{line_up:?}");
             assert!(against.iter().filter(|o| goal(row, **o).is_some()).all(|o| line_up.contains(o)), "{line_up:?}");
+        }
+        for row in [1, 2, 3] {
+            assert!(line_up(row, &[Opponent::Mediasoup]).contains(&Opponent::Mediasoup), "row {row}");
         }
         assert!(line_up(5, &against).into_iter().any(|opponent| latency_goal(5, opponent).is_some()));
     }

@@ -14,6 +14,8 @@ use crate::cli::{Changes, HostArgs, Opponent, RunArgs, Target};
 const START_TIMEOUT: Duration = Duration::from_secs(20);
 /// Starts Janus on one address; see there.
 const JANUS_SCRIPT: &str = "scripts/janus-loopback";
+/// Starts mediasoup; see there.
+const MEDIASOUP_SCRIPT: &str = "scripts/mediasoup";
 
 /// A server that runs. It is killed when this is dropped.
 pub struct Running {
@@ -132,7 +134,14 @@ fn recipe(server: Opponent, host: &HostArgs, address: SocketAddr) -> anyhow::Res
         Opponent::Floor => whip(baseline("floor", address)?, Some(address)),
         Opponent::FloorSendto => whip(baseline("floor-sendto", address)?, Some(address)),
         Opponent::Webrtc => whip(baseline("webrtc", address)?, None),
-        Opponent::Janus => Recipe { program: janus(address), target: Target::Janus, scheme: "ws", metrics: None },
+        Opponent::Janus => {
+            let program = script(JANUS_SCRIPT, address);
+            Recipe { program, target: Target::Janus, scheme: "ws", metrics: None }
+        }
+        Opponent::Mediasoup => {
+            let program = script(MEDIASOUP_SCRIPT, address);
+            Recipe { program, target: Target::Mediasoup, scheme: "http", metrics: None }
+        }
     })
 }
 
@@ -152,9 +161,9 @@ fn baseline(kind: &str, address: SocketAddr) -> anyhow::Result<Vec<String>> {
     Ok([&program, "baseline", kind, "--bind", &address.to_string()].map(str::to_owned).to_vec())
 }
 
-/// The script ends by becoming Janus.
-fn janus(address: SocketAddr) -> Vec<String> {
-    let mut words = vec![JANUS_SCRIPT.to_owned(), address.port().to_string()];
+/// Such a script ends by becoming the server.
+fn script(path: &str, address: SocketAddr) -> Vec<String> {
+    let mut words = vec![path.to_owned(), address.port().to_string()];
     if address.ip() != IpAddr::V4(Ipv4Addr::LOCALHOST) {
         words.push(address.ip().to_string());
     }
