@@ -17,22 +17,16 @@ const ENDS: f64 = 0.5;
 pub(super) struct AlrDetector {
     /// Bits that were not sent though they could have been.
     unused: f64,
-    sent_bytes: u64,
     updated: Option<i64>,
     limited: bool,
 }
 
 impl AlrDetector {
-    #[inline]
-    pub(super) const fn on_sent(&mut self, bytes: usize) {
-        self.sent_bytes += bytes as u64;
-    }
-
-    /// Moves on to `now` in µs, and says whether the state just ended.
-    pub(super) fn poll(&mut self, now: i64, estimate: f64) -> bool {
+    /// Moves on to `now` in µs, with so many bytes sent since the last time, and says whether the state just ended.
+    pub(super) fn poll(&mut self, now: i64, sent_bytes: u64, estimate: f64) -> bool {
         let seconds = (now - self.updated.replace(now).unwrap_or(now)) as f64 / 1e6;
         let full = estimate * USAGE * WINDOW_S;
-        let sent = std::mem::take(&mut self.sent_bytes) as f64 * 8.0;
+        let sent = sent_bytes as f64 * 8.0;
         self.unused = (self.unused + estimate * USAGE * seconds - sent).clamp(-full, full);
         let was_limited = self.limited;
         self.limited = self.unused > full * if was_limited { ENDS } else { BEGINS };
@@ -51,8 +45,7 @@ mod tests {
     /// Sends at a share of an estimate of 1 Mbps for some ms.
     fn send(detector: &mut AlrDetector, start_ms: i64, len_ms: i64, share: f64) -> i64 {
         for at in start_ms..start_ms + len_ms {
-            detector.on_sent((125.0 * share) as usize);
-            detector.poll(at * 1_000, 1e6);
+            detector.poll(at * 1_000, (125.0 * share) as u64, 1e6);
         }
         start_ms + len_ms
     }

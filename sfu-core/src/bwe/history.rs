@@ -47,18 +47,35 @@ impl Sent {
     }
 }
 
-/// See the module's text.
+/// See the module's text. All that a packet that is sent touches of an estimator is here.
 #[derive(Debug, Default)]
 pub(super) struct History {
     entries: Vec<Sent>,
     highest: u64,
     told: bool,
+    /// Packets since feedback came, or was given up.
+    pub unheard: u32,
+    /// Since [`Self::take_bytes`].
+    bytes: u64,
 }
 
 impl History {
-    /// Notes a packet. Numbers ascend; one that does not is not noted.
+    /// Whether nothing was ever sent.
+    #[inline]
+    pub(super) const fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// Bytes that were sent since the last call.
+    pub(super) const fn take_bytes(&mut self) -> u64 {
+        std::mem::replace(&mut self.bytes, 0)
+    }
+
+    /// Notes a packet. Numbers ascend; of one that does not no more than its size is noted.
     #[inline]
     pub(super) fn insert(&mut self, now: i64, wire: u16, bytes: usize, probe: u8) {
+        self.bytes += bytes as u64;
+        self.unheard = self.unheard.saturating_add(1);
         let number = if self.entries.is_empty() { self.start(wire) } else { SeqNo(self.highest).nearest(wire).0 };
         if number <= self.highest {
             return;

@@ -224,7 +224,7 @@ impl Estimator {
     /// The same, so many [`micros`] after the estimator was made: who sends one packet to many need not reckon for each.
     #[inline]
     pub fn on_sent_after(&mut self, now: i64, number: u16, bytes: usize, probe: Option<ProbeId>) {
-        if self.began.is_none() {
+        if self.transport.is_unused() && self.began.is_none() {
             (self.began, self.is_numbered) = (Some(now), true);
         }
         self.transport.on_sent(now, number, bytes, probe.map_or(0, |id| id.0));

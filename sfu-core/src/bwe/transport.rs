@@ -67,8 +67,8 @@ pub(super) struct Transport {
     probes: ProbeResults,
     alr: AlrDetector,
     path: Path,
-    /// When feedback came last, or the rate was taken down for want of it; and packets since.
-    heard: Option<(i64, u32)>,
+    /// When feedback came last, or the rate was taken down for want of it.
+    heard: Option<i64>,
     silent: bool,
     /// When feedback came last.
     told_at: Option<i64>,
@@ -167,21 +167,23 @@ impl Transport {
     #[inline]
     pub(super) fn on_sent(&mut self, now: i64, number: u16, bytes: usize, probe: u8) {
         self.history.insert(now, number, bytes, probe);
-        self.alr.on_sent(bytes);
-        if let Some((_, packets)) = &mut self.heard {
-            *packets += 1;
-        }
+    }
+
+    /// Whether nothing was ever sent.
+    #[inline]
+    pub(super) const fn is_unused(&self) -> bool {
+        self.history.is_empty()
     }
 
     pub(super) fn poll(&mut self, now: i64) {
-        if self.alr.poll(now, self.estimate()) {
+        if self.alr.poll(now, self.history.take_bytes(), self.estimate()) {
             self.acknowledged.expect_change();
         }
-        if let Some((at, packets)) = self.heard {
+        if let Some(at) = self.heard {
             let patience = if self.silent { SILENCE_INTERVAL_US } else { SILENCE_US };
-            if now - at > patience && packets >= SILENCE_PACKETS {
+            if now - at > patience && self.history.unheard >= SILENCE_PACKETS {
                 self.aimd.set(now, self.aimd.rate() * SILENCE_SHARE);
-                self.heard = Some((now, 0));
+                self.hear(now);
                 self.silent = true;
             }
         }
@@ -210,12 +212,17 @@ impl Transport {
         self.history
             .mark_lost(feedback.base_sequence, highest, |sent| loss.on_packet(sent.bytes, true, sent.probe != 0));
         self.told_until = self.told_until.max(highest + 1);
-        self.heard = Some((now, 0));
+        self.hear(now);
         self.silent = false;
         self.told_at = Some(now);
         let measured = measured.map(|measured| measured.despite(self.loss.usual()));
         self.update(now, measured);
         Some(measured)
+    }
+
+    const fn hear(&mut self, now: i64) {
+        self.heard = Some(now);
+        self.history.unheard = 0;
     }
 
     /// Makes 24 bits that wrap a time in µs. A jump becomes a small step: there the clock is another one.

@@ -56,6 +56,7 @@ impl Core {
         }
         self.peers[from.0 as usize].messages.held.push_back(message);
         self.deliver_held(now, from);
+        self.note_held(from);
     }
 
     /// Delivers what waits for room, as far as there is room.
@@ -78,6 +79,12 @@ impl Core {
             let messages = &mut self.peers[from.0 as usize].messages;
             messages.held.pop_front();
             messages.since = None;
+        }
+    }
+
+    fn note_held(&mut self, from: PeerIndex) {
+        if !self.peers[from.0 as usize].messages.held.is_empty() && !self.holding.contains(&from) {
+            self.holding.push(from);
         }
     }
 
@@ -119,14 +126,16 @@ impl Core {
 
     /// Looks again for room for all that waits.
     pub(super) fn deliver_all_held(&mut self, now: Instant) {
-        let waiting =
-            |(index, peer): (usize, &Peer)| (!peer.messages.held.is_empty()).then_some(PeerIndex(index as u32));
-        let waiting: SmallVec<[PeerIndex; 8]> = self.peers.iter().filter_map(waiting).collect();
-        for peer in waiting {
-            self.deliver_held(now, peer);
-            if self.peers[peer.0 as usize].messages.held.is_empty() {
-                self.peers[peer.0 as usize].transport.pause_data(now, false);
-                self.drain_transport(now, peer);
+        for from in std::mem::take(&mut self.holding) {
+            if !self.peers.contains(from.0 as usize) {
+                continue;
+            }
+            self.deliver_held(now, from);
+            self.note_held(from);
+            let sender = &mut self.peers[from.0 as usize];
+            if sender.messages.held.is_empty() {
+                sender.transport.pause_data(now, false);
+                self.drain_transport(now, from);
             }
         }
         for place in 0..self.spread.len() {

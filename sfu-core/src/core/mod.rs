@@ -140,6 +140,8 @@ pub struct Core {
     relays: Vec<Batch>,
     /// The rooms that have parts elsewhere.
     spread: Vec<usize>,
+    /// Participants with messages that wait for room at somebody's; some may have left.
+    holding: Vec<PeerIndex>,
 }
 
 impl Core {
@@ -164,6 +166,7 @@ impl Core {
             next_release: None,
             relays: Vec::new(),
             spread: Vec::new(),
+            holding: Vec::new(),
         }
     }
 
