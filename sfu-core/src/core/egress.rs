@@ -62,22 +62,22 @@ impl Outbox for Egress<'_> {
         let osn_len = if packet.osn.is_some() { rtp::rtx::OSN_LEN } else { 0 };
         let padding_at = header_len + osn_len + packet.payload.len();
         let evened = class == Class::Video && packet.padding == 0 && !packet.header.marker;
-        let padding = match evened {
-            true => self.trains.growth(&peer.open_train, path, padding_at + peer.transport.overhead()),
-            false => packet.padding,
+        let (least, overhead) = (padding_at + usize::from(packet.padding), peer.transport.overhead());
+        let buffer = match evened {
+            true => self.trains.push_even(&mut peer.open_train, path, least + overhead),
+            false => self.trains.push(&mut peer.open_train, path, least + overhead),
         };
-        let len = padding_at + usize::from(padding);
-        let buffer = self.trains.push(&mut peer.open_train, path, len + peer.transport.overhead());
+        let len = buffer.len() - overhead;
         buffer[..header_len].copy_from_slice(&self.header[..header_len]);
         if let Some(osn) = packet.osn {
             buffer[header_len..header_len + osn_len].copy_from_slice(&osn.to_be_bytes());
             self.counters.retransmitted += 1;
         }
         buffer[header_len + osn_len..padding_at].copy_from_slice(packet.payload);
-        if padding > 0 {
+        if len > padding_at {
             buffer[0] |= rtp::PADDING_BIT;
             buffer[padding_at..len].fill(0);
-            buffer[len - 1] = padding;
+            buffer[len - 1] = (len - padding_at) as u8;
         }
         packet.rewrite_payload(&mut buffer[header_len + osn_len..padding_at]);
         peer.transport.seal_rtp(buffer, len, header_len, packet.seq, packet.header.ssrc);

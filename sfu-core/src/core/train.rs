@@ -57,20 +57,31 @@ impl Trains {
 
     /// Appends a datagram of exactly `len` bytes for `path` and returns its place, whose content is arbitrary.
     pub(super) fn push(&mut self, open: &mut OpenTrain, path: Path, len: usize) -> &mut [u8] {
-        let fits = open.flush == self.flush && self.trains[open.index].fits(path, len);
+        let fits = self.fitting(*open, path, len).is_some();
+        self.append(open, path, len, fits)
+    }
+
+    /// The same for one that may be up to [`MAX_GROWTH`] bytes longer and is not the last of its frame. Encoders cut a frame
+    /// into packets of n and n + 1 bytes, the shorter ones first: with the first one byte longer, and the others as long as
+    /// it, they make one train instead of two.
+    pub(super) fn push_even(&mut self, open: &mut OpenTrain, path: Path, len: usize) -> &mut [u8] {
+        let train = self.fitting(*open, path, len);
+        let missing = train.map_or(1, |train| train.segment - len);
+        let (fits, growth) = (train.is_some(), if missing <= MAX_GROWTH { missing } else { 0 });
+        self.append(open, path, len + growth, fits)
+    }
+
+    #[inline]
+    fn fitting(&self, open: OpenTrain, path: Path, len: usize) -> Option<&Train> {
+        (open.flush == self.flush).then(|| &self.trains[open.index]).filter(|train| train.fits(path, len))
+    }
+
+    #[inline]
+    fn append(&mut self, open: &mut OpenTrain, path: Path, len: usize, fits: bool) -> &mut [u8] {
         if !fits {
             *open = OpenTrain { flush: self.flush, index: self.open(path, len) };
         }
         self.trains[open.index].append(len)
-    }
-
-    /// By how much a datagram of `len` bytes should grow that is not the last of its frame. Encoders cut a frame into
-    /// packets of n and n + 1 bytes, the shorter ones first: with the first one byte longer, and the others as long as it,
-    /// they make one train instead of two.
-    pub(super) fn growth(&self, open: &OpenTrain, path: Path, len: usize) -> u8 {
-        let train = (open.flush == self.flush).then(|| &self.trains[open.index]).filter(|train| train.fits(path, len));
-        let missing = train.map_or(1, |train| train.segment - len);
-        if missing <= MAX_GROWTH { missing as u8 } else { 0 }
     }
 
     /// Notes whether the frame goes on whose packet was pushed last.
@@ -183,12 +194,13 @@ mod tests {
         let frame = [1_157, 1_157, 1_157, 1_158, 1_158];
         for (index, len) in frame.into_iter().enumerate() {
             let is_last = index + 1 == frame.len();
-            let growth = if is_last { 0 } else { trains.growth(&open, path(2), len) };
-            trains.push(&mut open, path(2), len + usize::from(growth));
+            let place =
+                if is_last { trains.push(&mut open, path(2), len) } else { trains.push_even(&mut open, path(2), len) };
+            assert!((len..=len + 1).contains(&place.len()));
         }
         let sizes: Vec<_> = trains.iter().map(|train| (train.segment, train.data.len())).collect();
         assert_eq!(sizes, [(1_158, 5 * 1_158)]);
-        assert_eq!(trains.growth(&open, path(2), 1_000), 0, "much shorter: it ends the train");
-        assert_eq!(trains.growth(&open, path(2), 1_200), 1, "longer: it begins one");
+        assert_eq!(trains.push_even(&mut open, path(2), 1_000).len(), 1_000, "much shorter: it ends the train");
+        assert_eq!(trains.push_even(&mut open, path(2), 1_200).len(), 1_201, "longer: it begins one");
     }
 }

@@ -2,8 +2,6 @@
 
 use std::time::Instant;
 
-use arrayvec::ArrayVec;
-
 use crate::rtp::dependency_descriptor::{self, MAX_LEN, Targets};
 use crate::rtp::red::Redundancy;
 use crate::rtp::values::AudioLevel;
@@ -68,8 +66,12 @@ impl<'a> ForwardedExtensions<'a> {
     }
 
     /// The values that an m-line with these ids can carry as they came.
-    pub fn iter(&self, map: &ExtensionMap) -> impl Iterator<Item = (u8, &'a [u8])> {
-        FORWARDED.iter().zip(self.values).filter_map(|(extension, value)| Some((map.id(*extension)?, value?)))
+    pub fn iter(&self, map: &ExtensionMap) -> impl Iterator<Item = (u8, &'a [u8])> + Clone {
+        let of = |(extension, value): (&Extension, &Option<&'a [u8]>)| {
+            let value = (*value)?;
+            Some((map.id(*extension)?, value))
+        };
+        FORWARDED.iter().zip(&self.values).filter_map(of)
     }
 
     /// The same with the dependency descriptor.
@@ -163,15 +165,13 @@ impl OutPacket<'_> {
     /// Writes the header with the extensions that are forwarded and the transport's own, and returns its length.
     pub fn write_header(&self, buf: &mut [u8; MAX_HEADER], own: &[(u8, &[u8])]) -> usize {
         let elements = self.extensions.iter(self.map).chain(own.iter().copied());
-        let id = self.map.id(Extension::DependencyDescriptor);
+        let id = self.descriptor.and_then(|_| self.map.id(Extension::DependencyDescriptor));
         let Some((id, descriptor)) = id.zip(self.descriptor) else {
-            let elements: ArrayVec<(u8, &[u8]), 8> = elements.collect();
-            return rtp::write_header(buf, &self.header, &elements);
+            return rtp::write_header_with(buf, &self.header, elements);
         };
         let mut value = [0; MAX_LEN];
         let len = dependency_descriptor::rewrite(descriptor.value, descriptor.number, descriptor.targets, &mut value);
-        let elements: ArrayVec<(u8, &[u8]), 8> = elements.chain([(id, &value[..len])]).collect();
-        rtp::write_header(buf, &self.header, &elements)
+        rtp::write_header_with(buf, &self.header, elements.chain([(id, &value[..len])]))
     }
 
     /// Writes the numbers into `payload`, which is a copy of the packet's.

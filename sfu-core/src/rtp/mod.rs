@@ -22,7 +22,7 @@ mod writer;
 
 pub use extension::{Extension, ExtensionMap};
 pub use packet::{Extensions, RtpError, RtpPacket, header_len};
-pub use writer::{HeaderOut, MAX_HEADER, PADDING_BIT, write_header};
+pub use writer::{HeaderOut, MAX_HEADER, PADDING_BIT, write_header, write_header_with};
 
 use crate::sdp::Codec;
 

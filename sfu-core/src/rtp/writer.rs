@@ -35,44 +35,77 @@ pub struct HeaderOut {
 ///
 /// # Panics
 ///
-/// If `buf` is shorter than the header: the caller gives [`MAX_HEADER`] bytes, or knows what it writes.
+/// If `buf` is shorter than the header, or than 16 bytes: the caller gives [`MAX_HEADER`] bytes, or knows what it writes.
 pub fn write_header(buf: &mut [u8], header: &HeaderOut, extensions: &[(u8, &[u8])]) -> usize {
-    buf[0] = 0x80 | u8::from(header.csrc.is_some());
-    buf[1] = (u8::from(header.marker) << 7) | (header.payload_type & 0x7f);
-    buf[2..4].copy_from_slice(&header.sequence_number.to_be_bytes());
-    buf[4..8].copy_from_slice(&header.timestamp.to_be_bytes());
-    buf[8..12].copy_from_slice(&header.ssrc.to_be_bytes());
+    write_header_with(buf, header, extensions.iter().copied())
+}
+
+/// The same of elements that need not lie side by side. Nearly always all of them fit the one-byte form, and are read once.
+#[inline]
+pub fn write_header_with<'a>(
+    buf: &mut [u8],
+    header: &HeaderOut,
+    extensions: impl Iterator<Item = (u8, &'a [u8])> + Clone,
+) -> usize {
+    let fixed = &mut buf[..16];
+    fixed[0] = 0x80 | u8::from(header.csrc.is_some());
+    fixed[1] = (u8::from(header.marker) << 7) | (header.payload_type & 0x7f);
+    fixed[2..4].copy_from_slice(&header.sequence_number.to_be_bytes());
+    fixed[4..8].copy_from_slice(&header.timestamp.to_be_bytes());
+    fixed[8..12].copy_from_slice(&header.ssrc.to_be_bytes());
     let mut len = 12;
     if let Some(csrc) = header.csrc {
-        buf[12..16].copy_from_slice(&csrc.to_be_bytes());
+        fixed[12..16].copy_from_slice(&csrc.to_be_bytes());
         len = 16;
     }
-    if extensions.is_empty() {
+    if extensions.clone().next().is_none() {
         return len;
     }
     buf[0] |= 0x10;
-    len + write_extensions(&mut buf[len..], extensions)
+    let buf = &mut buf[len..];
+    len + match write_short(buf, extensions.clone()) {
+        Some(end) => finish(buf, end, 0xbede),
+        None => {
+            let end = write_long(buf, extensions);
+            finish(buf, end, 0x1000)
+        }
+    }
 }
 
-fn write_extensions(buf: &mut [u8], extensions: &[(u8, &[u8])]) -> usize {
-    let short = |&(id, value): &(u8, &[u8])| id <= 14 && (1..=16).contains(&value.len());
-    let one_byte = extensions.iter().all(short);
+/// The one-byte form, whose first element begins at 4; `None` if an element needs the other. Returns where the last one ends.
+#[inline]
+fn write_short<'a>(buf: &mut [u8], extensions: impl Iterator<Item = (u8, &'a [u8])>) -> Option<usize> {
     let mut len = 4;
-    for &(id, value) in extensions {
-        let Some(size) = u8::try_from(value.len()).ok().filter(|_| id != 0) else { continue };
-        if one_byte {
-            buf[len] = (id << 4) | (size - 1);
-            len += 1;
-        } else {
-            buf[len..len + 2].copy_from_slice(&[id, size]);
-            len += 2;
+    for (id, value) in extensions {
+        if id > 14 || !(1..=16).contains(&value.len()) {
+            return None;
         }
-        write_value(&mut buf[len..len + value.len()], value);
-        len += value.len();
+        if id != 0 {
+            let (head, rest) = buf[len..].split_first_mut()?;
+            *head = (id << 4) | (value.len() as u8 - 1);
+            write_value(&mut rest[..value.len()], value);
+            len += 1 + value.len();
+        }
     }
+    Some(len)
+}
+
+fn write_long<'a>(buf: &mut [u8], extensions: impl Iterator<Item = (u8, &'a [u8])>) -> usize {
+    let mut len = 4;
+    for (id, value) in extensions {
+        let Some(size) = u8::try_from(value.len()).ok().filter(|_| id != 0) else { continue };
+        buf[len..len + 2].copy_from_slice(&[id, size]);
+        buf[len + 2..len + 2 + value.len()].copy_from_slice(value);
+        len += 2 + value.len();
+    }
+    len
+}
+
+/// Pads elements that end at `len` to words, and writes what stands before them.
+#[inline]
+fn finish(buf: &mut [u8], len: usize, form: u16) -> usize {
     let end = len.next_multiple_of(4);
     write_value(&mut buf[len..end], &[0; 3][..end - len]);
-    let form: u16 = if one_byte { 0xbede } else { 0x1000 };
     buf[..2].copy_from_slice(&form.to_be_bytes());
     buf[2..4].copy_from_slice(&((end / 4 - 1) as u16).to_be_bytes());
     end
