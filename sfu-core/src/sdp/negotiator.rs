@@ -25,13 +25,24 @@ pub struct Negotiator {
     version: u64,
     remote: Option<(IceCredentials, Fingerprint)>,
     /// The m-lines of the last answer.
-    lines: Vec<AnswerMedia>,
+    lines: Box<[Known]>,
+}
+
+/// What the next offer is held against, of an m-line that was answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Known {
+    mid: Mid,
+    kind: MediaKind,
+    accepted: bool,
+    codecs: Box<[(u8, Codec)]>,
+    extensions: ExtensionMap,
+    send: Option<SendStream>,
 }
 
 impl Negotiator {
     /// A participant that has offered nothing yet. `session_id` should fit 63 bits (RFC 8829 section 5.2.1).
     pub fn new(session_id: u64, fingerprint: Fingerprint, candidates: Vec<Candidate>) -> Self {
-        Self { session_id, fingerprint, candidates, version: 0, remote: None, lines: Vec::new() }
+        Self { session_id, fingerprint, candidates, version: 0, remote: None, lines: Box::default() }
     }
 
     /// Answers an offer. `ice` are our credentials: new ones exactly when [`Self::restarts_ice`].
@@ -113,12 +124,20 @@ impl Negotiator {
 
     /// Keeps the m-lines, with the streams of those that do not send at the moment.
     fn remember(&mut self, media: &[AnswerMedia]) {
-        let before = std::mem::replace(&mut self.lines, media.to_vec());
+        let before = std::mem::replace(&mut self.lines, media.iter().map(Known::from).collect());
         for (line, before) in self.lines.iter_mut().zip(before) {
             if line.accepted && line.mid == before.mid && line.send.is_none() {
                 line.send = before.send;
             }
         }
+    }
+}
+
+impl From<&AnswerMedia> for Known {
+    fn from(line: &AnswerMedia) -> Self {
+        let AnswerMedia { mid, kind, accepted, extensions, .. } = *line;
+        let codecs = line.codecs.iter().map(|codec| (codec.payload_type, codec.codec)).collect();
+        Self { mid, kind, accepted, codecs, extensions, send: line.send.clone() }
     }
 }
 
@@ -139,7 +158,7 @@ fn refuse(offered: &OfferMedia) -> AnswerMedia {
 }
 
 /// An audio or video m-line, refused if it has no codec for us.
-fn accept(offered: &OfferMedia, known: Option<&AnswerMedia>, policy: &CodecPolicy) -> AnswerMedia {
+fn accept(offered: &OfferMedia, known: Option<&Known>, policy: &CodecPolicy) -> AnswerMedia {
     let mut line = refuse(offered);
     line.codecs = offered.codecs.iter().filter(|codec| policy.allows(codec.codec)).cloned().collect();
     line.accepted = !line.codecs.is_empty();
@@ -166,9 +185,9 @@ fn accept(offered: &OfferMedia, known: Option<&AnswerMedia>, policy: &CodecPolic
 }
 
 /// A payload type or an id that was answered keeps its meaning (RFC 3264 section 8.3.2, RFC 8285 section 6).
-fn check_numbers(known: &AnswerMedia, line: &AnswerMedia) -> Result<(), NegotiationError> {
+fn check_numbers(known: &Known, line: &AnswerMedia) -> Result<(), NegotiationError> {
     let changed = |codec: &&NegotiatedCodec| {
-        known.codecs.iter().any(|old| old.payload_type == codec.payload_type && old.codec != codec.codec)
+        known.codecs.iter().any(|(number, old)| *number == codec.payload_type && *old != codec.codec)
     };
     if let Some(codec) = line.codecs.iter().find(changed) {
         let number = codec.payload_type;
