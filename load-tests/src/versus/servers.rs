@@ -14,6 +14,8 @@ use crate::cli::{Changes, HostArgs, Opponent, RunArgs, Target};
 const START_TIMEOUT: Duration = Duration::from_secs(20);
 /// Starts Janus on one address; see there.
 const JANUS_SCRIPT: &str = "scripts/janus-loopback";
+/// No room is full: what ends a run is the server's work, and not its configuration.
+const NO_ROOM_LIMIT: (&str, &str) = ("MADANG_LIMITS__PARTICIPANTS_PER_ROOM", "1000000");
 /// Starts mediasoup; see there.
 const MEDIASOUP_SCRIPT: &str = "scripts/mediasoup";
 
@@ -45,6 +47,7 @@ impl Running {
         let recipe = recipe(server, host, address)?;
         let words = wrap(host, recipe.program);
         let mut command = Command::new(&words[0]);
+        command.env(NO_ROOM_LIMIT.0, NO_ROOM_LIMIT.1);
         command.args(&words[1..]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true);
         let mut child = command.spawn().with_context(|| format!("starting {words:?}"))?;
         let pid = child.id().context("it ended at once")?;

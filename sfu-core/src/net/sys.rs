@@ -18,6 +18,7 @@ use std::mem::{self, size_of};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::ptr;
+use std::time::Duration;
 
 use nix::libc;
 
@@ -27,8 +28,8 @@ pub(super) const BATCH: usize = 32;
 /// Bytes lent for one incoming message: GRO merges datagrams up to the greatest IP packet.
 const MESSAGE: usize = 65_536;
 
-/// Space for the control messages of one message: the packet info of both families, `UDP_GRO` and `SO_RXQ_OVFL` take
-/// 128 bytes on 64-bit Linux.
+/// Space for the control messages of one message: the packet info of both families, `UDP_GRO`, `SO_RXQ_OVFL` and
+/// `SO_TIMESTAMPNS` take 160 bytes on 64-bit Linux.
 #[derive(Clone, Copy)]
 #[repr(C, align(8))]
 struct Control([u8; 256]);
@@ -82,6 +83,8 @@ pub(super) struct Message<'a> {
     pub segment: usize,
     /// How many datagrams the kernel has dropped in the life of this socket because its receive buffer was full.
     pub overflow: Option<u32>,
+    /// When the kernel got it, on the system's clock, since its epoch.
+    pub arrived: Option<Duration>,
     /// The bytes.
     pub data: &'a mut [u8],
 }
@@ -130,7 +133,7 @@ impl ReceiveBatch {
         let control_len = message.msg_hdr.msg_controllen as usize;
         let control = &self.headers.controls[index];
         let data = &mut self.buffer[index * MESSAGE..][..len];
-        let mut result = Message { remote, local: None, segment: len.max(1), overflow: None, data };
+        let mut result = Message { remote, local: None, segment: len.max(1), overflow: None, arrived: None, data };
         read_controls(control, control_len, &mut result);
         Some(result)
     }
@@ -182,6 +185,14 @@ fn read_controls(control: &Control, len: usize, message: &mut Message<'_>) {
                 message.segment = size.unwrap_or(message.segment).max(1);
             }
             (libc::SOL_SOCKET, libc::SO_RXQ_OVFL) => message.overflow = read_at::<u32>(value, 0),
+            (libc::SOL_SOCKET, libc::SCM_TIMESTAMPNS) => {
+                message.arrived = read_at::<libc::timespec>(value, 0).and_then(|at| {
+                    Some(Duration::new(
+                        u64::try_from(at.tv_sec).ok()?,
+                        u32::try_from(at.tv_nsec).ok()?.min(999_999_999),
+                    ))
+                });
+            }
             _ => {}
         }
         offset = next.next_multiple_of(align_of::<libc::cmsghdr>());
@@ -193,6 +204,7 @@ trait Plain: Copy {}
 impl Plain for libc::cmsghdr {}
 impl Plain for libc::in_pktinfo {}
 impl Plain for libc::in6_pktinfo {}
+impl Plain for libc::timespec {}
 impl Plain for libc::c_int {}
 impl Plain for u32 {}
 impl Plain for u16 {}
@@ -333,7 +345,7 @@ mod tests {
             let mut control = Control([0; 256]);
             control.0.copy_from_slice(&bytes);
             let remote = SocketAddr::from(([127, 0, 0, 1], 1));
-            let mut message = Message { remote, local: None, segment: 1, overflow: None, data: &mut [] };
+            let mut message = Message { remote, local: None, segment: 1, overflow: None, arrived: None, data: &mut [] };
             read_controls(&control, len, &mut message);
             prop_assert!(message.segment >= 1);
         }

@@ -96,6 +96,9 @@ impl Buffers {
     }
 }
 
+/// For how long a datagram had been in the socket's queue when its batch was read, where the system tells.
+pub(super) type Age = Option<Duration>;
+
 /// What [`Udp::receive`] found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Readiness {
@@ -133,7 +136,7 @@ impl Udp {
     }
 
     /// Hands one batch of datagrams to `each`.
-    pub(super) fn receive(&mut self, counters: &mut NetCounters, each: impl FnMut(Path, &mut [u8])) -> Readiness {
+    pub(super) fn receive(&mut self, counters: &mut NetCounters, each: impl FnMut(Age, Path, &mut [u8])) -> Readiness {
         match self {
             #[cfg(target_os = "linux")]
             Self::Linux(udp) => udp.receive(counters, each),

@@ -8,7 +8,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::AsFd;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use arrayvec::ArrayVec;
 use mio::net::UdpSocket;
@@ -19,7 +19,7 @@ use nix::sys::time::TimeSpec;
 
 use super::counters::NetCounters;
 use super::sys::{BATCH, Datagrams, ReceiveBatch, SendBatch};
-use super::udp::Readiness;
+use super::udp::{Age, Readiness};
 use crate::Transmit;
 use crate::transport::{Path, Protocol};
 
@@ -49,6 +49,7 @@ impl UdpLinux {
             setsockopt(&socket, sockopt::Ipv4PacketInfo, &true)?;
         }
         setsockopt(&socket, sockopt::RxqOvfl, &1)?;
+        setsockopt(&socket, sockopt::ReceiveTimestampns, &true)?;
         let gro = setsockopt(&socket, sockopt::UdpGroSegment, &true).is_ok();
         let gso = getsockopt(&socket, sockopt::UdpGsoSegment).is_ok();
         tracing::debug!(%address, gro, gso, "UDP offload");
@@ -60,7 +61,11 @@ impl UdpLinux {
         &mut self.socket
     }
 
-    pub(super) fn receive(&mut self, counters: &mut NetCounters, mut each: impl FnMut(Path, &mut [u8])) -> Readiness {
+    pub(super) fn receive(
+        &mut self,
+        counters: &mut NetCounters,
+        mut each: impl FnMut(Age, Path, &mut [u8]),
+    ) -> Readiness {
         let received = match self.incoming.receive(self.socket.as_fd()) {
             Ok(received) => received,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Readiness::Drained,
@@ -68,6 +73,7 @@ impl UdpLinux {
             Err(_) => return Readiness::More,
         };
         counters.udp_reads += 1;
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         for index in 0..received {
             let Some(message) = self.incoming.message(index) else { continue };
             if let Some(overflow) = message.overflow {
@@ -78,9 +84,10 @@ impl UdpLinux {
             let local = SocketAddr::new(ip, self.address.port());
             let path = Path { protocol: Protocol::Udp, local, remote: message.remote };
             counters.udp_bytes_in += message.data.len() as u64;
+            let age = message.arrived.map(|at| now.saturating_sub(at));
             for datagram in message.data.chunks_mut(message.segment) {
                 counters.udp_in += 1;
-                each(path, datagram);
+                each(age, path, datagram);
             }
         }
         if received < BATCH { Readiness::Drained } else { Readiness::More }

@@ -10,7 +10,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use mio::net::UdpSocket;
 
 use super::counters::NetCounters;
-use super::udp::Readiness;
+use super::udp::{Age, Readiness};
 use crate::Transmit;
 use crate::transport::{Path, Protocol};
 
@@ -32,14 +32,18 @@ impl UdpPortable {
         &mut self.socket
     }
 
-    pub(super) fn receive(&mut self, counters: &mut NetCounters, mut each: impl FnMut(Path, &mut [u8])) -> Readiness {
+    pub(super) fn receive(
+        &mut self,
+        counters: &mut NetCounters,
+        mut each: impl FnMut(Age, Path, &mut [u8]),
+    ) -> Readiness {
         for _ in 0..BATCH {
             match self.socket.recv_from(&mut self.buffer) {
                 Ok((len, remote)) => {
                     counters.udp_reads += 1;
                     counters.udp_in += 1;
                     counters.udp_bytes_in += len as u64;
-                    each(self.path(remote), &mut self.buffer[..len]);
+                    each(None, self.path(remote), &mut self.buffer[..len]);
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Readiness::Drained,
                 // An ICMP error of an earlier datagram, or an interrupt: the socket itself is well.

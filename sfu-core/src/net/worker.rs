@@ -196,8 +196,11 @@ impl Worker {
                 break;
             }
             let overflow = self.counters.udp_receive_overflow;
-            engine.set_behind(self.intake.is_behind(now));
-            let each = |path, data: &mut [u8]| engine.handle_datagram(now, path, data);
+            let intake = &self.intake;
+            let each = |age, path, data: &mut [u8]| {
+                engine.set_behind(intake.is_behind(now, age));
+                engine.handle_datagram(now, path, data);
+            };
             self.readable = self.udp.receive(&mut self.counters, each) == Readiness::More;
             self.note_queue(now, overflow);
             if engine.expects_more() && !self.readable {
