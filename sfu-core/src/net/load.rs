@@ -1,11 +1,13 @@
 //! How busy a worker is: the share of its time in which it could not wait for work, and the shed level that follows.
 //!
 //! Wall time, not processor time: a worker that a CPU quota or its neighbours keep from running is as late as one that computes.
-//! It shows as a turn that takes long, or as a wait that ends late. Lingering for the rest of a frame is waiting.
+//! It shows as a turn that takes long, or as a wait that ends late, and where the kernel tells in its [`Schedule`]; whichever
+//! saw more is right, since each misses something. Lingering for the rest of a frame is waiting.
 
 use std::time::{Duration, Instant};
 
 use super::counters::NetCounters;
+use super::schedule::Schedule;
 use crate::overload::{self, Overload};
 
 /// Over so long the load is averaged that others see.
@@ -18,6 +20,7 @@ const PUNCTUAL: Duration = Duration::from_millis(2);
 #[derive(Debug)]
 pub(super) struct Load {
     overload: Overload,
+    schedule: Schedule,
     /// Of the turn that goes on.
     late: Duration,
     lingered: Duration,
@@ -39,12 +42,18 @@ impl Load {
         let span = || Span { since: now, busy: Duration::ZERO };
         Self {
             overload: Overload::default(),
+            schedule: Schedule::default(),
             late: Duration::ZERO,
             lingered: Duration::ZERO,
             second: span(),
             window: span(),
             lost: 0,
         }
+    }
+
+    /// The worker is the thread that calls.
+    pub(super) fn follow_this_thread(&mut self) {
+        self.schedule = Schedule::of_this_thread();
     }
 
     /// The worker waited for so long, and was to wait for `timeout` at most.
@@ -66,7 +75,10 @@ impl Load {
         lost: u64,
         counters: &mut NetCounters,
     ) -> Option<u16> {
-        let busy = took.saturating_sub(std::mem::take(&mut self.lingered)) + std::mem::take(&mut self.late);
+        let mut busy = took.saturating_sub(std::mem::take(&mut self.lingered)) + std::mem::take(&mut self.late);
+        if now.saturating_duration_since(self.window.since) >= overload::WINDOW {
+            busy += self.schedule.since_last().saturating_sub(self.window.busy + busy);
+        }
         counters.busy_ns += nanos(busy);
         if let Some((load, _)) = self.second.add(busy, now, SECOND) {
             counters.load_permille = load;

@@ -120,6 +120,7 @@ impl Worker {
     pub(super) fn run(mut self, mut engine: impl Engine) {
         let mut events = Events::with_capacity(256);
         let mut now = Instant::now();
+        self.load.follow_this_thread();
         loop {
             let timeout = if self.lanes.fall_asleep() { self.wait_for(&engine, now) } else { Duration::ZERO };
             let waited = self.poll.poll(&mut events, Some(timeout));

@@ -61,8 +61,9 @@ const SETTLED: Duration = Duration::from_millis(400);
 /// How long there must be room before a level falls.
 const CALM: Duration = Duration::from_secs(1);
 
-/// A level that is too much so soon after it fell was lowered too far.
-const RELAPSE: Duration = Duration::from_secs(3);
+/// What is too much so soon after the level fell is so because it fell too far. Under a CPU quota it takes some seconds until
+/// that shows.
+const RELAPSE: Duration = Duration::from_secs(8);
 
 /// When a level that was too little is tried again: after the first time, and at the latest.
 const RETRY: Duration = Duration::from_secs(2);
