@@ -88,8 +88,7 @@ fn a_step_down_and_up_is_followed() {
             "step {seed}: down {down:.1} s, up {up:.1} s, estimate {means:.2?} of the capacity, best layers {best:.3}, p95 {wait:.0} ms, {missed:.4?}, {} PLIs",
             outcome.plis
         );
-        // Layers are steps: what is sent stays below the capacity, so that nothing shows where exactly it ends.
-        let within = means.iter().all(|mean| (0.85..=1.2).contains(mean));
+        let within = means.iter().all(|mean| (0.85..=1.05).contains(mean));
         let smooth = missed.freeze <= Duration::from_millis(500);
         if !(down <= 1.0 && up <= 5.0 && within && best >= 0.9 && wait <= 100.0 && smooth) {
             failed.push(seed);

@@ -32,6 +32,10 @@ const MARGIN: f64 = 0.1;
 /// What a probe that met the link's end adds at most: what arrived of it is more than its share where flows of others
 /// had to wait behind it.
 const MET_GAIN: f64 = 1.5;
+/// What a probe that met the link's end takes of the way down to it, since what a single one measured is partly luck; and not below
+/// what arrives with this room, which plainly fits.
+const END_SHARE: f64 = 0.5;
+const END_ROOM: f64 = 1.15;
 /// After a probe raised the rate it takes so long until what arrives is of that rate, µs: a round trip, the feedback's
 /// interval, and the window that is measured over.
 const RISEN_US: i64 = 700_000;
@@ -85,6 +89,8 @@ pub(super) struct Throughput {
     /// What arrived lately.
     pub recent: Option<f64>,
     pub application_limited: bool,
+    /// A queue is never empty: what arrives is all that the link carries.
+    pub is_flooded: bool,
 }
 
 /// See the module's text. Times in µs.
@@ -149,6 +155,15 @@ impl Aimd {
         self.set(now, measured.rate.min(most));
     }
 
+    /// A probe met the link's end below the rate, while so much arrives: where nothing else that is sent shows that end.
+    pub(super) fn on_end(&mut self, now: i64, measured: Measured, arrives: f64) {
+        let end = measured.rate.max(arrives * END_ROOM);
+        if let Some(capacity) = measured.capacity.filter(|_| end < self.rate) {
+            self.capacity.update(capacity, 0.5);
+            self.set(now, self.rate - (self.rate - end) * END_SHARE);
+        }
+    }
+
     /// From elsewhere: feedback that stays away.
     pub(super) fn set(&mut self, now: i64, rate: f64) {
         self.is_guess = false;
@@ -204,7 +219,7 @@ impl Aimd {
         let steady = throughput.steady.unwrap_or(self.rate / 2.0);
         let mut arrives = throughput.recent.filter(|recent| *recent < FELL * steady).unwrap_or(steady);
         // What arrives is still that of the rate before: a step down from the new one, and not back to the old.
-        if self.risen.is_some_and(|risen| now - risen < RISEN_US) {
+        if !throughput.is_flooded && self.risen.is_some_and(|risen| now - risen < RISEN_US) {
             arrives = arrives.max(self.rate);
         }
         let interval = rtt.clamp(DECREASE_INTERVAL_US.0, DECREASE_INTERVAL_US.1);
@@ -238,7 +253,7 @@ mod tests {
     const SECOND: i64 = 1_000_000;
 
     fn sending(rate: f64) -> Throughput {
-        Throughput { steady: Some(rate), recent: Some(rate), application_limited: false }
+        Throughput { steady: Some(rate), recent: Some(rate), application_limited: false, is_flooded: false }
     }
 
     fn aimd(rate: f64) -> Aimd {
@@ -294,6 +309,28 @@ mod tests {
         let throughput = Throughput { application_limited: true, ..sending(0.3e6) };
         aimd.update(0, Usage::Over, throughput, 100_000);
         assert_eq!(aimd.rate(), 5e6 * BETA);
+    }
+
+    #[test]
+    fn a_queue_that_is_never_empty_tells_more_than_the_probe_before_it() {
+        for (is_flooded, expected) in [(false, 3e6 * BETA), (true, 1e6 * BETA)] {
+            let mut aimd = aimd(2e6);
+            aimd.on_probe(0, Measured { rate: 3e6, capacity: None });
+            aimd.update(300_000, Usage::Over, Throughput { is_flooded, ..sending(1e6) }, 50_000);
+            assert_eq!(aimd.rate(), expected);
+        }
+    }
+
+    #[test]
+    fn a_probe_that_met_the_end_takes_an_estimate_down_that_nothing_vouches_for() {
+        let mut aimd = aimd(4e6);
+        let met = Measured { rate: 2.85e6, capacity: Some(3e6) };
+        (0..4).for_each(|second| aimd.on_end(second * SECOND, met, 2e6));
+        assert!((2.85e6..3e6).contains(&aimd.rate()), "{}", aimd.rate());
+        (0..9).for_each(|second| aimd.on_end(second * SECOND, Measured { rate: 1e6, ..met }, 2e6));
+        assert!((2.3e6..2.31e6).contains(&aimd.rate()), "what arrives fits: {}", aimd.rate());
+        aimd.on_end(0, Measured { capacity: None, ..met }, 1e6);
+        assert!(aimd.rate() > 2.3e6, "a probe that met nothing takes nothing");
     }
 
     #[test]

@@ -243,7 +243,8 @@ impl Estimator {
         let Some(measured) = self.transport.on_feedback(now, feedback) else { return };
         self.source = Some(Source::Transport(now));
         if let Some(measured) = measured.filter(|measured| measured.capacity.is_none()) {
-            self.probing.on_result(measured.rate, self.situation(now));
+            let situation = Situation { is_calm: self.transport.stays_calm(now), ..self.situation(now) };
+            self.probing.on_result(measured.rate, situation);
         }
     }
 

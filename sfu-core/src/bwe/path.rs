@@ -10,6 +10,8 @@
 const SMOOTHING: f64 = 0.8;
 /// The lowest round trip counts for this long, in two halves, µs: a route that got longer is believed after that.
 const HALF_WINDOW_US: i64 = 15_000_000;
+/// A round trip trembles by so many µs without a queue.
+const NO_QUEUE_US: i64 = 10_000;
 /// A queue of so many µs drains by itself.
 const SMALL_QUEUE_US: i64 = 50_000;
 /// A larger one is to drain within this time, µs.
@@ -82,9 +84,19 @@ impl Path {
         complains
     }
 
+    /// Whether there is next to no queue.
+    pub(super) fn is_empty(&self) -> bool {
+        self.queue() < NO_QUEUE_US
+    }
+
     /// Whether there is more than a small queue.
     pub(super) fn is_queued(&self) -> bool {
         self.queue() > SMALL_QUEUE_US
+    }
+
+    /// Whether the queue is too large to stay.
+    pub(super) fn is_large(&self) -> bool {
+        self.queue() >= LARGE_QUEUE_US
     }
 
     /// Whether the queue is longer than that of a burst.

@@ -37,6 +37,8 @@ const LITTLE: f64 = 0.9;
 const FELL: f64 = 0.5;
 /// Nothing was sent for so long, µs.
 const QUIET_US: i64 = 1_000_000;
+/// The queue of a probe drains, and leaves the trend's window, in this time after the probe arrived, µs.
+const PROBED_US: i64 = 300_000;
 /// So many packets must have been sent meanwhile.
 const SILENCE_PACKETS: u32 = 20;
 
@@ -72,6 +74,8 @@ pub(super) struct Transport {
     silent: bool,
     /// When feedback came last.
     told_at: Option<i64>,
+    /// When a packet of a probe was last said to have arrived, and whether little was sent before it.
+    probed: Option<(i64, bool)>,
 }
 
 impl Transport {
@@ -92,6 +96,7 @@ impl Transport {
             heard: None,
             silent: false,
             told_at: None,
+            probed: None,
         }
     }
 
@@ -130,6 +135,12 @@ impl Transport {
         (is_steady || is_quiet) && self.loss.allows_probe(now, self.alr.is_limited())
     }
 
+    /// The same after a probe that met no end: a queue that drains was there before it.
+    pub(super) fn stays_calm(&self, now: i64) -> bool {
+        let drains = self.trendline.usage() == Usage::Under && self.path.is_empty();
+        self.is_calm(now) || (drains && self.loss.allows_probe(now, self.alr.is_limited()))
+    }
+
     /// Whether there is a queue of our own. How long a receiver waited before it gave feedback is not told: between packets
     /// that are far apart it may have been long.
     fn is_queued(&self) -> bool {
@@ -154,6 +165,12 @@ impl Transport {
     fn fell(&self) -> bool {
         let (recent, steady) = (self.acknowledged.recent(), self.acknowledged.bitrate());
         self.path.is_long() && recent.zip(steady).is_some_and(|(recent, steady)| recent < FELL * steady)
+    }
+
+    /// Whether a queue is that of a probe, which is short and tells by itself what it found. Who fills the rate anyway has
+    /// reason to look at it.
+    fn is_probes(&self, now: i64) -> bool {
+        self.probed.is_some_and(|(at, little)| little && now - at < PROBED_US) && !self.path.is_large()
     }
 
     pub(super) const fn decreased(&self) -> Option<i64> {
@@ -267,6 +284,8 @@ impl Transport {
         for arrival in batch.drain(..) {
             self.acknowledged.on_arrival(arrival.at, arrival.bytes);
             if arrival.probe != 0 {
+                let before = self.probed.filter(|(at, _)| now - at < PROBED_US).map(|(_, little)| little);
+                self.probed = Some((now, before.unwrap_or_else(|| self.sends_little())));
                 let result = self.probes.on_arrival(arrival.probe, arrival.sent, arrival.at, arrival.bytes);
                 *measured = result.or(*measured);
             }
@@ -283,11 +302,16 @@ impl Transport {
             _ if fell => Usage::Over,
             Usage::Normal if self.is_queued() && self.path.complains(now) => Usage::Over,
             Usage::Normal if self.is_queued() => Usage::Under,
+            Usage::Over if self.is_probes(now) => Usage::Under,
             Usage::Over if application_limited && !self.path.is_queued() => Usage::Under,
             usage => usage,
         };
-        let throughput =
-            Throughput { steady: self.acknowledged.bitrate(), recent: self.acknowledged.recent(), application_limited };
+        let throughput = Throughput {
+            steady: self.acknowledged.bitrate(),
+            recent: self.acknowledged.recent(),
+            application_limited,
+            is_flooded: fell || self.path.is_flooded(),
+        };
         // What a probe measured below the rate says less than the delay does, unless the rate was only assumed: then it is all
         // that is known, and the queue is the probe's own.
         let raises = |measured: &Measured| usage != Usage::Over && measured.rate > self.estimate();
@@ -297,7 +321,12 @@ impl Transport {
                 self.loss.on_probe(measured.rate);
                 self.aimd.on_probe(now, measured);
             }
-            None => self.aimd.update(now, usage, throughput, self.path.rtt().unwrap_or(FIRST_RTT_US)),
+            None => {
+                self.aimd.update(now, usage, throughput, self.path.rtt().unwrap_or(FIRST_RTT_US));
+                if let Some(measured) = measured.filter(|_| usage != Usage::Over) {
+                    self.aimd.on_end(now, measured, throughput.steady.unwrap_or(0.0));
+                }
+            }
         }
         self.loss.update(now, self.aimd.rate());
     }
