@@ -72,6 +72,9 @@ const STALE_US: i64 = 10_000_000;
 /// A REMB holds for so long, µs; it is to come every second.
 const REMB_KEPT_US: i64 = 5_000_000;
 
+/// Who is sent nothing says nothing: a REMB that does not come for so long forbids no attempt, µs.
+const REMB_SILENT_US: i64 = 2_500_000;
+
 /// The first feedback takes no longer than this, nor do the first reports of who gives none, nor the first probes, all µs.
 const FIRST_FEEDBACK_US: i64 = 1_000_000;
 const FIRST_REPORT_US: i64 = 2_500_000;
@@ -290,9 +293,11 @@ impl Estimator {
         if matches!(self.source, Some(Source::Transport(_))) {
             self.transport.poll(now);
         }
-        if matches!(self.source, Some(Source::Reports))
-            && let Some(told) = self.reported.poll(now, self.config.start.0 as f64)
-        {
+        let is_silent = match self.source {
+            Some(Source::Remb(at)) => now - at > REMB_SILENT_US,
+            source => matches!(source, Some(Source::Reports)),
+        };
+        if is_silent && let Some(told) = self.reported.poll(now, self.config.start.0 as f64) {
             self.told = told;
         }
         if matches!(self.source, Some(Source::Transport(_) | Source::Remb(_))) {

@@ -11,6 +11,8 @@
 //!
 //! A REMB that falls is a limit, and so is one below what is sent that does not rise. Receivers that follow libwebrtc raise it by 8 % a
 //! second and not above 1.5 times what arrives, so that any other promises that much and denies nothing.
+//! What it says when it falls is below what the path carries, where more was sent only lately: what fitted before is not given up for one
+//! such fall, nor for the queue that drains after it.
 
 use super::path::Path;
 
@@ -48,6 +50,12 @@ const PATIENCE_US: (i64, i64) = (6_000_000, 48_000_000);
 const FALLEN: f64 = 0.97;
 const RISEN: f64 = 1.005;
 const BELOW: f64 = 0.95;
+/// What fitted is remembered by this part with each REMB: what is sent in a second varies.
+const FADES: f64 = 0.9;
+/// A REMB below this part of what is sent is of another path.
+const LITTLE: f64 = 0.5;
+/// What is sent varies by this much.
+const NEAR: f64 = 1.15;
 
 /// What the last second says.
 #[derive(Debug, Clone, Copy)]
@@ -93,6 +101,12 @@ pub(super) struct Reported {
     /// The last REMB, and whether it is a limit.
     remb: Option<f64>,
     is_capped: bool,
+    /// What was sent when a REMB last limited nothing.
+    fits: f64,
+    /// When a REMB fell although nothing more was sent than that.
+    doubted: Option<i64>,
+    /// When it was last tried to send more than was heard of.
+    resumed: i64,
 }
 
 impl Default for Reported {
@@ -113,6 +127,9 @@ impl Default for Reported {
             sent: None,
             remb: None,
             is_capped: false,
+            fits: 0.0,
+            doubted: None,
+            resumed: i64::MIN / 2,
         }
     }
 }
@@ -163,7 +180,10 @@ impl Reported {
     pub(super) fn poll(&mut self, now: i64, start: f64) -> Option<f64> {
         let rate = self.rate.filter(|rate| *rate < start && now - self.since > SILENCE_US)?;
         self.begin(now);
-        self.rate = Some((rate * START).min(start));
+        let rate = (rate * START).min(start);
+        // Who comes back does so with a keyframe, before which nothing arrived.
+        (self.fits, self.doubted, self.resumed) = (rate / NEAR, None, now);
+        self.rate = Some(rate);
         self.rate
     }
 
@@ -173,14 +193,35 @@ impl Reported {
         let exceeded = self.sent.is_none_or(|sent| says < sent * BELOW);
         let denies = |last| says < last * FALLEN || (exceeded && says <= last * RISEN);
         self.is_capped = self.remb.replace(says).is_none_or(denies);
-        let rate = self.rate.unwrap_or(says);
-        let rate = if self.is_capped { says } else { rate.max(says) };
-        if rate < self.rate.unwrap_or(0.0) {
-            self.note_trouble(now, self.rate.unwrap_or(rate));
+        let before = self.rate.unwrap_or(says);
+        let is_lower = self.is_capped && says < before;
+        let rate = if is_lower { before.min(self.allowed(now, says, before)) } else { before.max(says) };
+        if rate < before {
+            self.note_trouble(now, self.sent.map_or(before, |sent| before.min(sent)));
+            self.settles = now + FALL_INTERVAL_US;
             self.begin(now);
+        } else if !self.is_capped {
+            self.fits = self.sent.unwrap_or(0.0).max(self.fits * FADES);
         }
         self.rate = Some(rate);
         rate
+    }
+
+    /// What a REMB that limits leaves. It is 0.85 of what arrived in the half second before: less than the path carries where
+    /// more was sent only lately, and again when the queue has drained. What was sent before and fitted goes on.
+    fn allowed(&mut self, now: i64, says: f64, before: f64) -> f64 {
+        let arrives = self.sent.is_some_and(|sent| sent * BETA <= says * NEAR);
+        if now < self.settles && arrives {
+            return before;
+        }
+        // Nothing more was sent: once that is a burst or a probe, unless it is much, and then it does not fit any more.
+        let resumes = now - self.resumed < FALL_INTERVAL_US;
+        let is_burst = resumes || self.sent.is_some_and(|sent| says >= sent * LITTLE);
+        if self.sent.is_some_and(|sent| sent <= self.fits * NEAR) {
+            let is_first = self.doubted.replace(now).is_none_or(|at| now - at > 2 * FALL_INTERVAL_US);
+            self.fits = if is_burst && is_first { self.fits } else { 0.0 };
+        }
+        says.max(self.fits * NEAR)
     }
 
     /// Less, because of trouble.
@@ -193,7 +234,10 @@ impl Reported {
         }
         self.note_trouble(now, look.sent.map_or(rate, |sent| rate.min(sent)));
         match look.arrived().filter(|_| clear) {
-            Some(arrived) => by_loss.min(BETA * arrived).max(rate * LEAST),
+            Some(arrived) => {
+                let fits = if look.loss > HIGH { 0.0 } else { self.fits * NEAR };
+                by_loss.min((BETA * arrived).max(fits)).max(rate * LEAST)
+            }
             None => by_loss,
         }
     }
@@ -321,6 +365,30 @@ mod tests {
         assert_eq!(report(0.05, 1e6), risen * 0.9);
         assert_eq!(report(0.0, 1e6), risen * 0.9, "what was too much is not tried at once");
         assert_eq!(report(0.0, 100e3), risen * 0.9, "less demand takes nothing away");
+    }
+
+    #[test]
+    fn what_fitted_goes_on_where_a_remb_falls_once() {
+        let mut reported = Reported::default();
+        let mut now = 0;
+        let mut second = |sent: usize, remb: f64| {
+            now += SECOND;
+            reported.on_sent(sent / 8);
+            reported.on_remb(now, remb)
+        };
+        (1..=8).for_each(|n| {
+            second(160_000, 200e3 + 5e3 * f64::from(n));
+        });
+        let told = second(500_000, 140e3);
+        assert!((180e3..200e3).contains(&told), "of more that was too much: {told}");
+        assert_eq!(second(160_000, 137e3), told, "its queue drains");
+        (1..=8).for_each(|n| {
+            second(160_000, 140e3 + 5e3 * f64::from(n));
+        });
+        assert!(second(160_000, 137e3) > 180e3, "of nothing new");
+        second(160_000, 200e3);
+        second(160_000, 100e3);
+        assert_eq!(second(160_000, 85e3), 85e3, "again, and less than arrives: it is another path");
     }
 
     #[test]
