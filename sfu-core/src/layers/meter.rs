@@ -2,7 +2,8 @@
 //!
 //! Bytes and frames are counted per spatial and temporal layer in steps of [`STEP`]; a figure is the sum of the last
 //! [`STEPS`] whole steps. A layer that stops keeps the figures of its last step with a packet: what it costs is asked again
-//! before it is wanted back, and a rate that fades with the pause would make the largest layer look like the cheapest. Per
+//! before it is wanted back, and a rate that fades with the pause would make the largest layer look like the cheapest. One that
+//! comes back costs no less than before for a while ([`YOUNG`]): an encoder begins with less than it takes a moment later. Per
 //! packet it is one addition, per frame a few comparisons.
 
 use std::time::{Duration, Instant};
@@ -28,6 +29,9 @@ const KEYFRAME_SHARE: usize = 4;
 /// A layer of which so many pictures had no frame has stopped. The longest pattern of temporal layers has eight pictures.
 const STOPPED_AFTER: u8 = 24;
 
+/// For so many steps a layer that comes back is young: two seconds.
+const YOUNG: u8 = 8;
+
 /// Counts of one step.
 #[derive(Debug, Clone, Copy, Default)]
 struct Counts {
@@ -48,6 +52,9 @@ pub struct Meter {
     missed: [u8; CELLS],
     sizes: [Option<Size>; MAX_SPATIAL],
     rates: [u32; CELLS],
+    /// Steps since the layer came, and its rate before that.
+    ages: [u8; CELLS],
+    known: [u32; CELLS],
     fps: [f32; CELLS],
     in_keyframe: bool,
 }
@@ -62,6 +69,8 @@ impl Meter {
             missed: [u8::MAX; CELLS],
             sizes: [None; MAX_SPATIAL],
             rates: [0; CELLS],
+            ages: [0; CELLS],
+            known: [0; CELLS],
             fps: [0.0; CELLS],
             in_keyframe: false,
         }
@@ -137,7 +146,7 @@ impl Meter {
         let elapsed = now.saturating_duration_since(self.since);
         self.since = now;
         if elapsed > STEP * STEPS as u32 {
-            (self.steps[0], self.filled) = (Counts::default(), 0);
+            (self.steps[0], self.filled, self.ages) = (Counts::default(), 0, [0; CELLS]);
             return;
         }
         self.steps[0].seconds = elapsed.as_secs_f32();
@@ -148,16 +157,25 @@ impl Meter {
         let filled = &self.steps[1..=self.filled];
         if is_empty(&filled[0]) {
             // A pause is no part of what is measured.
-            self.filled = if filled.iter().all(is_empty) { 0 } else { self.filled };
+            if filled.iter().all(is_empty) {
+                (self.filled, self.ages) = (0, [0; CELLS]);
+            }
             return;
         }
         let seconds: f32 = filled.iter().map(|step| step.seconds).sum();
         for cell in (0..CELLS).filter(|cell| filled[0].bytes[*cell] > 0) {
             let bytes: u64 = filled.iter().map(|step| u64::from(step.bytes[cell])).sum();
             let frames: u32 = filled.iter().map(|step| u32::from(step.frames[cell])).sum();
-            self.rates[cell] = (bytes as f32 * 8.0 / seconds) as u32;
+            let rate = (bytes as f32 * 8.0 / seconds) as u32;
+            if self.ages[cell] == 0 {
+                self.known[cell] = self.rates[cell];
+            }
+            self.rates[cell] = if self.ages[cell] < YOUNG { rate.max(self.known[cell]) } else { rate };
+            self.ages[cell] = self.ages[cell].saturating_add(1);
             self.fps[cell] = frames as f32 / seconds;
         }
+        let rests = |cell: &usize| filled.iter().all(|step| step.bytes[*cell] == 0);
+        (0..CELLS).filter(rests).for_each(|cell| self.ages[cell] = 0);
     }
 }
 
@@ -199,6 +217,22 @@ mod tests {
         run(&mut meter, start, 50, 3_010..9_000, 0, 0);
         let after = kbps(&mut meter, start, 9_000, 0);
         assert!(after >= before * 3 / 4, "{before} before it stopped, {after} after");
+    }
+
+    #[test]
+    fn what_comes_back_costs_no_less_than_before_until_it_is_measured_for_a_while() {
+        let start = Instant::now();
+        let mut meter = Meter::new(start);
+        run(&mut meter, start, 50, 0..1_010, 0, 2_000);
+        assert!((300..=340).contains(&kbps(&mut meter, start, 1_010, 0)), "what is new costs what is measured");
+        run(&mut meter, start, 50, 1_010..3_010, 0, 5_000);
+        run(&mut meter, start, 50, 3_010..9_000, 0, 0);
+        run(&mut meter, start, 50, 9_000..10_500, 0, 2_000);
+        let young = kbps(&mut meter, start, 10_500, 0);
+        assert!((600..=820).contains(&young), "an encoder begins with less than it takes: {young}");
+        run(&mut meter, start, 50, 10_500..13_000, 0, 2_000);
+        let old = kbps(&mut meter, start, 13_000, 0);
+        assert!((300..=340).contains(&old), "{old}");
     }
 
     #[test]
