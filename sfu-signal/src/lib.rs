@@ -36,6 +36,7 @@ mod room;
 mod server;
 mod session;
 pub mod tokens;
+mod upgrade;
 mod whep;
 mod whip;
 mod wire;

@@ -10,6 +10,7 @@ use dashmap::DashMap;
 use sfu_core::control::{Command, Event};
 use sfu_core::id::{ParticipantId, RoomId, SessionId};
 use tokio::sync::mpsc;
+use tokio_websockets::CloseCode;
 
 use crate::config::SignalConfig;
 use crate::counters::{Counters, Snapshot, add};
@@ -18,7 +19,6 @@ use crate::media::{MediaLink, MediaPlane};
 use crate::participant::{Door, Member};
 use crate::protocol::{LeaveReason, RoomEvent};
 use crate::room::{Room, RoomState};
-use crate::session::{CLOSE_GOING_AWAY, CLOSE_NORMAL, CLOSE_POLICY};
 use crate::tokens::{Claims, Keyring, unix_now};
 
 /// A token with so many seconds left is refreshed; one that lives long, earlier: in the last fifth of its life.
@@ -198,9 +198,9 @@ impl Server {
         // A client that left waits for the reply to its request: `leave` closes after that.
         let Some(link) = member.session.link().filter(|_| reason != LeaveReason::Left) else { return };
         match reason {
-            LeaveReason::ServerShutdown => link.close(CLOSE_GOING_AWAY, "the server stops"),
-            LeaveReason::ProtocolError => link.close(CLOSE_POLICY, "a limit was broken"),
-            _ => link.close(CLOSE_NORMAL, "the session ended"),
+            LeaveReason::ServerShutdown => link.close(CloseCode::GOING_AWAY, "the server stops"),
+            LeaveReason::ProtocolError => link.close(CloseCode::POLICY_VIOLATION, "a limit was broken"),
+            _ => link.close(CloseCode::NORMAL_CLOSURE, "the session ended"),
         }
     }
 

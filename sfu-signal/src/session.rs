@@ -10,23 +10,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-use axum::extract::ws::Utf8Bytes;
 use rand::Rng;
 use sfu_core::id::SessionId;
 use tokio::sync::{mpsc, watch};
+use tokio_websockets::CloseCode;
 
 /// What goes to a WebSocket.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Outgoing {
-    Text(Utf8Bytes),
-    Close { code: u16, reason: &'static str },
+    Text(String),
+    Close { code: CloseCode, reason: &'static str },
 }
-
-/// Close codes (RFC 6455 section 7.4.1).
-pub(crate) const CLOSE_NORMAL: u16 = 1000;
-pub(crate) const CLOSE_POLICY: u16 = 1008;
-pub(crate) const CLOSE_TOO_BIG: u16 = 1009;
-pub(crate) const CLOSE_GOING_AWAY: u16 = 1001;
 
 /// The server's end of one WebSocket's outgoing queue.
 #[derive(Debug, Clone)]
@@ -49,8 +43,8 @@ impl Link {
     }
 
     /// Queues a message. False: the queue is full, or the WebSocket gone.
-    pub(crate) fn send(&self, text: impl Into<Utf8Bytes>) -> bool {
-        self.queue.try_send(Outgoing::Text(text.into())).is_ok()
+    pub(crate) fn send(&self, text: String) -> bool {
+        self.queue.try_send(Outgoing::Text(text)).is_ok()
     }
 
     /// Whether the queue is at most half full.
@@ -59,7 +53,7 @@ impl Link {
     }
 
     /// Closes the WebSocket after what is queued, or at once where nothing more can be queued.
-    pub(crate) fn close(&self, code: u16, reason: &'static str) {
+    pub(crate) fn close(&self, code: CloseCode, reason: &'static str) {
         if self.queue.try_send(Outgoing::Close { code, reason }).is_err() {
             self.cut();
         }
@@ -160,7 +154,7 @@ impl Session {
         self.lost_at = None;
         self.behind = false;
         if let Some(old) = self.link.replace(link) {
-            old.close(CLOSE_POLICY, "the session was resumed elsewhere");
+            old.close(CloseCode::POLICY_VIOLATION, "the session was resumed elsewhere");
         }
     }
 

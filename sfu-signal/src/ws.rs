@@ -6,9 +6,6 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use axum::body::Bytes;
-use axum::extract::ws::rejection::WebSocketUpgradeRejection;
-use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade};
 use axum::extract::{Query, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
@@ -17,6 +14,7 @@ use futures_util::{SinkExt, StreamExt};
 use serde::Deserialize;
 use sfu_core::id::SessionId;
 use tokio::sync::mpsc;
+use tokio_websockets::{CloseCode, Message};
 
 use crate::counters::{Gauge, add};
 use crate::error::{ErrorCode, SignalError};
@@ -28,15 +26,13 @@ use crate::participant::Door;
 use crate::protocol::{ClientMessage, PROTOCOL_VERSION, Reply, Request};
 use crate::request::Caller;
 use crate::server::Server;
-use crate::session::{CLOSE_NORMAL, CLOSE_POLICY, CLOSE_TOO_BIG, Link, Outgoing};
+use crate::session::{Link, Outgoing};
 use crate::tokens::Claims;
+use crate::upgrade::{Upgrade, WebSocket};
 use crate::wire::{decode, encode_reply, message_id};
 
 /// How long a closed WebSocket may take to say goodbye.
 const LINGER: Duration = Duration::from_secs(1);
-/// What a WebSocket keeps for reading. Requests are short; longer ones (an offer) grow it. The library's own choice, 128 KiB,
-/// would be most of what an idle participant takes.
-const READ_BUFFER: usize = 2_048;
 
 #[derive(Deserialize)]
 pub(crate) struct Params {
@@ -56,21 +52,17 @@ pub(crate) async fn rtc(
     State(server): State<Arc<Server>>,
     Query(params): Query<Params>,
     headers: HeaderMap,
-    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
+    upgrade: Option<Upgrade>,
 ) -> Response {
     let admission = match server.admit(&params, &headers) {
         Ok(admission) => admission,
         Err(error) => return server.refuse(error),
     };
     // Browsers hide why an upgrade failed: the same address without one says whether the token is good.
-    let Ok(upgrade) = upgrade else { return server.refuse(ErrorCode::UpgradeRequired) };
+    let Some(upgrade) = upgrade else { return server.refuse(ErrorCode::UpgradeRequired) };
     // A little over the limit is still read, so that its error can be told.
     let limit = server.config.limits.message_bytes.saturating_mul(2);
-    upgrade
-        .read_buffer_size(READ_BUFFER)
-        .max_message_size(limit)
-        .max_frame_size(limit)
-        .on_upgrade(move |socket| async move { connection(server, socket, admission).await })
+    upgrade.serve(limit, move |socket| connection(server, socket, admission))
 }
 
 impl Server {
@@ -121,7 +113,7 @@ impl Reader {
         loop {
             let Ok(message) = tokio::time::timeout_at(deadline, self.next()).await else {
                 self.reply_error(0, ErrorCode::JoinTimeout.into());
-                self.close(CLOSE_POLICY, "no join in time").await;
+                self.close(CloseCode::POLICY_VIOLATION, "no join in time").await;
                 return None;
             };
             let ClientMessage { id, request } = message?;
@@ -163,7 +155,7 @@ impl Reader {
                 Err(error) => self.reply_error(id, error),
             }
             if leaves {
-                return self.close(CLOSE_NORMAL, "left").await;
+                return self.close(CloseCode::NORMAL_CLOSURE, "left").await;
             }
         }
     }
@@ -171,31 +163,28 @@ impl Reader {
     /// The next message that can be handled. What cannot is answered by an error. `None`: the WebSocket ended.
     async fn next(&mut self) -> Option<ClientMessage> {
         loop {
-            let text = match self.frame().await? {
-                Message::Text(text) => text,
-                Message::Binary(_) => {
-                    self.reply_error(0, SignalError::new(ErrorCode::BadRequest, "messages are text"));
-                    continue;
-                }
-                Message::Close(_) => return None,
-                Message::Ping(_) | Message::Pong(_) => continue,
-            };
+            let frame = self.frame().await?;
+            if frame.is_binary() {
+                self.reply_error(0, SignalError::new(ErrorCode::BadRequest, "messages are text"));
+            }
+            // After a goodbye the stream ends by itself.
+            let Some(text) = frame.as_text() else { continue };
             if self.closing {
                 continue;
             }
             add(&self.server.counters.messages, 1);
             if text.len() > self.server.config.limits.message_bytes {
-                self.reply_error(message_id(&text), ErrorCode::MessageTooLarge.into());
-                self.close(CLOSE_TOO_BIG, "message too large").await;
+                self.reply_error(message_id(text), ErrorCode::MessageTooLarge.into());
+                self.close(CloseCode::MESSAGE_TOO_BIG, "message too large").await;
                 return None;
             }
             if !self.limiter.admit(Instant::now()) {
-                self.reply_error(message_id(&text), ErrorCode::RateLimited.into());
+                self.reply_error(message_id(text), ErrorCode::RateLimited.into());
                 continue;
             }
-            match decode(&text) {
+            match decode(text) {
                 Ok(message) => return Some(message),
-                Err(error) => self.reply_error(message_id(&text), SignalError::new(error.code, error.message)),
+                Err(error) => self.reply_error(message_id(text), SignalError::new(error.code, error.message)),
             }
         }
     }
@@ -223,12 +212,12 @@ impl Reader {
     }
 
     /// Closes after what is queued, and waits for the client's goodbye, so that it reads all of it.
-    async fn close(&mut self, code: u16, reason: &'static str) {
+    async fn close(&mut self, code: CloseCode, reason: &'static str) {
         self.closing = true;
         self.link.close(code, reason);
         let goodbye = async {
             while let Some(frame) = self.frame().await {
-                if matches!(frame, Message::Close(_)) {
+                if frame.is_close() {
                     break;
                 }
             }
@@ -249,17 +238,16 @@ async fn write(
     loop {
         let message = tokio::select! {
             outgoing = queue.recv() => match outgoing {
-                Some(Outgoing::Text(text)) => Message::Text(text),
+                Some(Outgoing::Text(text)) => Message::text(text),
                 Some(Outgoing::Close { code, reason }) => {
-                    let frame = CloseFrame { code, reason: reason.into() };
-                    if sink.send(Message::Close(Some(frame))).await.is_ok() {
+                    if sink.send(Message::close(Some(code), reason)).await.is_ok() {
                         tokio::time::sleep(LINGER).await;
                     }
                     break;
                 }
                 None => break,
             },
-            _ = ping.tick() => Message::Ping(Bytes::new()),
+            _ = ping.tick() => Message::ping(""),
         };
         if sink.send(message).await.is_err() {
             break;

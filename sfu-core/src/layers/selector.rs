@@ -72,8 +72,8 @@ pub struct Selector {
     current: Option<Current>,
     /// Bit n: a keyframe of this encoding waits to be sent, and with it all that came after it.
     coming: u8,
-    /// In a circle; `newest` is the last one.
-    decided: [Option<Decided>; REMEMBERED],
+    /// The last [`REMEMBERED`] frames in a circle; `newest` is the last one. No memory before the first.
+    decided: Vec<Decided>,
     newest: usize,
 }
 
@@ -98,7 +98,7 @@ impl Flows {
 impl Selector {
     /// Takes the best that there is.
     pub const fn new() -> Self {
-        Self { target: Some(Layer::BEST), goal: None, current: None, coming: 0, decided: [None; REMEMBERED], newest: 0 }
+        Self { target: Some(Layer::BEST), goal: None, current: None, coming: 0, decided: Vec::new(), newest: 0 }
     }
 
     /// What shall flow; `None`: nothing, after the frame that is on its way.
@@ -123,10 +123,10 @@ impl Selector {
     }
 
     /// Nothing flows any more, and what comes next is a new start.
-    pub const fn stop(&mut self) {
+    pub fn stop(&mut self) {
         self.current = None;
         self.coming = 0;
-        self.decided = [None; REMEMBERED];
+        self.decided.clear();
     }
 
     /// Follows what the publication sends; to be called often.
@@ -168,7 +168,7 @@ impl Selector {
             return if self.goal == Some(encoding) { Choice::Wait } else { Choice::Skip };
         }
         let Some((spatial, temporal)) = self.wish(encoding) else { return Choice::Skip };
-        self.decided = [None; REMEMBERED];
+        self.decided.clear();
         self.current = Some(Current { encoding, spatial, temporal, highest: (frame.spatial, frame.temporal) });
         let decided = Decided::new(timestamp, frame, (spatial, temporal));
         self.remember(decided);
@@ -202,7 +202,7 @@ impl Selector {
             return decided.choice(frame);
         }
         let Some((wish, mut current)) = self.wish(encoding).zip(self.current) else { return Choice::Skip };
-        let newest = self.decided[self.newest];
+        let newest = self.decided.get(self.newest);
         let ahead = newest.map_or(1, |newest| timestamp.wrapping_sub(newest.timestamp) as i32);
         if ahead < 0 || (ahead == 0 && newest.is_some_and(|newest| newest.spatial > frame.spatial)) {
             // Later ones were decided as if it had come in time.
@@ -231,19 +231,25 @@ impl Selector {
     fn find(&self, timestamp: u32, spatial: u8) -> Option<Decided> {
         let is_it = |decided: &Decided| decided.timestamp == timestamp && decided.spatial == spatial;
         // Nearly always it is the newest.
-        let newest = self.decided[self.newest].filter(is_it);
-        newest.or_else(|| self.decided.iter().flatten().copied().find(is_it))
+        let newest = self.decided.get(self.newest).copied().filter(is_it);
+        newest.or_else(|| self.decided.iter().copied().find(is_it))
     }
 
     /// The frame before one that comes late.
     fn last_before(&self, timestamp: u32) -> Option<Decided> {
         let age = |decided: &Decided| timestamp.wrapping_sub(decided.timestamp) as i32;
-        self.decided.iter().flatten().copied().filter(|decided| age(decided) >= 0).min_by_key(age)
+        self.decided.iter().copied().filter(|decided| age(decided) >= 0).min_by_key(age)
     }
 
-    const fn remember(&mut self, decided: Decided) {
-        self.newest = (self.newest + 1) % REMEMBERED;
-        self.decided[self.newest] = Some(decided);
+    fn remember(&mut self, decided: Decided) {
+        if self.decided.len() < REMEMBERED {
+            self.newest = self.decided.len();
+            self.decided.reserve_exact(REMEMBERED - self.newest);
+            self.decided.push(decided);
+        } else {
+            self.newest = (self.newest + 1) % REMEMBERED;
+            self.decided[self.newest] = decided;
+        }
     }
 }
 

@@ -35,6 +35,9 @@ use super::{MemberIndex, PeerIndex, PublicationIndex};
 /// The most packets that are sent again after the first packet of a keyframe that they overtook.
 const MAX_REPLAYED: usize = 512;
 
+/// Places that a room makes for members at least, when it has none.
+const FEW: usize = 4;
+
 /// A room.
 #[derive(Debug)]
 pub struct Room {
@@ -127,6 +130,10 @@ impl Room {
         rng: &mut StdRng,
     ) -> MemberIndex {
         let member = Member::new(id, peer, settings, rng.next_u32(), self.window, (self.clock.instant, now));
+        if self.members.len() == self.members.capacity() {
+            // Members are large, and most rooms small: doubling would leave half of the room empty.
+            self.members.reserve_exact((self.members.len() / 4).max(FEW));
+        }
         let index = MemberIndex(self.members.insert(member) as u32);
         self.by_id.insert(id, index);
         self.arrivals.push(index);

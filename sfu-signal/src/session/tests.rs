@@ -72,7 +72,7 @@ fn state_of_the_moment_is_neither_counted_nor_kept_nor_a_reason_to_cut() {
     assert!(session.behind && session.link().is_some());
     assert!(!session.is_behind(), "it has not caught up with the rest");
     assert_eq!((session.seq(), session.missed(0)), (0, Some(Vec::new())));
-    let text = |number: u64| Outgoing::Text(format!("{{\"seq\":0,\"type\":\"test\",\"number\":{number}}}").into());
+    let text = |number: u64| Outgoing::Text(format!("{{\"seq\":0,\"type\":\"test\",\"number\":{number}}}"));
     for number in 1..=3 {
         assert_eq!(queue.try_recv().unwrap(), text(number), "half of the queue is for what must arrive");
     }

@@ -36,6 +36,38 @@ async fn bad_tokens_get_401_and_403_and_nothing_else() {
 }
 
 #[tokio::test]
+async fn an_upgrade_is_as_the_rfc_wants_it() {
+    let harness = Harness::start().await;
+    let url = harness.url(&format!("/v1/rtc?access_token={}", harness.token("demo", "ann")));
+    let whole = [
+        ("connection", "keep-alive, Upgrade"),
+        ("upgrade", "websocket"),
+        ("sec-websocket-version", "13"),
+        ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ=="),
+    ];
+    let status = async |headers: &[(&str, &str)]| {
+        let request = headers
+            .iter()
+            .fold(reqwest::Client::new().get(&url), |request, (name, value)| request.header(*name, *value));
+        let response = request.send().await.unwrap();
+        let accept = response.headers().get("sec-websocket-accept").map(|accept| accept.to_str().unwrap().to_owned());
+        (response.status().as_u16(), accept)
+    };
+    // The example of RFC 6455 section 1.3.
+    assert_eq!(status(&whole).await, (101, Some("s3pPLMBiTxaQ9kYGzzhZRbK+xOo=".into())));
+    for missing in 0..whole.len() {
+        let rest: Vec<_> =
+            whole.into_iter().enumerate().filter(|(n, _)| *n != missing).map(|(_, header)| header).collect();
+        assert_eq!(status(&rest).await, (426, None), "without {}", whole[missing].0);
+    }
+    for (place, wrong) in [(0, "close"), (1, "h2c"), (2, "8")] {
+        let mut headers = whole;
+        headers[place].1 = wrong;
+        assert_eq!(status(&headers).await, (426, None), "{wrong}");
+    }
+}
+
+#[tokio::test]
 async fn the_first_message_is_a_join_and_comes_in_time() {
     let harness = Harness::with(|config| config.sessions.join_timeout = Duration::from_millis(300)).await;
     let mut client = open(&harness, "ann").await;

@@ -1,0 +1,68 @@
+//! From an HTTP/1.1 request to a WebSocket (RFC 6455 section 4.2).
+//!
+//! axum's own WebSocket keeps its buffers as long as the longest message of a connection was, an offer and its answer, which was a
+//! third of what an idle participant takes. `tokio-websockets` writes messages from where they are; its upgrade is for bare
+//! sockets, so that the handshake's headers are checked here, by the types of the `headers` crate.
+
+use std::convert::Infallible;
+
+use axum::body::Body;
+use axum::extract::OptionalFromRequestParts;
+use axum::http::request::Parts;
+use axum::http::{Method, StatusCode, Version};
+use axum::response::Response;
+use headers::{Connection, HeaderMapExt, SecWebsocketAccept, SecWebsocketKey, SecWebsocketVersion};
+use hyper::upgrade::{OnUpgrade, Upgraded};
+use hyper_util::rt::TokioIo;
+use tokio_websockets::{Limits, ServerBuilder, WebSocketStream};
+
+/// A WebSocket, the server's end.
+pub(crate) type WebSocket = WebSocketStream<TokioIo<Upgraded>>;
+
+/// A request for a WebSocket.
+pub(crate) struct Upgrade {
+    accept: SecWebsocketAccept,
+    pending: OnUpgrade,
+}
+
+impl Upgrade {
+    /// What the client asks for; `None`: no WebSocket, or not as the RFC wants it.
+    fn of(parts: &mut Parts) -> Option<Self> {
+        let headers = &parts.headers;
+        let asks = parts.method == Method::GET
+            && parts.version == Version::HTTP_11
+            && headers.typed_get::<Connection>()?.contains("upgrade")
+            && headers.typed_get::<headers::Upgrade>()? == headers::Upgrade::websocket()
+            && headers.typed_get::<SecWebsocketVersion>()? == SecWebsocketVersion::V13;
+        let key = headers.typed_get::<SecWebsocketKey>().filter(|_| asks)?;
+        Some(Self { accept: key.into(), pending: parts.extensions.remove()? })
+    }
+
+    /// Agrees, and serves the WebSocket in a task of its own. Messages are `max_message` bytes at most: a longer one ends it.
+    pub(crate) fn serve<F>(self, max_message: usize, serve: impl FnOnce(WebSocket) -> F + Send + 'static) -> Response
+    where
+        F: Future<Output = ()> + Send,
+    {
+        let builder = ServerBuilder::new().limits(Limits::default().max_payload_len(Some(max_message)));
+        tokio::spawn(async move {
+            // A client that is gone before the answer reached it leaves nothing behind.
+            if let Ok(upgraded) = self.pending.await {
+                serve(builder.serve(TokioIo::new(upgraded))).await;
+            }
+        });
+        let mut response = Response::new(Body::empty());
+        *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+        response.headers_mut().typed_insert(Connection::upgrade());
+        response.headers_mut().typed_insert(headers::Upgrade::websocket());
+        response.headers_mut().typed_insert(self.accept);
+        response
+    }
+}
+
+impl<S: Sync> OptionalFromRequestParts<S> for Upgrade {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Option<Self>, Infallible> {
+        Ok(Self::of(parts))
+    }
+}
