@@ -81,6 +81,10 @@ pub async fn versus(args: &VersusArgs, command: String, bar: &ProgressBar) -> an
                 let context = || format!("row {row}, {}", server.name());
                 let run = once(args, *row, pair, server).await.with_context(context)?;
                 let is_void = !run.void.is_empty();
+                if bar.is_hidden() {
+                    // A log shows no bar.
+                    eprintln!("row {row}, pair {}: {}{}", pair + 1, server.name(), run.in_short());
+                }
                 runs.push(run);
                 if is_void {
                     runs.push(once(args, *row, pair, server).await.with_context(context)?);
@@ -120,6 +124,14 @@ impl Run {
             void: report.verdict.void.clone(),
             delivered: measured.delivered.packets(),
             ..Self::default()
+        }
+    }
+
+    fn in_short(&self) -> String {
+        match (self.void.first(), self.us_per_packet) {
+            (Some(why), _) => format!(" is void: {why}"),
+            (None, Some(us)) => format!(": {us:.2} µs per packet"),
+            (None, None) => String::new(),
         }
     }
 

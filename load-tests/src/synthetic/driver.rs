@@ -155,7 +155,7 @@ impl Driver {
     /// Puts the participant's next deadline among the timers, unless an earlier one is there.
     fn arm(&mut self, key: usize) {
         let Some(participant) = self.participants.get_mut(key) else { return };
-        let at = participant.poll_timeout();
+        let Some(at) = participant.poll_timeout() else { return };
         if participant.due.is_none_or(|due| at < due) {
             participant.due = Some(at);
             self.timers.push(Reverse((at, key)));

@@ -173,7 +173,7 @@ impl Participant {
     /// Does what is due.
     pub(super) fn handle_timeout(&mut self, moment: Moment, scratch: &mut Scratch, shared: &mut Shared<'_>) {
         let socket = &self.socket;
-        if self.session.poll_timeout() <= moment.now {
+        if self.session.poll_timeout().is_some_and(|at| at <= moment.now) {
             self.session.handle_timeout(moment.now, &mut |bytes| drop(socket.send(bytes)));
             self.tell_state(moment.now);
         }
@@ -195,16 +195,13 @@ impl Participant {
         }
     }
 
-    /// When [`Self::handle_timeout`] wants to be called next.
-    pub(super) fn poll_timeout(&self) -> Instant {
-        let mut at = self.session.poll_timeout();
-        if self.is_connected() {
-            if self.receiver.streams() > 0 {
-                at = at.min(self.receiver.poll_timeout());
-            }
-            at = self.sender.iter().map(Sender::poll_timeout).fold(at, Instant::min);
-        }
-        self.link.as_ref().and_then(Link::poll_timeout).map_or(at, |link| at.min(link))
+    /// When [`Self::handle_timeout`] wants to be called next; `None`: never.
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        let is_connected = self.is_connected();
+        let receiver = (is_connected && self.receiver.streams() > 0).then(|| self.receiver.poll_timeout());
+        let sender = self.sender.as_ref().filter(|_| is_connected).map(Sender::poll_timeout);
+        let link = self.link.as_ref().and_then(Link::poll_timeout);
+        [self.session.poll_timeout(), receiver, sender, link].into_iter().flatten().min()
     }
 
     pub(super) fn set_muted(&mut self, kind: Kind, muted: bool) {

@@ -147,7 +147,7 @@ impl Session {
 
     /// To be called when [`Self::poll_timeout`] has come.
     pub fn handle_timeout(&mut self, now: Instant, send: &mut dyn FnMut(&[u8])) {
-        if matches!(self.state, State::Failed(_)) {
+        if self.poll_timeout().is_none() {
             return;
         }
         if self.srtp.is_none() && now.saturating_duration_since(self.started) > TIMEOUT {
@@ -169,9 +169,11 @@ impl Session {
         }
     }
 
-    /// When [`Self::handle_timeout`] wants to be called next.
-    pub fn poll_timeout(&self) -> Instant {
-        self.dtls_at.filter(|_| self.srtp.is_none()).map_or(self.check_at, |at| at.min(self.check_at))
+    /// When [`Self::handle_timeout`] wants to be called next; `None`: never, since the connection is over.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        let dtls_at = self.dtls_at.filter(|_| self.srtp.is_none());
+        let is_over = matches!(self.state, State::Failed(_));
+        (!is_over).then(|| dtls_at.map_or(self.check_at, |at| at.min(self.check_at)))
     }
 
     /// Says farewell.
@@ -253,5 +255,26 @@ fn own_profile(profile: dimpl::SrtpProfile) -> Option<SrtpProfile> {
         dimpl::SrtpProfile::AEAD_AES_128_GCM => Some(SrtpProfile::AeadAes128Gcm),
         dimpl::SrtpProfile::AES128_CM_SHA1_80 => Some(SrtpProfile::Aes128CmHmacSha1_80),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Red if a connection that is over asks to be called at once, again and again: its thread would serve nobody else.
+    #[test]
+    fn a_connection_that_failed_wants_nothing_more() {
+        let (identity, start) = (Identity::generate().unwrap(), Instant::now());
+        let ice = || IceCredentials { ufrag: "abcd".to_owned(), password: "x".repeat(22) };
+        let peer = Peer { address: ([127, 0, 0, 1], 9).into(), fingerprint: identity.fingerprint, starts_dtls: false };
+        let mut session = Session::new(&identity, (ice(), ice()), peer, start);
+        let mut sent = 0;
+        while let Some(at) = session.poll_timeout() {
+            session.handle_timeout(at, &mut |_| sent += 1);
+            assert!(session.poll_timeout().is_none_or(|next| next > at), "time stands still");
+        }
+        assert!(matches!(session.state(), State::Failed(_)));
+        assert!((40..60).contains(&sent), "{sent} checks");
     }
 }
