@@ -163,6 +163,12 @@ pub struct Changes {
     /// Audio per publisher, in bits per second; 0: none
     #[arg(long, value_name = "BITRATE")]
     pub audio_bitrate: Option<Bitrate>,
+    /// Send this IVF file of VP8 in place of filler, with its own bitrate and frame rate, over and over
+    #[arg(long, value_name = "FILE")]
+    pub video_file: Option<PathBuf>,
+    /// Send this Ogg file of Opus, of 20 ms per packet, in place of filler, over and over
+    #[arg(long, value_name = "FILE")]
+    pub audio_file: Option<PathBuf>,
     /// Video frames per second
     #[arg(long, value_name = "N")]
     pub fps: Option<u32>,
@@ -276,6 +282,7 @@ impl Changes {
             set(&mut video.packet_size, self.packet_size);
             set(&mut video.pacing, self.pacing);
             set(&mut video.simulcast, self.simulcast);
+            video.file = self.video_file.clone().or(video.file.take());
         }
         match self.audio_bitrate {
             Some(Bitrate(0)) => scenario.audio = None,
@@ -284,6 +291,7 @@ impl Changes {
         }
         if let Some(audio) = &mut scenario.audio {
             audio.speaking = self.speaking.or(audio.speaking);
+            audio.file = self.audio_file.clone().or(audio.file.take());
         }
     }
 }

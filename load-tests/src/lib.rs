@@ -16,6 +16,7 @@
 
 pub mod baseline;
 pub mod cli;
+pub mod clip;
 pub mod context;
 pub mod cpu;
 pub mod events;

@@ -2,11 +2,14 @@
 //!
 //! Video is VP8: every packet has a descriptor with picture id, TL0PICIDX and temporal layer (RFC 7741 section 4.2), a
 //! frame begins with a VP8 frame header (RFC 6386 section 9.1), and its bytes are spread evenly over the packets, as
-//! encoders do. Audio is Opus, one 20 ms packet each (RFC 7587). Behind those headers stands filler, and at the end a
-//! [`Stamp`]. No decoder will show a picture of it; forwarders do not decode.
+//! encoders do. Audio is Opus, one 20 ms packet each (RFC 7587). Behind those headers stands filler, or what a [`clip`](crate::clip) has,
+//! and at the end a [`Stamp`]. No decoder will show a picture of it; forwarders do not decode.
+
+use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 
+use crate::clip::{AudioClip, ClipFrame, VideoClip};
 use crate::stamp::{Kind, STAMP_LEN, Stamp};
 
 /// Ticks of the RTP clock of video, per second.
@@ -79,6 +82,11 @@ impl Payload {
         self.stamp.measured
     }
 
+    /// Whether it is of a keyframe.
+    pub fn is_keyframe(&self) -> bool {
+        self.stamp.keyframe
+    }
+
     /// Stamps the time, in microseconds since the run's epoch, and gives what follows the RTP header.
     pub fn stamped(mut self, sent_us: u64) -> Bytes {
         Stamp { sent_us, ..self.stamp }.write(&mut self.body);
@@ -111,10 +119,30 @@ impl Indices {
     }
 }
 
+/// A clip, and its frame that comes next.
+#[derive(Debug)]
+struct Playback {
+    clip: Arc<VideoClip>,
+    next: usize,
+}
+
+impl Playback {
+    /// The next frame; the next keyframe if one is asked for.
+    fn frame(&mut self, keyframe: bool) -> ClipFrame {
+        let frames = &self.clip.frames;
+        let ahead = (0..frames.len()).map(|ahead| (self.next + ahead) % frames.len());
+        // The first frame is a keyframe.
+        let index = ahead.into_iter().find(|index| !keyframe || frames[*index].keyframe).unwrap_or_default();
+        self.next = (index + 1) % frames.len();
+        frames[index].clone()
+    }
+}
+
 /// Makes the frames of one video track.
 #[derive(Debug)]
 pub struct VideoSource {
     shape: VideoShape,
+    playback: Option<Playback>,
     picture_id: u16,
     tl0picidx: u8,
     frame: u16,
@@ -124,21 +152,30 @@ pub struct VideoSource {
 impl VideoSource {
     /// A track that starts at any picture id, as encoders do.
     pub fn new(shape: VideoShape, picture_id: u16) -> Self {
-        Self { shape, picture_id: picture_id & 0x7fff, tl0picidx: 0, frame: 0, indices: Indices::default() }
+        let (picture_id, indices) = (picture_id & 0x7fff, Indices::default());
+        Self { shape, playback: None, picture_id, tl0picidx: 0, frame: 0, indices }
     }
 
-    /// The payloads of the next frame, in order.
+    /// Plays a clip, if there is one, in place of filler.
+    pub fn playing(self, clip: Option<Arc<VideoClip>>) -> Self {
+        Self { playback: clip.map(|clip| Playback { clip, next: 0 }), ..self }
+    }
+
+    /// The payloads of the next frame, in order. A clip has keyframes of its own as well.
     pub fn frame(&mut self, keyframe: bool, mark: Mark) -> Vec<Payload> {
         self.picture_id = (self.picture_id + 1) & 0x7fff;
         self.tl0picidx = self.tl0picidx.wrapping_add(1);
         self.frame = self.frame.wrapping_add(1);
-        let bytes = self.shape.frame_bytes() * if keyframe { KEYFRAME_FACTOR } else { 1 };
-        let count = bytes.div_ceil(self.shape.max_payload.max(MIN_VIDEO_PAYLOAD));
-        (0..count)
-            .map(|position| {
-                // The first packets are a byte longer, where the division leaves a rest.
-                let len = bytes / count + usize::from(position < bytes % count);
-                let first = position == 0;
+        let played = self.playback.as_mut().map(|playback| playback.frame(keyframe));
+        let keyframe = played.as_ref().map_or(keyframe, |frame| frame.keyframe);
+        let bodies = match played {
+            Some(frame) => self.played(&frame.bytes),
+            None => self.filled(keyframe),
+        };
+        let count = bodies.len();
+        (0..)
+            .zip(bodies)
+            .map(|(position, body)| {
                 let stamp = Stamp {
                     publisher: mark.publisher,
                     kind: Kind::Video,
@@ -150,22 +187,49 @@ impl VideoSource {
                     index: self.indices.next(mark.measured),
                     sent_us: 0,
                 };
-                Payload { marker: position + 1 == count, stamp, body: self.body(len, first, keyframe) }
+                Payload { marker: position + 1 == count, stamp, body }
             })
             .collect()
     }
 
-    fn body(&self, len: usize, first: bool, keyframe: bool) -> BytesMut {
-        let mut payload = filled(len.max(MIN_VIDEO_PAYLOAD));
+    /// A frame of filler.
+    fn filled(&self, keyframe: bool) -> Vec<BytesMut> {
+        let bytes = self.shape.frame_bytes() * if keyframe { KEYFRAME_FACTOR } else { 1 };
+        let count = bytes.div_ceil(self.shape.max_payload.max(MIN_VIDEO_PAYLOAD));
+        let mut bodies: Vec<_> = (0..count)
+            .map(|position| self.described(position == 0, filled(share(bytes, count, position).max(MIN_VIDEO_PAYLOAD))))
+            .collect();
+        write_frame_header(&mut bodies[0][DESCRIPTOR_LEN..], keyframe, self.shape.size);
+        bodies
+    }
+
+    /// A clip's frame.
+    fn played(&self, mut frame: &[u8]) -> Vec<BytesMut> {
+        let room = self.shape.max_payload.max(MIN_VIDEO_PAYLOAD) - DESCRIPTOR_LEN - STAMP_LEN;
+        let (bytes, count) = (frame.len(), frame.len().div_ceil(room));
+        let part = |position| {
+            let (part, rest) = frame.split_at(share(bytes, count, position));
+            frame = rest;
+            let mut payload = BytesMut::zeroed(DESCRIPTOR_LEN + part.len() + STAMP_LEN);
+            payload[DESCRIPTOR_LEN..][..part.len()].copy_from_slice(part);
+            self.described(position == 0, payload)
+        };
+        (0..count).map(part).collect()
+    }
+
+    /// The payload with its descriptor at the beginning.
+    fn described(&self, first: bool, mut payload: BytesMut) -> BytesMut {
         let [high, low] = self.picture_id.to_be_bytes();
         // X and S, then I, L and T: a 15-bit picture id, TL0PICIDX, and layer 0.
         let descriptor = [0x80 | (u8::from(first) << 4), 0xe0, 0x80 | high, low, self.tl0picidx, 0];
         payload[..DESCRIPTOR_LEN].copy_from_slice(&descriptor);
-        if first {
-            write_frame_header(&mut payload[DESCRIPTOR_LEN..], keyframe, self.shape.size);
-        }
         payload
     }
+}
+
+/// What of `bytes` the packet at `position` of `count` carries: the first ones a byte more, where the division leaves a rest.
+const fn share(bytes: usize, count: usize, position: usize) -> usize {
+    bytes / count + if position < bytes % count { 1 } else { 0 }
 }
 
 fn filled(len: usize) -> BytesMut {
@@ -190,6 +254,7 @@ fn write_frame_header(buf: &mut [u8], keyframe: bool, size: (u16, u16)) {
 #[derive(Debug)]
 pub struct AudioSource {
     len: usize,
+    clip: Option<Arc<AudioClip>>,
     frame: u16,
     indices: Indices,
 }
@@ -198,23 +263,30 @@ impl AudioSource {
     /// A track of `bitrate` bits per second.
     pub fn new(bitrate: u64) -> Self {
         let len = usize::try_from(bitrate / 8 * u64::from(AUDIO_PACKET_MS) / 1_000).unwrap_or(usize::MAX);
-        Self { len: len.clamp(1 + STAMP_LEN, 1_275), frame: 0, indices: Indices::default() }
+        Self { len: len.clamp(1 + STAMP_LEN, 1_275), clip: None, frame: 0, indices: Indices::default() }
+    }
+
+    /// Plays a clip, if there is one, in place of filler.
+    pub fn playing(self, clip: Option<Arc<AudioClip>>) -> Self {
+        Self { clip, ..self }
     }
 
     /// The next 20 ms.
     pub fn packet(&mut self, mark: Mark) -> Payload {
-        self.packet_of(self.len, mark)
+        let Some(clip) = &self.clip else { return self.packet_of(opus(self.len), mark) };
+        let packet = &clip.packets[usize::from(self.frame) % clip.packets.len()];
+        let mut payload = BytesMut::zeroed(packet.len() + STAMP_LEN);
+        payload[..packet.len()].copy_from_slice(packet);
+        self.packet_of(payload, mark)
     }
 
     /// A packet of comfort noise, as short as the stamp allows: what DTX sends every 400 ms of silence.
     pub fn silence(&mut self, mark: Mark) -> Payload {
-        self.packet_of(1 + STAMP_LEN, mark)
+        self.packet_of(opus(1 + STAMP_LEN), mark)
     }
 
-    fn packet_of(&mut self, len: usize, mark: Mark) -> Payload {
-        let mut payload = filled(len);
+    fn packet_of(&mut self, payload: BytesMut, mark: Mark) -> Payload {
         self.frame = self.frame.wrapping_add(1);
-        payload[0] = OPUS_TOC;
         let stamp = Stamp {
             publisher: mark.publisher,
             kind: Kind::Audio,
@@ -230,9 +302,16 @@ impl AudioSource {
     }
 }
 
+fn opus(len: usize) -> BytesMut {
+    let mut payload = filled(len);
+    payload[0] = OPUS_TOC;
+    payload
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clip::tests::video;
     use proptest::prelude::*;
     use sfu_core::rtp::vp8::Vp8Descriptor;
 
@@ -271,6 +350,22 @@ mod tests {
         };
         assert_eq!(indices(source.frame(false, MARK)), (0..9).collect::<Vec<_>>());
         assert_eq!(indices(source.frame(false, MARK)), (9..18).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_clip_is_played_in_a_circle_and_jumped_in_for_keyframes() {
+        // Keyframes are the frames of 2,500 and 1,130 bytes.
+        let mut source = VideoSource::new(SHAPE, 0).playing(Some(video(&[2_500, 100, 101, 0, 1_130, 102])));
+        let mut next = |keyframe| {
+            let frame = source.frame(keyframe, MARK);
+            let bytes: usize = frame.iter().map(|payload| payload.body.len() - DESCRIPTOR_LEN - STAMP_LEN).sum();
+            assert!(frame.iter().all(|payload| payload.body.len() <= SHAPE.max_payload));
+            assert_eq!(Vp8Descriptor::parse(&frame[0].body).unwrap().keyframe, frame[0].is_keyframe());
+            (frame[0].is_keyframe(), frame.len(), bytes)
+        };
+        let whole = [(true, 3, 2_500), (false, 1, 100), (false, 1, 101), (true, 1, 1_130), (false, 1, 102)];
+        assert_eq!([(); 5].map(|()| next(false)), whole);
+        assert_eq!([next(false), next(true), next(true)], [whole[0], whole[3], whole[0]]);
     }
 
     #[test]

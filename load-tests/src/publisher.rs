@@ -16,6 +16,7 @@ use tokio::time::{MissedTickBehavior, interval_at, sleep_until};
 use webrtc::media_stream::track_local::TrackLocal;
 use webrtc::media_stream::track_local::static_rtp::TrackLocalStaticRTP;
 
+use crate::clip::{AudioClip, VideoClip};
 use crate::context::{CONNECT_TIMEOUT, Context};
 use crate::media::{AUDIO_CLOCK, AUDIO_PACKET_MS, AudioSource, Mark, Payload, VIDEO_CLOCK, VideoShape, VideoSource};
 use crate::peer::{self, Peer};
@@ -34,12 +35,16 @@ pub enum Pacing {
 }
 
 /// What a publisher sends.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Media {
     /// The camera, if there is one.
     pub video: Option<VideoShape>,
     /// The microphone's bits per second, if there is one.
     pub audio: Option<u64>,
+    /// What the camera shows in place of filler.
+    pub video_clip: Option<Arc<VideoClip>>,
+    /// What the microphone hears in place of filler.
+    pub audio_clip: Option<Arc<AudioClip>>,
     /// How frames leave.
     pub pacing: Pacing,
 }
@@ -112,10 +117,11 @@ impl Publisher {
             |stream| Sender { context: Arc::clone(context), stream, sent: Arc::clone(&sent), publisher: index, start };
         let mut tasks = Vec::new();
         if let Some((stream, bitrate)) = audio {
-            tasks.push(tokio::spawn(sender(stream).send_audio(AudioSource::new(bitrate))));
+            tasks.push(tokio::spawn(sender(stream).send_audio(AudioSource::new(bitrate).playing(media.audio_clip))));
         }
         if let Some((stream, shape)) = video {
-            tasks.push(tokio::spawn(sender(stream).send_video(shape, media.pacing, wanted)));
+            let source = VideoSource::new(shape, rand::random()).playing(media.video_clip);
+            tasks.push(tokio::spawn(sender(stream).send_video(source, shape.fps, media.pacing, wanted)));
         }
         Ok(Self { sent, peer, session, tasks })
     }
@@ -157,9 +163,14 @@ fn media_track(identity: &str, kind: RtpCodecKind, ssrc: u32, codec: RTCRtpCodec
 }
 
 impl Sender {
-    async fn send_video(mut self, shape: VideoShape, pacing: Pacing, wanted: Arc<AtomicBool>) -> anyhow::Result<()> {
-        let mut source = VideoSource::new(shape, rand::random());
-        let interval = Duration::from_secs(1) / shape.fps;
+    async fn send_video(
+        mut self,
+        mut source: VideoSource,
+        fps: u32,
+        pacing: Pacing,
+        wanted: Arc<AtomicBool>,
+    ) -> anyhow::Result<()> {
+        let interval = Duration::from_secs(1) / fps;
         let mut ticks = interval_at(self.start.into(), interval);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
         let mut is_first = true;
@@ -168,6 +179,7 @@ impl Sender {
             let keyframe = wanted.swap(false, Ordering::Relaxed) || std::mem::take(&mut is_first);
             let mark = self.mark();
             let frame = source.frame(keyframe, mark);
+            let keyframe = frame.first().is_some_and(Payload::is_keyframe);
             self.sent.keyframes.fetch_add(u64::from(keyframe), Ordering::Relaxed);
             self.sent.frames.fetch_add(u64::from(mark.measured), Ordering::Relaxed);
             let gap = interval / u32::try_from(frame.len()).unwrap_or(u32::MAX).max(1);
@@ -177,7 +189,7 @@ impl Sender {
                 }
                 self.write(payload, mark, &Arc::clone(&self.sent).video).await?;
             }
-            self.stream.timestamp = self.stream.timestamp.wrapping_add(VIDEO_CLOCK / shape.fps);
+            self.stream.timestamp = self.stream.timestamp.wrapping_add(VIDEO_CLOCK / fps);
         }
     }
 

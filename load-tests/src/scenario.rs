@@ -4,12 +4,13 @@
 //! Rooms are alike; in each there are publishers (who only send), viewers (who only receive) and participants (who do
 //! both). Everybody who receives sees everybody else of the room, as far as the target's limits let it.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use serde::{Deserialize, Serialize};
 
+use crate::clip::{AudioClip, VideoClip};
 use crate::media::VideoShape;
 use crate::publisher::{Media, Pacing};
 use crate::synthetic::link::Profile;
@@ -71,6 +72,8 @@ pub struct Video {
     pub pacing: Pacing,
     /// Three encodings.
     pub simulcast: bool,
+    /// An IVF file of VP8 that is sent in place of filler: its bitrate, frame rate and keyframes.
+    pub file: Option<PathBuf>,
 }
 
 /// A microphone.
@@ -81,6 +84,8 @@ pub struct Audio {
     pub bitrate: Bitrate,
     /// How many of a room speak at a time, in turns; the others are silent, with DTX. `null`: all.
     pub speaking: Option<u32>,
+    /// An Ogg file of Opus that is sent in place of filler.
+    pub file: Option<PathBuf>,
 }
 
 /// Steps to the knee.
@@ -150,13 +155,20 @@ impl Default for Scenario {
 
 impl Default for Video {
     fn default() -> Self {
-        Self { bitrate: Bitrate(1_500_000), fps: 30, packet_size: 1_160, pacing: Pacing::Burst, simulcast: false }
+        Self {
+            bitrate: Bitrate(1_500_000),
+            fps: 30,
+            packet_size: 1_160,
+            pacing: Pacing::Burst,
+            simulcast: false,
+            file: None,
+        }
     }
 }
 
 impl Default for Audio {
     fn default() -> Self {
-        Self { bitrate: Bitrate(32_000), speaking: None }
+        Self { bitrate: Bitrate(32_000), speaking: None, file: None }
     }
 }
 
@@ -235,6 +247,8 @@ impl Scenario {
         ensure!(self.join_rate > 0.0, "join_rate is 0");
         ensure!((0.0..=1.0).contains(&self.webrtc_share), "webrtc_share is not between 0 and 1");
         ensure!(self.video.as_ref().is_none_or(|video| (1..=120).contains(&video.fps)), "fps is not between 1 and 120");
+        let has_encoder = |video: &Video| !(video.simulcast && video.file.is_some());
+        ensure!(self.video.as_ref().is_none_or(has_encoder), "a video file is one encoding: set simulcast to false");
         ensure!(self.open_every >= 1, "open_every is 0");
         ensure!(u64::from(self.senders()) * u64::from(self.rooms) <= 0xffff, "more than 65,535 publishers");
         Ok(())
@@ -257,8 +271,24 @@ impl Scenario {
         Media {
             video: self.video.as_ref().map(shape),
             audio: self.audio.as_ref().map(|audio| audio.bitrate.0),
+            video_clip: None,
+            audio_clip: None,
             pacing: self.video.as_ref().map_or(Pacing::Burst, |video| video.pacing),
         }
+    }
+
+    /// The same with what is in files, which is read.
+    pub fn load_media(&self) -> anyhow::Result<Media> {
+        let mut media = self.media();
+        if let Some(path) = self.video.as_ref().and_then(|video| video.file.as_ref()) {
+            let clip = VideoClip::read(path)?;
+            media.video = media.video.map(|shape| VideoShape { fps: clip.fps, size: clip.size, ..shape });
+            media.video_clip = Some(clip);
+        }
+        if let Some(path) = self.audio.as_ref().and_then(|audio| audio.file.as_ref()) {
+            media.audio_clip = Some(AudioClip::read(path)?);
+        }
+        Ok(media)
     }
 
     /// Whether it is known beforehand which packets each receiver should get: everybody's, all the time.
@@ -304,7 +334,11 @@ mod tests {
             Scenario { viewers: 0, ..good.clone() },
             Scenario { video: None, audio: None, ..good.clone() },
             Scenario { join_rate: 0.0, ..good.clone() },
-            Scenario { webrtc_share: 1.5, ..good },
+            Scenario { webrtc_share: 1.5, ..good.clone() },
+            Scenario {
+                video: Some(Video { simulcast: true, file: Some("clip.ivf".into()), ..Video::default() }),
+                ..good
+            },
         ];
         for scenario in bad {
             assert!(scenario.check().is_err(), "{scenario:?}");

@@ -18,7 +18,8 @@ use support::Madang;
 /// Media flows within this time on a machine that builds something else beside.
 const PATIENCE: Duration = Duration::from_secs(20);
 const CAMERA: VideoShape = VideoShape { bitrate: 500_000, fps: 30, max_payload: 1_100, size: (1280, 720), encoding: 0 };
-const MEDIA: Media = Media { video: Some(CAMERA), audio: Some(32_000), pacing: Pacing::Burst };
+const MEDIA: Media =
+    Media { video: Some(CAMERA), audio: Some(32_000), video_clip: None, audio_clip: None, pacing: Pacing::Burst };
 const PAIR: Lines = Lines { audio: 1, video: 1 };
 
 fn mint(room: &str) -> TokenMint {

@@ -94,7 +94,7 @@ impl Fleet {
             Settings { epoch: rooms[0].epoch, open_every: scenario.open_every, measuring: rooms[0].measuring_switch() };
         let threads = args.threads.unwrap_or_else(|| (crate::run::cores() / 2).max(1));
         let engine = Engine::start(threads, settings)?;
-        let media = scenario.media();
+        let media = scenario.load_media()?;
         let (target, url, http) = (args.target, args.url.clone(), reqwest::Client::new());
         Ok(Self { engine, scenario, target, url, http, media, rooms, next: AtomicU32::new(0) })
     }
@@ -132,7 +132,7 @@ impl Fleet {
         let mut joined = (Vec::new(), None, None);
         if role.sends {
             let index = self.publisher_number(number);
-            joined.1 = Some(Publisher::start(context, index, self.media, self.phase(number)).await?);
+            joined.1 = Some(Publisher::start(context, index, self.media.clone(), self.phase(number)).await?);
         }
         if role.receives {
             let (audio, video) = self.lines(role);
@@ -237,7 +237,7 @@ impl Join<'_> {
 
     /// Lines for what somebody in this role sends and receives.
     fn wishes(&self, role: Role) -> Wishes {
-        let media = self.fleet.media;
+        let media = &self.fleet.media;
         let mut wishes = Wishes::default();
         if role.sends {
             let encodings = if self.fleet.scenario.video.as_ref().is_some_and(|video| video.simulcast) { 3 } else { 1 };
@@ -267,7 +267,7 @@ impl Join<'_> {
         (!lines.is_empty()).then(|| Sending {
             publisher: self.fleet.publisher_number(self.number),
             lines,
-            media: self.fleet.media,
+            media: self.fleet.media.clone(),
             speech,
             phase: self.fleet.phase(self.number),
         })

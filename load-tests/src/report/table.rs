@@ -66,18 +66,24 @@ pub(super) fn members(scenario: &Scenario) -> String {
 pub(super) fn media(scenario: &Scenario) -> String {
     let mut parts = Vec::new();
     if let (Some(video), Some(shape)) = (&scenario.video, scenario.media().video) {
-        parts.push(format!(
-            "video {:.2} Mbps ({} fps, {} packets a frame, {}{})",
-            shape.bitrate as f64 / 1e6,
-            video.fps,
-            shape.frame_packets(),
-            if video.pacing == Pacing::Burst { "burst" } else { "even" },
-            if video.simulcast { ", the largest of 3 encodings" } else { "" },
-        ));
+        let pacing = if video.pacing == Pacing::Burst { "burst" } else { "even" };
+        parts.push(match &video.file {
+            Some(file) => format!("video of {} ({pacing})", file.display()),
+            None => format!(
+                "video {:.2} Mbps ({} fps, {} packets a frame, {pacing}{})",
+                shape.bitrate as f64 / 1e6,
+                video.fps,
+                shape.frame_packets(),
+                if video.simulcast { ", the largest of 3 encodings" } else { "" },
+            ),
+        });
     }
     if let Some(audio) = &scenario.audio {
         let speaking = audio.speaking.map_or(String::new(), |speaking| format!(", {speaking} speak at a time"));
-        parts.push(format!("audio {} kbps{speaking}", audio.bitrate.0 / 1_000));
+        parts.push(match &audio.file {
+            Some(file) => format!("audio of {}{speaking}", file.display()),
+            None => format!("audio {} kbps{speaking}", audio.bitrate.0 / 1_000),
+        });
     }
     parts.join(", ")
 }

@@ -100,7 +100,7 @@ impl Sender {
     pub fn new(publisher: u16, lines: &[SendLine], media: &Media, speech: Speech, start: Instant) -> Self {
         let line = |kind| lines.iter().find(|line| line.kind == kind);
         let camera = media.video.zip(line(Kind::Video)).map(|(shape, line)| Camera {
-            encodings: encodings(line, shape),
+            encodings: encodings(line, shape, media),
             fps: shape.fps,
             pacing: media.pacing,
             next: start,
@@ -111,7 +111,7 @@ impl Sender {
         });
         let microphone = media.audio.zip(line(Kind::Audio)).map(|(bitrate, line)| Microphone {
             stream: Stream::new(line.encodings[0].ssrc, OFFERED.audio, &line.mid, None, false),
-            source: AudioSource::new(bitrate),
+            source: AudioSource::new(bitrate).playing(media.audio_clip.clone()),
             speech,
             ticks: 0,
             spoke: false,
@@ -195,13 +195,13 @@ impl Sender {
     }
 }
 
-fn encodings(line: &SendLine, shape: VideoShape) -> Vec<Encoding> {
+fn encodings(line: &SendLine, shape: VideoShape, media: &Media) -> Vec<Encoding> {
     let shapes = if line.encodings.len() == 3 { shape.simulcast().to_vec() } else { vec![shape] };
     let streams = line.encodings.iter().zip(shapes);
     let encoding = |(encoding, shape): (&super::sdp::Encoding, VideoShape)| Encoding {
         stream: Stream::new(encoding.ssrc, OFFERED.video, &line.mid, encoding.rid, true),
         rtx: encoding.rtx.map(|ssrc| Stream::new(ssrc, OFFERED.rtx, &line.mid, encoding.rid, false)),
-        source: VideoSource::new(shape, rand::random()),
+        source: VideoSource::new(shape, rand::random()).playing(media.video_clip.clone()),
         keyframe: true,
     };
     streams.map(encoding).collect()
@@ -234,7 +234,7 @@ impl Camera {
             let encoding = &mut self.encodings[index];
             let keyframe = std::mem::take(&mut encoding.keyframe);
             let frame = encoding.source.frame(keyframe, mark);
-            out.totals.keyframes += u64::from(keyframe);
+            out.totals.keyframes += u64::from(frame.first().is_some_and(Payload::is_keyframe));
             out.totals.frames += u64::from(mark.measured);
             let gap = interval / (frame.len() as u32).max(1);
             for (position, payload) in (0u32..).zip(frame) {
