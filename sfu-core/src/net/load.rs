@@ -1,13 +1,12 @@
 //! How busy a worker is: the share of its time in which it could not wait for work, and the shed level that follows.
 //!
 //! Wall time, not processor time: a worker that a CPU quota or its neighbours keep from running is as late as one that computes.
-//! It shows as a turn that takes long, or as a wait that ends late, where the kernel tells in its [`Schedule`], and in how much of a
-//! [`Quota`] is used up; whichever saw more is right, since each misses something. Lingering for the rest of a frame is waiting.
+//! It shows as a turn that takes long, or as a wait that ends late, and where the kernel tells in its [`Schedule`]; whichever
+//! saw more is right, since each misses something. Lingering for the rest of a frame is waiting.
 
 use std::time::{Duration, Instant};
 
 use super::counters::NetCounters;
-use super::quota::Quota;
 use super::schedule::Schedule;
 use crate::overload::{self, Overload};
 
@@ -22,7 +21,6 @@ const PUNCTUAL: Duration = Duration::from_millis(2);
 pub(super) struct Load {
     overload: Overload,
     schedule: Schedule,
-    quota: Quota,
     /// Of the turn that goes on.
     late: Duration,
     lingered: Duration,
@@ -45,7 +43,6 @@ impl Load {
         Self {
             overload: Overload::default(),
             schedule: Schedule::default(),
-            quota: Quota::default(),
             late: Duration::ZERO,
             lingered: Duration::ZERO,
             second: span(),
@@ -56,7 +53,7 @@ impl Load {
 
     /// The worker is the thread that calls.
     pub(super) fn follow_this_thread(&mut self) {
-        (self.schedule, self.quota) = (Schedule::of_this_thread(), Quota::of_this_process());
+        self.schedule = Schedule::of_this_thread();
     }
 
     /// The worker waited for so long, and was to wait for `timeout` at most.
@@ -80,8 +77,7 @@ impl Load {
     ) -> Option<u16> {
         let mut busy = took.saturating_sub(std::mem::take(&mut self.lingered)) + std::mem::take(&mut self.late);
         if now.saturating_duration_since(self.window.since) >= overload::WINDOW {
-            let counted = self.schedule.since_last().max(self.quota.since_last());
-            busy += counted.saturating_sub(self.window.busy + busy);
+            busy += self.schedule.since_last().saturating_sub(self.window.busy + busy);
         }
         counters.busy_ns += nanos(busy);
         if let Some((load, _)) = self.second.add(busy, now, SECOND) {

@@ -5,7 +5,7 @@
 //! ([`WorkerHandle::send`]) and hears of it by a bounded channel; neither can stall media.
 //!
 //! - `worker`: the loop. `workers`: starting, addressing and stopping them.
-//! - `load`: how busy a worker is, and what follows; `schedule` and `quota`: what the kernel says of it.
+//! - `load`: how busy a worker is, and what follows; `schedule`: what the kernel says of it.
 //! - `udp`: the socket; `udp_linux` with `sys` is the fast path, `udp_portable` runs everywhere.
 //! - `lanes`: the queues between workers, and waking each other.
 //! - `tcp`: the ICE-TCP listener; `connections`: what a worker does with its connections; `framing`: RFC 4571.
@@ -17,7 +17,6 @@ mod framing;
 mod lanes;
 mod linger;
 mod load;
-mod quota;
 mod schedule;
 #[cfg(target_os = "linux")]
 mod sys;
