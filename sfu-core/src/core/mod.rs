@@ -36,6 +36,10 @@ use train::Trains;
 /// How often periodic work is looked for: half of the 10 ms in which a gap must be NACKed.
 const TICK: Duration = Duration::from_millis(5);
 
+/// How often transports are asked whether something is due. Their shortest timers repeat what was lost of a handshake; to look at each
+/// of a thousand that have nothing to do costs as much as a tick's other work.
+const TRANSPORT_TICK: Duration = Duration::from_millis(20);
+
 /// A point in time on both clocks, so that NTP times are written without reading a clock.
 #[derive(Debug, Clone, Copy)]
 pub struct ClockAnchor {
@@ -134,6 +138,7 @@ pub struct Core {
     counters: Counters,
     shedding: Shedding,
     next_tick: Option<Instant>,
+    next_transport_tick: Option<Instant>,
     /// When a pacer wants to release something.
     next_release: Option<Instant>,
     /// Packets for other workers, by their index.
@@ -163,6 +168,7 @@ impl Core {
             counters: Counters::default(),
             shedding: Shedding::default(),
             next_tick: None,
+            next_transport_tick: None,
             next_release: None,
             relays: Vec::new(),
             spread: Vec::new(),
@@ -223,6 +229,19 @@ impl Core {
             return;
         }
         self.next_tick = (!self.peers.is_empty() || !self.spread.is_empty()).then_some(now + TICK);
+        if self.next_transport_tick.is_none_or(|due| due <= now) {
+            self.next_transport_tick = Some(now + TRANSPORT_TICK);
+            self.tick_transports(now);
+        }
+        self.deliver_all_held(now);
+        let mut out = Egress::new(&mut self.peers, &mut self.trains, &mut self.counters, &self.clock, now);
+        for (_, room) in &mut self.rooms {
+            room.tick(now, &mut out, &mut self.events);
+            self.next_release = earlier(self.next_release, room.next_release());
+        }
+    }
+
+    fn tick_transports(&mut self, now: Instant) {
         let due = |(index, peer): (usize, &mut Peer)| {
             peer.transport.poll_timeout().is_some_and(|due| due <= now).then_some(PeerIndex(index as u32))
         };
@@ -230,12 +249,6 @@ impl Core {
         for peer in due {
             self.peers[peer.0 as usize].transport.handle_timeout(now);
             self.drain_transport(now, peer);
-        }
-        self.deliver_all_held(now);
-        let mut out = Egress::new(&mut self.peers, &mut self.trains, &mut self.counters, &self.clock, now);
-        for (_, room) in &mut self.rooms {
-            room.tick(now, &mut out, &mut self.events);
-            self.next_release = earlier(self.next_release, room.next_release());
         }
     }
 

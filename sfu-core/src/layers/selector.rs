@@ -72,9 +72,11 @@ pub struct Selector {
     current: Option<Current>,
     /// Bit n: a keyframe of this encoding waits to be sent, and with it all that came after it.
     coming: u8,
-    /// The last [`REMEMBERED`] frames in a circle; `newest` is the last one. No memory before the first.
-    decided: Vec<Decided>,
-    newest: usize,
+    /// The last frame, which is nearly always the one that is asked for.
+    newest: Option<Decided>,
+    /// [`REMEMBERED`] frames before it, in a circle that begins at `oldest`. No memory before the second frame.
+    earlier: Vec<Decided>,
+    oldest: usize,
 }
 
 impl Flows {
@@ -98,7 +100,15 @@ impl Flows {
 impl Selector {
     /// Takes the best that there is.
     pub const fn new() -> Self {
-        Self { target: Some(Layer::BEST), goal: None, current: None, coming: 0, decided: Vec::new(), newest: 0 }
+        Self {
+            target: Some(Layer::BEST),
+            goal: None,
+            current: None,
+            coming: 0,
+            newest: None,
+            earlier: Vec::new(),
+            oldest: 0,
+        }
     }
 
     /// What shall flow; `None`: nothing, after the frame that is on its way.
@@ -126,7 +136,7 @@ impl Selector {
     pub fn stop(&mut self) {
         self.current = None;
         self.coming = 0;
-        self.decided.clear();
+        self.forget();
     }
 
     /// Follows what the publication sends; to be called often.
@@ -168,7 +178,7 @@ impl Selector {
             return if self.goal == Some(encoding) { Choice::Wait } else { Choice::Skip };
         }
         let Some((spatial, temporal)) = self.wish(encoding) else { return Choice::Skip };
-        self.decided.clear();
+        self.forget();
         self.current = Some(Current { encoding, spatial, temporal, highest: (frame.spatial, frame.temporal) });
         let decided = Decided::new(timestamp, frame, (spatial, temporal));
         self.remember(decided);
@@ -202,7 +212,7 @@ impl Selector {
             return decided.choice(frame);
         }
         let Some((wish, mut current)) = self.wish(encoding).zip(self.current) else { return Choice::Skip };
-        let newest = self.decided.get(self.newest);
+        let newest = self.newest;
         let ahead = newest.map_or(1, |newest| timestamp.wrapping_sub(newest.timestamp) as i32);
         if ahead < 0 || (ahead == 0 && newest.is_some_and(|newest| newest.spatial > frame.spatial)) {
             // Later ones were decided as if it had come in time.
@@ -229,27 +239,38 @@ impl Selector {
     }
 
     fn find(&self, timestamp: u32, spatial: u8) -> Option<Decided> {
+        let newest = self.newest?;
         let is_it = |decided: &Decided| decided.timestamp == timestamp && decided.spatial == spatial;
-        // Nearly always it is the newest.
-        let newest = self.decided.get(self.newest).copied().filter(is_it);
-        newest.or_else(|| self.decided.iter().copied().find(is_it))
+        if is_it(&newest) {
+            return self.newest;
+        }
+        // Nothing that was decided is of a later picture than the newest.
+        let is_old = timestamp.wrapping_sub(newest.timestamp) as i32 <= 0;
+        self.earlier.iter().copied().find(|decided| is_old && is_it(decided))
     }
 
     /// The frame before one that comes late.
     fn last_before(&self, timestamp: u32) -> Option<Decided> {
         let age = |decided: &Decided| timestamp.wrapping_sub(decided.timestamp) as i32;
-        self.decided.iter().copied().filter(|decided| age(decided) >= 0).min_by_key(age)
+        let known = self.earlier.iter().copied().chain(self.newest);
+        known.filter(|decided| age(decided) >= 0).min_by_key(age)
     }
 
     fn remember(&mut self, decided: Decided) {
-        if self.decided.len() < REMEMBERED {
-            self.newest = self.decided.len();
-            self.decided.reserve_exact(REMEMBERED - self.newest);
-            self.decided.push(decided);
+        let Some(before) = self.newest.replace(decided) else { return };
+        if self.earlier.len() < REMEMBERED {
+            self.earlier.reserve_exact(REMEMBERED - self.earlier.len());
+            self.earlier.push(before);
         } else {
-            self.newest = (self.newest + 1) % REMEMBERED;
-            self.decided[self.newest] = decided;
+            self.earlier[self.oldest] = before;
+            self.oldest = (self.oldest + 1) % REMEMBERED;
         }
+    }
+
+    fn forget(&mut self) {
+        self.newest = None;
+        self.earlier.clear();
+        self.oldest = 0;
     }
 }
 
