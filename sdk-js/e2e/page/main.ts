@@ -71,6 +71,21 @@ function listen(made: Room, colours: boolean): void {
   });
 }
 
+/**
+ * An encoder that is short of bits, as each is at first, would shrink a picture that takes all that it gets, and never let it grow
+ * again: the sizes that a test waits for must be the camera's. A browser refuses while the SDK sets parameters itself.
+ */
+async function keepResolution(sender?: RTCRtpSender, attempts = 10): Promise<void> {
+  if (!sender) return;
+  const parameters = { ...sender.getParameters(), degradationPreference: 'maintain-resolution' as const };
+  try {
+    await sender.setParameters(parameters);
+  } catch (error) {
+    if (attempts === 1) throw error;
+    await keepResolution(sender, attempts - 1);
+  }
+}
+
 /** Answers without some candidates make the browser take the others: how a test chooses ICE-TCP. */
 function onlyTcp(configuration: RTCConfiguration): RTCPeerConnection {
   const connection = factories.peerConnectionFactory(configuration);
@@ -125,7 +140,8 @@ const e2e = {
 
   /** A camera whose picture takes all the bits that its encodings may spend. */
   async publishBusy({ width = 1280, height = 720, frameRate = 15, ...publish }: { width?: number; height?: number; frameRate?: number } & TrackPublishOptions = {}) {
-    await theRoom().localParticipant.publishTrack(busyPicture(width, height, frameRate), { ...publish, source: 'camera' });
+    const { track } = await theRoom().localParticipant.publishTrack(busyPicture(width, height, frameRate), { ...publish, source: 'camera' });
+    await keepResolution(track.sender);
   },
 
   /** A microphone whose loudness the test decides. */
