@@ -37,9 +37,7 @@ pub struct VideoClip {
 impl VideoClip {
     /// Reads an IVF file of VP8.
     pub fn read(path: &Path) -> anyhow::Result<Arc<Self>> {
-        let name = || path.display().to_string();
-        let bytes = std::fs::read(path).with_context(name)?;
-        Self::parse(bytes.into()).with_context(name).map(Arc::new)
+        read(path, Self::parse)
     }
 
     fn parse(mut file: Bytes) -> anyhow::Result<Self> {
@@ -76,12 +74,10 @@ pub struct AudioClip {
 impl AudioClip {
     /// Reads an Ogg file of Opus.
     pub fn read(path: &Path) -> anyhow::Result<Arc<Self>> {
-        let name = || path.display().to_string();
-        let bytes = std::fs::read(path).with_context(name)?;
-        Self::parse(&bytes).with_context(name).map(Arc::new)
+        read(path, Self::parse)
     }
 
-    fn parse(file: &[u8]) -> anyhow::Result<Self> {
+    fn parse(file: Bytes) -> anyhow::Result<Self> {
         let mut reader = ogg::PacketReader::new(std::io::Cursor::new(file));
         let head = reader.read_packet()?.context("no packets")?;
         ensure!(head.data.starts_with(b"OpusHead"), "no Opus");
@@ -97,6 +93,11 @@ impl AudioClip {
         ensure!(!packets.is_empty(), "no audio");
         Ok(Self { packets })
     }
+}
+
+fn read<T>(path: &Path, parse: impl FnOnce(Bytes) -> anyhow::Result<T>) -> anyhow::Result<Arc<T>> {
+    let file = std::fs::read(path).map_err(anyhow::Error::from);
+    file.and_then(|file| parse(file.into())).map(Arc::new).with_context(|| path.display().to_string())
 }
 
 /// How many samples of 48 kHz a packet holds (RFC 6716 section 3.1).
@@ -164,10 +165,10 @@ pub(crate) mod tests {
 
     #[test]
     fn an_ogg_file_is_its_packets() {
-        let clip = AudioClip::parse(&ogg(&[&[0xf8, 1, 2], &[0x08, 3]])).unwrap();
+        let clip = AudioClip::parse(ogg(&[&[0xf8, 1, 2], &[0x08, 3]]).into()).unwrap();
         assert_eq!(clip.packets, [&[0xf8, 1, 2][..], &[0x08, 3]]);
-        assert!(AudioClip::parse(&ogg(&[&[0xf8], &[0xf0]])).is_err(), "10 ms");
-        assert!(AudioClip::parse(&ogg(&[])).is_err() && AudioClip::parse(b"RIFF").is_err());
+        assert!(AudioClip::parse(ogg(&[&[0xf8], &[0xf0]]).into()).is_err(), "10 ms");
+        assert!(AudioClip::parse(ogg(&[]).into()).is_err() && AudioClip::parse(Bytes::from_static(b"RIFF")).is_err());
     }
 
     #[test]

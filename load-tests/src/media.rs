@@ -130,9 +130,9 @@ impl Playback {
     /// The next frame; the next keyframe if one is asked for.
     fn frame(&mut self, keyframe: bool) -> ClipFrame {
         let frames = &self.clip.frames;
-        let ahead = (0..frames.len()).map(|ahead| (self.next + ahead) % frames.len());
+        let mut coming = (self.next..).map(|index| index % frames.len());
         // The first frame is a keyframe.
-        let index = ahead.into_iter().find(|index| !keyframe || frames[*index].keyframe).unwrap_or_default();
+        let index = coming.find(|index| !keyframe || frames[*index].keyframe).unwrap_or_default();
         self.next = (index + 1) % frames.len();
         frames[index].clone()
     }

@@ -79,15 +79,18 @@ pub async fn versus(args: &VersusArgs, command: String, bar: &ProgressBar) -> an
             for server in order(&line_up, pair) {
                 bar.set_message(format!("row {row}, pair {}: {}", pair + 1, server.name()));
                 let context = || format!("row {row}, {}", server.name());
-                let run = once(args, *row, pair, server).await.with_context(context)?;
-                let is_void = !run.void.is_empty();
-                if bar.is_hidden() {
-                    // A log shows no bar.
-                    eprintln!("row {row}, pair {}: {}{}", pair + 1, server.name(), run.in_short());
-                }
-                runs.push(run);
-                if is_void {
-                    runs.push(once(args, *row, pair, server).await.with_context(context)?);
+                // A void run is tried once more.
+                for _ in 0..2 {
+                    let run = once(args, *row, pair, server).await.with_context(context)?;
+                    let is_void = !run.void.is_empty();
+                    if bar.is_hidden() {
+                        // A log shows no bar.
+                        eprintln!("row {row}, pair {}: {}{}", pair + 1, server.name(), run.in_short());
+                    }
+                    runs.push(run);
+                    if !is_void {
+                        break;
+                    }
                 }
                 bar.inc(1);
             }

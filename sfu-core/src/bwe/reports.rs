@@ -319,6 +319,13 @@ mod tests {
         }
     }
 
+    /// A second in which so many bits were sent, and the REMB at its end.
+    fn remb(reported: &mut Reported, now: &mut i64, (sent, says): (usize, f64)) -> f64 {
+        *now += SECOND;
+        reported.on_sent(sent / 8);
+        reported.on_remb(*now, says)
+    }
+
     #[test]
     fn a_wide_path_is_used_within_seconds() {
         let mut room = Room::new(10e6);
@@ -371,11 +378,7 @@ mod tests {
     fn what_fitted_goes_on_where_a_remb_falls_once() {
         let mut reported = Reported::default();
         let mut now = 0;
-        let mut second = |sent: usize, remb: f64| {
-            now += SECOND;
-            reported.on_sent(sent / 8);
-            reported.on_remb(now, remb)
-        };
+        let mut second = |sent: usize, says: f64| remb(&mut reported, &mut now, (sent, says));
         (1..=8).for_each(|n| {
             second(160_000, 200e3 + 5e3 * f64::from(n));
         });
@@ -395,10 +398,8 @@ mod tests {
     fn a_remb_near_what_is_sent_denies_nothing() {
         let mut reported = Reported::default();
         let mut now = 0;
-        let mut second = |sent: usize, remb: f64| {
-            now += SECOND;
-            reported.on_sent(sent / 8);
-            let told = reported.on_remb(now, remb);
+        let mut second = |sent: usize, says: f64| {
+            let told = remb(&mut reported, &mut now, (sent, says));
             let is_capped = reported.is_capped();
             (if is_capped { told } else { reported.on_report(now, 0.0, 300e3, 2e6) }, is_capped)
         };

@@ -36,8 +36,8 @@ use train::Trains;
 /// How often periodic work is looked for: half of the 10 ms in which a gap must be NACKed.
 const TICK: Duration = Duration::from_millis(5);
 
-/// How often transports are asked whether something is due. Their shortest timers repeat what was lost of a handshake; to look at each
-/// of a thousand that have nothing to do costs as much as a tick's other work.
+/// How often transports are asked whether something is due. Their shortest timers repeat what was lost of a handshake, and once that is
+/// done nearly none has one: to ask them with every tick was the largest part of it.
 const TRANSPORT_TICK: Duration = Duration::from_millis(20);
 
 /// A point in time on both clocks, so that NTP times are written without reading a clock.
