@@ -33,7 +33,7 @@ bench-instructions: ## instructions per forwarded packet (callgrind): for a busy
 plots: ## redraw docs/img/adaptation-*.svg from the simulation
 	cargo test -q -p sfu-core --release --test rooms -- --ignored plots
 
-compare: ## madang beside Janus, a plain forwarder and the floor, in turns (20 minutes); ARGS='--pairs 1' for a try
+compare: ## madang beside Janus, a plain forwarder and the floor, in turns (16 minutes once built); ARGS='--pairs 1' for a try
 	@scripts/compare $(ARGS)
 
 goals: ## latency, first keyframe, capacity, memory and joins (8 minutes); ROWS='10 11' for some
