@@ -2,6 +2,10 @@
 //!
 //! Timers are a heap with stale entries: a participant knows the earliest of its entries, and others are skipped when
 //! they come up. A socket is read until it is empty, but only so often in a row, so that nobody starves the others.
+//!
+//! While somebody joins, each datagram wakes the thread. Otherwise it looks at its sockets once in [`LOOK`]: on one machine a
+//! wake-up is paid by the server whose packet it is, and on one core the thread that it wakes stops the server between two
+//! packets, which a receiver elsewhere never does. What arrived when is the kernel's to say (see [`socket`]).
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
@@ -28,6 +32,8 @@ const WAKER: Token = Token(usize::MAX);
 const EVENTS: usize = 1_024;
 /// System calls for one socket before the others have their turn.
 const READS: usize = 16;
+/// How often sockets are looked at while nobody joins. Answers (RTX, TWCC, a keyframe) leave so much later at most.
+const LOOK: Duration = Duration::from_millis(1);
 /// The longest wait.
 const IDLE: Duration = Duration::from_millis(500);
 
@@ -54,6 +60,8 @@ pub(super) struct Driver {
     timers: BinaryHeap<Reverse<(Instant, usize)>>,
     /// Sockets that had more than their share.
     unfinished: VecDeque<usize>,
+    /// Participants that are neither connected nor lost.
+    joining: usize,
     totals: Totals,
     /// What participants that left knew by sequence numbers.
     gone: [Sequences; 2],
@@ -80,6 +88,7 @@ impl Driver {
             by_id: HashMap::new(),
             timers: BinaryHeap::new(),
             unfinished: VecDeque::new(),
+            joining: 0,
             totals: Totals::default(),
             gone: <[Sequences; 2]>::default(),
             buffer: vec![0; RECEIVE_BUFFER].into(),
@@ -92,8 +101,7 @@ impl Driver {
     pub(super) fn run(mut self) -> io::Result<()> {
         let mut events = Events::with_capacity(EVENTS);
         loop {
-            let timeout = self.timeout();
-            match self.poll.poll(&mut events, Some(timeout)) {
+            match self.wait(&mut events) {
                 Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
                 _ => {}
             }
@@ -112,6 +120,15 @@ impl Driver {
                 return Ok(());
             }
         }
+    }
+
+    fn wait(&mut self, events: &mut Events) -> io::Result<()> {
+        let mut timeout = self.timeout();
+        if self.joining == 0 && !self.participants.is_empty() {
+            std::thread::sleep(timeout.min(LOOK));
+            timeout = Duration::ZERO;
+        }
+        self.poll.poll(events, Some(timeout))
     }
 
     fn timeout(&self) -> Duration {
@@ -152,9 +169,13 @@ impl Driver {
         }
     }
 
-    /// Puts the participant's next deadline among the timers, unless an earlier one is there.
+    /// After anything happened to a participant: puts its next deadline among the timers, unless an earlier one is there.
     fn arm(&mut self, key: usize) {
         let Some(participant) = self.participants.get_mut(key) else { return };
+        if participant.joining && participant.has_joined() {
+            participant.joining = false;
+            self.joining -= 1;
+        }
         let Some(at) = participant.poll_timeout() else { return };
         if participant.due.is_none_or(|due| at < due) {
             participant.due = Some(at);
@@ -193,6 +214,7 @@ impl Driver {
         match added {
             Ok(key) => {
                 self.by_id.insert(id, key);
+                self.joining += 1;
                 self.arm(key);
             }
             Err(error) => progress.send_modify(|progress| progress.failed = Some(error.to_string())),
@@ -203,6 +225,7 @@ impl Driver {
         let Some(key) = self.by_id.remove(&id) else { return };
         let mut participant = self.participants.remove(key);
         add(&mut self.gone, participant.sequences());
+        self.joining -= usize::from(participant.joining);
         participant.close();
         // The socket closes with the participant, which deregisters it, too.
         let _ = self.poll.registry().deregister(&mut participant.socket);

@@ -95,6 +95,8 @@ pub(super) struct Participant {
     link: Option<Link>,
     transport_sequence: u16,
     progress: watch::Sender<Progress>,
+    /// Its thread counts it among those that join.
+    pub(super) joining: bool,
     /// The earliest of its entries among the thread's timers.
     pub(super) due: Option<Instant>,
 }
@@ -116,12 +118,18 @@ impl Participant {
             link: (!setup.link.is_clear()).then(|| Link::new(setup.link, seed)),
             transport_sequence: rand::random(),
             progress: setup.progress,
+            joining: true,
             due: None,
         })
     }
 
     pub(super) fn is_connected(&self) -> bool {
         self.session.srtp.is_some()
+    }
+
+    /// Whether its connection is up, or will never be.
+    pub(super) fn has_joined(&self) -> bool {
+        !matches!(self.session.state(), State::Checking | State::Shaking)
     }
 
     /// What its receiver knows by sequence numbers.
