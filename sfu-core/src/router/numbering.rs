@@ -6,6 +6,8 @@
 //! - Within a source, output numbers rise as input numbers do, and no two inputs have the same output.
 //! - A source's first number follows the highest that went out before by exactly one.
 
+use arrayvec::ArrayVec;
+
 /// Inputs from `start` on are moved by `offset`.
 #[derive(Debug, Clone, Copy)]
 struct Range {
@@ -16,16 +18,37 @@ struct Range {
 /// Numbers on their way out. `RANGES` left-out runs stay told apart from numbers that come late; what is older is refused.
 #[derive(Debug)]
 pub struct Numbering<const RANGES: usize> {
-    /// Ascending by `start`, at most `RANGES`. Empty before the first source, so that a stream which never flows takes nothing.
-    ranges: Vec<Range>,
+    /// The one that is looked into for nearly every number, and the only one while nothing is left out.
+    newest: Range,
+    /// Those before it, ascending by `start`.
+    older: Option<Box<ArrayVec<Range, RANGES>>>,
     /// The number after the highest that went out.
     next: u64,
+}
+
+impl Range {
+    /// Before the first source: no number is in it.
+    const NONE: Self = Self { start: u64::MAX, offset: 0 };
+
+    fn output(&self, number: u64) -> Option<u64> {
+        number.checked_add_signed(self.offset)
+    }
+
+    /// Where its output begins.
+    const fn first(&self) -> i64 {
+        self.start as i64 + self.offset
+    }
+
+    /// What is left of it above `number`, which is left out.
+    const fn above(&self, number: u64) -> Self {
+        Self { start: number + 1, offset: self.offset - 1 }
+    }
 }
 
 impl<const RANGES: usize> Numbering<RANGES> {
     /// The first number that goes out is `first`.
     pub const fn new(first: u64) -> Self {
-        Self { ranges: Vec::new(), next: first }
+        Self { newest: Range::NONE, older: None, next: first }
     }
 
     /// The number after the highest that went out.
@@ -35,60 +58,75 @@ impl<const RANGES: usize> Numbering<RANGES> {
 
     /// Begins another source: its number `first` is the next to go out, and lower ones are refused.
     pub fn switch(&mut self, first: u64) {
-        self.ranges.clear();
-        self.ranges.push(Range { start: first, offset: self.next as i64 - first as i64 });
+        self.older = None;
+        self.newest = Range { start: first, offset: self.next as i64 - first as i64 };
     }
 
     /// Whether only `first` of the source went out.
     pub fn has_only_sent(&self, first: u64) -> bool {
-        let [range] = self.ranges[..] else { return false };
-        range.start == first && first.checked_add_signed(range.offset) == Some(self.next - 1)
+        self.older.is_none() && self.newest.start == first && self.newest.output(first) == Some(self.next - 1)
     }
 
     /// The output of `number`; `None` if it is from before the source, was left out, or is too old to know. Counts as
     /// having gone out.
     #[inline]
     pub fn give(&mut self, number: u64) -> Option<u64> {
-        let place = self.ranges.iter().rposition(|range| number >= range.start)?;
-        let output = number.checked_add_signed(self.ranges[place].offset)?;
-        // What the next range starts with went to the numbers that were left out here.
-        if let Some(after) = self.ranges.get(place + 1)
-            && output as i64 >= after.start as i64 + after.offset
-        {
-            return None;
-        }
+        let output = if number >= self.newest.start { self.newest.output(number) } else { self.give_late(number) }?;
         self.next = self.next.max(output + 1);
         Some(output)
+    }
+
+    fn give_late(&self, number: u64) -> Option<u64> {
+        let older = self.older.as_deref()?;
+        let place = older.iter().rposition(|range| number >= range.start)?;
+        let output = older[place].output(number)?;
+        // What the next range starts with went to the numbers that were left out here.
+        let after = older.get(place + 1).unwrap_or(&self.newest);
+        ((output as i64) < after.first()).then_some(output)
     }
 
     /// Leaves `number` out, so that later ones close up. Only one above all that went out can be left out: the place of a
     /// lower one was given away as a gap.
     pub fn leave_out(&mut self, number: u64) {
-        let Some(place) = self.ranges.iter().rposition(|range| number >= range.start) else { return };
-        let Range { start, offset } = self.ranges[place];
-        let output = number as i64 + offset;
-        let after = self.ranges.get(place + 1).map(|after| after.start as i64 + after.offset);
-        if output < self.next as i64 || after.is_some_and(|after| output >= after) {
+        if number < self.newest.start {
+            return self.leave_out_late(number);
+        }
+        if self.newest.output(number).is_none_or(|output| output < self.next) {
             return;
         }
-        for later in &mut self.ranges[place + 1..] {
-            later.offset -= 1;
-        }
-        let rest = Range { start: number + 1, offset: offset - 1 };
-        if number == start {
-            self.ranges[place] = rest;
-        } else if after != Some(output + 1) {
-            self.insert(place + 1, rest);
+        let rest = self.newest.above(number);
+        let before = std::mem::replace(&mut self.newest, rest);
+        if before.start < number {
+            let older = self.older.get_or_insert_default();
+            insert(older, older.len(), before);
         }
     }
 
-    fn insert(&mut self, mut place: usize, range: Range) {
-        if self.ranges.len() == RANGES {
-            self.ranges.remove(0);
-            place -= 1;
+    fn leave_out_late(&mut self, number: u64) {
+        let Some(older) = self.older.as_deref_mut() else { return };
+        let Some(place) = older.iter().rposition(|range| number >= range.start) else { return };
+        let range = older[place];
+        let (output, after) = (number as i64 + range.offset, older.get(place + 1).unwrap_or(&self.newest).first());
+        if output < self.next as i64 || output >= after {
+            return;
         }
-        self.ranges.insert(place, range);
+        for later in older[place + 1..].iter_mut().chain([&mut self.newest]) {
+            later.offset -= 1;
+        }
+        if number == range.start {
+            older[place] = range.above(number);
+        } else if after != output + 1 {
+            insert(older, place + 1, range.above(number));
+        }
     }
+}
+
+fn insert<const RANGES: usize>(ranges: &mut ArrayVec<Range, RANGES>, mut place: usize, range: Range) {
+    if ranges.is_full() {
+        ranges.remove(0);
+        place -= 1;
+    }
+    ranges.insert(place, range);
 }
 
 #[cfg(test)]
