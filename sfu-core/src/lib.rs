@@ -45,6 +45,7 @@ pub mod layers;
 pub mod net;
 pub mod overload;
 pub mod pacer;
+pub mod prefetch;
 pub mod relay;
 pub mod router;
 pub mod rtcp;

@@ -4,6 +4,7 @@
 //! doubles when it would overwrite a packet that is young and still untold; never past what the limits below allow, so
 //! that a client which tells nothing, or lies, costs a few KiB.
 
+use crate::prefetch::{Distance, prefetch};
 use crate::unit::SeqNo;
 
 /// Entries of the first allocation: at 200 packets/s a third of a second, more than a round trip and a feedback interval.
@@ -71,6 +72,15 @@ impl History {
         std::mem::replace(&mut self.bytes, 0)
     }
 
+    /// See [`prefetch`](crate::prefetch).
+    #[inline]
+    pub(super) fn prefetch(&self, distance: Distance) {
+        match distance {
+            Distance::Far => prefetch(self),
+            Distance::Near => self.entries.get(self.place(self.highest + 1)).into_iter().for_each(prefetch),
+        }
+    }
+
     /// Notes a packet. Numbers ascend; of one that does not no more than its size is noted.
     #[inline]
     pub(super) fn insert(&mut self, now: i64, wire: u16, bytes: usize, probe: u8) {
@@ -121,7 +131,7 @@ impl History {
     }
 
     const fn place(&self, number: u64) -> usize {
-        number as usize & (self.entries.len() - 1)
+        number as usize & self.entries.len().wrapping_sub(1)
     }
 
     #[cold]

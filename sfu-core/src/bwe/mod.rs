@@ -60,6 +60,7 @@ use std::time::{Duration, Instant};
 
 pub use probing::{Probe, ProbeId};
 
+use crate::prefetch::{Distance, prefetch};
 use crate::rtcp::TransportFeedback;
 use crate::unit::Bitrate;
 use probing::{ProbeController, Situation};
@@ -217,6 +218,15 @@ impl Estimator {
     /// What would be sent at most if nothing limited it.
     pub fn set_demand(&mut self, demand: Bitrate) {
         self.demand = demand.0 as f64;
+    }
+
+    /// See [`prefetch`](crate::prefetch): what a packet that is sent touches.
+    #[inline]
+    pub fn prefetch(&self, distance: Distance) {
+        if distance == Distance::Far {
+            prefetch(&self.began);
+        }
+        self.transport.prefetch(distance);
     }
 
     /// A packet is sent.

@@ -15,6 +15,7 @@ use super::loss::LossController;
 use super::path::Path;
 use super::probe_result::{Measured, ProbeResults};
 use super::trendline::{Trendline, Usage};
+use crate::prefetch::Distance;
 use crate::rtcp::{TICK_MICROS, TransportFeedback};
 
 /// Arrivals that are sorted by time together.
@@ -179,6 +180,12 @@ impl Transport {
 
     pub(super) fn expect_probe(&mut self, probe: &Probe) {
         self.probes.expect(probe.id.0, probe.bytes, probe.min_packets);
+    }
+
+    /// See [`prefetch`](crate::prefetch).
+    #[inline]
+    pub(super) fn prefetch(&self, distance: Distance) {
+        self.history.prefetch(distance);
     }
 
     #[inline]

@@ -6,6 +6,7 @@ use arrayvec::ArrayVec;
 use slab::Slab;
 
 use crate::ClockAnchor;
+use crate::prefetch::{Distance, prefetch};
 use crate::router::{Class, OutPacket, Outbox, PeerIndex};
 use crate::rtp::values::{AbsSendTime, TransportCc};
 use crate::rtp::{self, Extension};
@@ -86,6 +87,14 @@ impl Outbox for Egress<'_> {
         }
         self.counters.rtp_out += 1;
         self.counters.rtp_bytes_out += len as u64;
+    }
+
+    fn prefetch(&self, peer: PeerIndex, distance: Distance) {
+        let Some(peer) = self.peers.get(peer.0 as usize) else { return };
+        if distance == Distance::Far {
+            prefetch(&peer.open_train);
+        }
+        peer.transport.prefetch(distance);
     }
 
     fn send_rtcp(&mut self, _now: Instant, peer: PeerIndex, packet: &[u8]) {

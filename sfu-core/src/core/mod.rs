@@ -38,7 +38,7 @@ const TICK: Duration = Duration::from_millis(5);
 
 /// How often transports are asked whether something is due. Their shortest timers repeat what was lost of a handshake, and once that is
 /// done nearly none has one: to ask them with every tick was the largest part of it.
-const TRANSPORT_TICK: Duration = Duration::from_millis(20);
+const TRANSPORT_TICK: Duration = Duration::from_millis(50);
 
 /// A point in time on both clocks, so that NTP times are written without reading a clock.
 #[derive(Debug, Clone, Copy)]

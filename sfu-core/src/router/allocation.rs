@@ -20,6 +20,7 @@ use crate::layers::Layer;
 use crate::unit::Bitrate;
 
 use super::catalog::{Change, availability};
+use super::feedback::is_turn;
 use super::line::Line;
 use super::member::Member;
 use super::publication::Publication;
@@ -114,9 +115,9 @@ impl Adaptation {
         self.shares.iter().filter(|share| share.track.is_some()).filter_map(|share| share.decision)
     }
 
-    /// Whether anything could be due between two looks.
-    const fn is_concerned(&self) -> bool {
-        self.stale || self.spent > 0
+    /// Whether anything could be due: at a look, or between two when its path may have changed.
+    const fn is_concerned(&self, looks: bool, is_due: bool) -> bool {
+        looks || self.stale || (is_due && self.spent > 0)
     }
 
     fn is_due(&self, now: Instant, looks: bool, budget: Budget) -> bool {
@@ -197,7 +198,8 @@ impl Room {
         }
         for index in 0..self.members.capacity() {
             let Some(member) = self.members.get_mut(index) else { continue };
-            if member.away.is_some() || (!looks && !member.adaptation.is_concerned()) {
+            let is_due = is_turn(self.turn, index) || member.downlink.has_heard();
+            if member.away.is_some() || !member.adaptation.is_concerned(looks, is_due) {
                 continue;
             }
             let carries = budget(member, now);

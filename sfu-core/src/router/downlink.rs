@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use crate::bwe::{self, Estimator, EstimatorConfig, Probe, ProbeId};
 use crate::pacer::{Pacer, ProbeTask};
+use crate::prefetch::{Distance, prefetch};
 use crate::rtp::Extension;
 use crate::unit::Bitrate;
 
@@ -53,6 +54,8 @@ pub struct Downlink {
     next_number: u16,
     audio: RateMeter,
     resent: RateMeter,
+    /// The receiver told of its path since the last [`Self::tick`].
+    heard: bool,
 }
 
 impl Downlink {
@@ -65,7 +68,30 @@ impl Downlink {
             next_number: 0,
             audio: RateMeter::new(now),
             resent: RateMeter::new(now),
+            heard: false,
         }
+    }
+
+    /// What the receiver tells of its path, for its estimator.
+    pub const fn hear(&mut self) -> &mut Estimator {
+        self.heard = true;
+        &mut self.estimator
+    }
+
+    /// Whether the receiver told of its path, and [`Self::tick`] has to follow.
+    pub const fn has_heard(&self) -> bool {
+        self.heard
+    }
+
+    /// See [`prefetch`](crate::prefetch).
+    #[inline]
+    pub fn prefetch(&self, distance: Distance) {
+        if distance == Distance::Far {
+            prefetch(&self.pacer);
+            prefetch(&self.began);
+            prefetch(&self.next_number);
+        }
+        self.estimator.prefetch(distance);
     }
 
     /// What leaves for the member through `out`.
@@ -80,6 +106,7 @@ impl Downlink {
 
     /// Does what is due. Returns whether something waits for the pacer.
     pub fn tick(&mut self, now: Instant) -> bool {
+        self.heard = false;
         self.audio.roll(now);
         self.resent.roll(now);
         if self.estimator.source().is_none() && self.pacer.waiting() == 0 {

@@ -9,19 +9,22 @@ use std::time::{Duration, Instant};
 
 use arrayvec::ArrayVec;
 
+use crate::bwe::Estimator;
 use crate::control::{Event, InboundStats, OutboundStats, TrackKind};
 use crate::id::Ssrc;
 use crate::pacer::Resend;
 use crate::rtcp::{self, Packet, ReportBlock};
 use crate::stream::{MAX_NACKS, Ntp};
 
-use super::downlink::Downlink;
 use super::member::Member;
 use super::packet::Outbox;
 use super::{MemberIndex, PeerIndex, Room};
 
 /// Reports are this far apart. RFC 3550 section 6.2 allows it at these rates, and browsers do the same.
 pub(super) const REPORT_INTERVAL: Duration = Duration::from_secs(1);
+
+/// So many ticks make a round in which each member has its turn: 20 ms, less than any timer of an estimator.
+const TURNS: usize = 4;
 
 /// A compound packet of so many bytes is sent; the next report starts another, so that all stay below an MTU.
 const COMPOUND_BYTES: usize = 1_000;
@@ -45,8 +48,8 @@ impl Room {
                     self.on_report_blocks(now, member, ours, report.reports.iter());
                 }
                 Packet::ReceiverReport(report) => self.on_report_blocks(now, member, ours, report.reports.iter()),
-                Packet::TransportFeedback(feedback) => self.adapt(member, |d| d.estimator.on_feedback(now, &feedback)),
-                Packet::Remb(remb) => self.adapt(member, |d| d.estimator.on_remb(now, remb.bitrate)),
+                Packet::TransportFeedback(feedback) => self.adapt(member, |path| path.on_feedback(now, &feedback)),
+                Packet::Remb(remb) => self.adapt(member, |path| path.on_remb(now, remb.bitrate)),
                 Packet::Nack(nack) => self.retransmit(now, member, nack.media, nack.iter(), out),
                 Packet::Pli(pli) => self.on_keyframe_request(member, pli.media),
                 Packet::Fir(fir) => fir.entries().for_each(|entry| self.on_keyframe_request(member, entry.media)),
@@ -65,8 +68,10 @@ impl Room {
         }
     }
 
-    /// Does what is due for all members.
+    /// Does what is due for all members. Those who publish are looked at each time, since gaps do not wait; those who only
+    /// receive after they were heard of, and otherwise in turn.
     pub fn tick(&mut self, now: Instant, out: &mut impl Outbox, events: &mut VecDeque<Event>) {
+        self.turn = (self.turn + 1) % TURNS;
         self.hear(now, events);
         self.allocate(now, events);
         self.look_at_connections(now, events);
@@ -79,7 +84,11 @@ impl Room {
                 self.ask_home(now, index, home);
                 continue;
             }
-            if member.downlink.tick(now) {
+            let is_due = is_turn(self.turn, index) || member.downlink.has_heard();
+            if !is_due && member.receiver.lines.is_empty() {
+                continue;
+            }
+            if is_due && member.downlink.tick(now) {
                 self.wait_for(MemberIndex(index as u32));
             }
             let Some(member) = self.members.get_mut(index) else { continue };
@@ -150,13 +159,13 @@ impl Room {
             }
         }
         if let Some(loss) = worst {
-            member.downlink.estimator.on_reports(now, loss, shortest);
+            member.downlink.hear().on_reports(now, loss, shortest);
         }
     }
 
-    fn adapt(&mut self, member: MemberIndex, change: impl FnOnce(&mut Downlink)) {
+    fn adapt(&mut self, member: MemberIndex, change: impl FnOnce(&mut Estimator)) {
         if let Some(member) = self.member_mut(member) {
-            change(&mut member.downlink);
+            change(member.downlink.hear());
         }
     }
 
@@ -202,6 +211,11 @@ impl Room {
             }
         }
     }
+}
+
+/// Whether it is the turn of the member at `index`.
+pub(super) const fn is_turn(turn: usize, index: usize) -> bool {
+    index % TURNS == turn
 }
 
 fn on_sender_report(member: &mut Member, now: Instant, ours: Ntp, report: &rtcp::SenderReport<'_>) {

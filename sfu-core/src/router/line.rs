@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use crate::control::{SlotIndex, SlotTrack, TrackKind};
 use crate::id::{Mid, Ssrc, TrackId};
 use crate::layers::{Choice, Flows, Layer, Selector};
+use crate::prefetch::{Distance, prefetch};
 use crate::rtp::dependency_descriptor::Layers;
 use crate::rtp::{Extension, ExtensionMap, HeaderOut};
 use crate::sdp::{AnswerMedia, Codec, NegotiatedCodec, SendStream};
@@ -285,6 +286,18 @@ impl Line {
     /// Whether `first` is all that was sent of this encoding, so that later packets of it may be missing here.
     pub fn has_just_started(&self, encoding: EncodingKey, first: SeqNo) -> bool {
         self.flowing() == Some(encoding) && self.munger.has_only_sent(first)
+    }
+
+    /// See [`prefetch`](crate::prefetch).
+    #[inline]
+    pub fn prefetch(&self, distance: Distance) {
+        match distance {
+            Distance::Far => prefetch(self),
+            Distance::Near => {
+                self.history.prefetch_next();
+                self.sources.newest().into_iter().for_each(prefetch);
+            }
+        }
     }
 
     /// Whether a packet is of an encoding that flows here, or could.

@@ -8,6 +8,7 @@ use hashbrown::HashSet;
 use crate::control::{ParticipantSettings, SlotContent, SlotIndex, SlotLines, TrackKind, WorkerIndex};
 use crate::id::{ParticipantId, TrackId};
 use crate::pacer::Queued;
+use crate::prefetch::{Distance, prefetch};
 use crate::rtp::Extension;
 use crate::sdp::{Answer, AnswerMedia, MediaKind};
 use crate::stream::PublisherOffset;
@@ -103,6 +104,14 @@ impl Member {
             exceptions: HashSet::new(),
             window,
         }
+    }
+
+    /// See [`prefetch`](crate::prefetch); its lines are elsewhere.
+    #[inline]
+    pub fn prefetch(&self) {
+        prefetch(&self.lines);
+        prefetch(&self.peer);
+        self.downlink.prefetch(Distance::Far);
     }
 
     /// The layout of its slots.

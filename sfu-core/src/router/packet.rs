@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use crate::prefetch::Distance;
 use crate::rtp::dependency_descriptor::{self, MAX_LEN, Targets};
 use crate::rtp::red::Redundancy;
 use crate::rtp::values::AudioLevel;
@@ -22,6 +23,9 @@ pub trait Outbox {
 
     /// A compound RTCP packet for `peer`.
     fn send_rtcp(&mut self, now: Instant, peer: PeerIndex, packet: &[u8]);
+
+    /// A packet for `peer` follows soon; see [`prefetch`](crate::prefetch).
+    fn prefetch(&self, _peer: PeerIndex, _distance: Distance) {}
 }
 
 /// The header extensions that are forwarded as they came. The others belong to one hop and are written anew, or mean

@@ -16,6 +16,7 @@ use slab::Slab;
 use crate::ClockAnchor;
 use crate::control::{ControlError, Event, ParticipantSettings, SlotIndex, Source, TrackKind, UnavailableReason};
 use crate::id::{Mid, ParticipantId, RoomId, TrackId};
+use crate::prefetch::Distance;
 use crate::relay::News;
 use crate::rtp::RtpPacket;
 use crate::stream::RingIndex;
@@ -34,6 +35,9 @@ use super::{MemberIndex, PeerIndex, PublicationIndex};
 
 /// The most packets that are sent again after the first packet of a keyframe that they overtook.
 const MAX_REPLAYED: usize = 512;
+
+/// Members that are asked for at once, a few KiB of each first-level cache.
+const ASKED_FOR: usize = 8;
 
 /// Places that a room makes for members at least, when it has none.
 const FEW: usize = 4;
@@ -56,6 +60,8 @@ pub struct Room {
     pub(super) release_at: Option<Instant>,
     pub(super) speakers: Speakers,
     pub(super) allocating: Allocating,
+    /// Whose turn it is at this tick.
+    pub(super) turn: usize,
     pub part: Part,
     /// When connections are looked at next.
     pub(super) look_due: Option<Instant>,
@@ -78,6 +84,7 @@ impl Room {
             release_at: None,
             speakers: Speakers::default(),
             allocating: Allocating::default(),
+            turn: 0,
             part: Part::default(),
             look_due: None,
             window,
@@ -318,7 +325,8 @@ impl Room {
         let video = publication.source.kind() == TrackKind::Video;
         let moment = Moment::new(self.clock.instant, now);
         let (mut started, mut waits) = (false, false);
-        for subscriber in &publication.subscribers {
+        for (place, subscriber) in publication.subscribers.iter().enumerate() {
+            prefetch_ahead(&self.members, &publication.subscribers, place, out);
             let to = &mut self.members[subscriber.member.0 as usize];
             if video && !to.downlink.pacer.passes(now) {
                 waits |= to.queue(now, subscriber.line, &media);
@@ -417,5 +425,28 @@ impl Room {
                 }
             }
         }
+    }
+}
+
+/// Asks for what packets to the subscribers after the one at `place` will touch; see [`prefetch`](crate::prefetch). A packet takes
+/// a few times as long as a cache miss. Whether there is a member in a place is read there and then, so that many are asked
+/// for at once, whose misses go side by side.
+#[inline]
+fn prefetch_ahead(members: &Slab<Member>, subscribers: &[Subscriber], place: usize, out: &impl Outbox) {
+    let of = |subscriber: &Subscriber| {
+        members.get(subscriber.member.0 as usize).map(|member| (member, usize::from(subscriber.line)))
+    };
+    if place.is_multiple_of(ASKED_FOR) {
+        let soon = subscribers.iter().skip(place + 3).take(ASKED_FOR);
+        soon.filter_map(of).for_each(|(member, _)| member.prefetch());
+    }
+    if let Some((member, line)) = subscribers.get(place + 2).and_then(of) {
+        member.lines[line].prefetch(Distance::Far);
+        out.prefetch(member.peer, Distance::Far);
+    }
+    if let Some((member, line)) = subscribers.get(place + 1).and_then(of) {
+        member.lines[line].prefetch(Distance::Near);
+        member.downlink.prefetch(Distance::Near);
+        out.prefetch(member.peer, Distance::Near);
     }
 }

@@ -9,6 +9,7 @@ use std::num::NonZeroU8;
 use std::time::{Duration, Instant};
 
 use super::RingIndex;
+use crate::prefetch::prefetch;
 use crate::unit::SeqNo;
 
 /// The entries of a new history. At 50 packets per second (audio) they span 1.3 s.
@@ -88,6 +89,13 @@ impl SendHistory {
         }
         let mask = self.entries.len() - 1;
         self.entries[seq.0 as usize & mask] = Some(descriptor);
+    }
+
+    /// Asks for the place of the next packet; see [`prefetch`](crate::prefetch).
+    #[inline]
+    pub fn prefetch_next(&self) {
+        let mask = self.entries.len().wrapping_sub(1);
+        self.entries.get(self.next as usize & mask).into_iter().for_each(prefetch);
     }
 
     /// The packet that was sent as `wire`, if the history reaches back so far.

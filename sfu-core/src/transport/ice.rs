@@ -15,6 +15,7 @@ use smallvec::SmallVec;
 
 use super::stun::{self, Kind, Message, Writer};
 use super::{Path, Protocol};
+use crate::prefetch::prefetch;
 use crate::sdp::IceCredentials;
 
 /// Paths that are remembered at once. Browsers check a few pairs; the one unchecked for longest makes room.
@@ -79,6 +80,12 @@ impl IceLite {
             // A restart during a restart: what carries media is still the oldest session.
             self.previous.get_or_insert_with(|| Box::new(old));
         }
+    }
+
+    /// Where [`Self::selected`] is.
+    #[inline]
+    pub(super) fn prefetch(&self) {
+        prefetch(&self.selected);
     }
 
     pub(super) fn selected(&self) -> Option<Path> {

@@ -42,6 +42,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
+use crate::prefetch::{Distance, prefetch};
 use crate::sdp::{Fingerprint, IceCredentials};
 use crate::unit::SeqNo;
 use dtls::{DtlsError, DtlsOutput, DtlsServer};
@@ -180,6 +181,19 @@ impl Transport {
     /// Whether RTP and RTCP may leave: connected, with a path whose peer consents.
     pub fn may_send(&self) -> bool {
         self.is_connected() && self.interrupted.is_none() && self.ice.selected().is_some()
+    }
+
+    /// See [`prefetch`](crate::prefetch): what sealing and sending a packet touches.
+    #[inline]
+    pub(crate) fn prefetch(&self, distance: Distance) {
+        match distance {
+            Distance::Far => {
+                self.ice.prefetch();
+                prefetch(&self.srtp);
+                prefetch(&self.interrupted);
+            }
+            Distance::Near => self.srtp.iter().for_each(|srtp| prefetch(&srtp.0)),
+        }
     }
 
     /// The round-trip time as SCTP measures it, else as the DTLS handshake did. A lite agent sends no checks.
