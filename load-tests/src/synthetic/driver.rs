@@ -256,3 +256,64 @@ impl Settings {
         self.measuring.load(Ordering::Relaxed)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicBool;
+    use std::sync::mpsc;
+
+    use sfu_core::sdp::IceCredentials;
+    use tokio::sync::watch;
+
+    use super::*;
+    use crate::synthetic::link::Profile;
+    use crate::synthetic::participant::{Progress, Receiving};
+    use crate::synthetic::sdp::OFFERED;
+    use crate::synthetic::session::Peer;
+
+    fn driver() -> Driver {
+        let settings = Settings { epoch: Instant::now(), open_every: 1, measuring: Arc::new(AtomicBool::new(false)) };
+        let identity = Identity::generate().unwrap();
+        Driver::new(Arc::new(settings), identity, mpsc::channel().1).unwrap().0
+    }
+
+    /// Of somebody whose server never answers.
+    fn setup(driver: &Driver) -> Setup {
+        let ice = || IceCredentials { ufrag: "abcd".to_owned(), password: "x".repeat(22) };
+        Setup {
+            socket: socket::bind([127, 0, 0, 1].into()).unwrap(),
+            peer: Peer {
+                address: ([127, 0, 0, 1], 9).into(),
+                fingerprint: driver.identity.fingerprint,
+                starts_dtls: false,
+            },
+            ice: (ice(), ice()),
+            sending: None,
+            receiving: Receiving { payload_types: OFFERED, transport_cc: None, repairs: Vec::new() },
+            link: Profile::default(),
+            progress: watch::channel(Progress::default()).0,
+        }
+    }
+
+    /// Red if a thread goes on to be woken by each packet after somebody left or failed while joining, or counts them twice.
+    #[test]
+    fn who_left_or_failed_joins_no_more() {
+        let mut driver = driver();
+        for id in [1, 2] {
+            driver.add(id, setup(&driver));
+        }
+        assert_eq!(driver.joining, 2);
+        driver.remove(1);
+        assert_eq!(driver.joining, 1);
+        let key = driver.by_id[&2];
+        while let Some(now) = driver.participants[key].poll_timeout() {
+            let moment = Moment { now, epoch: now, measuring: false };
+            let mut shared = shared(&mut driver.totals, &driver.settings);
+            driver.participants[key].handle_timeout(moment, &mut driver.scratch, &mut shared);
+            driver.arm(key);
+        }
+        assert_eq!(driver.joining, 0);
+        driver.remove(2);
+        assert_eq!(driver.joining, 0);
+    }
+}
