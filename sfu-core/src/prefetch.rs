@@ -29,12 +29,16 @@ pub(crate) fn prefetch<T>(value: &T) {
     use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
 
     let start = std::ptr::from_ref(value).cast::<i8>();
-    // A value may begin in the middle of a line and end in one more than its length says.
-    for offset in (0..size_of::<T>()).step_by(LINE).chain(size_of::<T>().checked_sub(1)) {
-        // SAFETY: a prefetch reads and writes nothing as far as a program can tell, and of no address does it fault; this
-        // one is inside of `value`. All x86-64 processors have it.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(start.wrapping_add(offset)) };
+    // SAFETY: a prefetch reads and writes nothing as far as a program can tell, and of no address does it fault; those here
+    // are inside of `value`. All x86-64 processors have it.
+    let line_at = |offset| unsafe { _mm_prefetch::<_MM_HINT_T0>(start.wrapping_add(offset)) };
+    let mut offset = 0;
+    while offset < size_of::<T>() {
+        line_at(offset);
+        offset += LINE;
     }
+    // A value may begin in the middle of a line and end in one more than its length says.
+    line_at(size_of::<T>().saturating_sub(1));
 }
 
 /// Asks for nothing.

@@ -1,8 +1,8 @@
 //! `recvmmsg` and `sendmmsg` with control messages of their own for every message.
 //!
 //! `nix` has both calls, but its `sendmmsg` gives the same control messages to every message of a batch, and a train
-//! needs its own source address and segment size; so this file builds the headers. It is the only unsafe code of the
-//! crate. What holds it together:
+//! needs its own source address and segment size; so this file builds the headers. But for one instruction in
+//! [`prefetch`](crate::prefetch) it is the only unsafe code of the crate. What holds it together:
 //!
 //! - Every pointer that the kernel gets is derived anew in the call that uses it, from boxes or slices that outlive it;
 //!   nothing between calls reads a stored pointer.
