@@ -36,7 +36,7 @@ plots: ## redraw docs/img/adaptation-*.svg from the simulation
 compare: ## madang beside Janus, a plain forwarder and the floor, in turns (16 minutes once built); ARGS='--pairs 1' for a try
 	@scripts/compare $(ARGS)
 
-goals: ## latency, first keyframe, capacity, memory and joins (8 minutes); ROWS='10 11' for some
+goals: ## latency, first keyframe, capacity, memory and joins (10 minutes once built); ROWS='10 11' for some
 	@scripts/goals $(ROWS)
 
 fuzz: ## parsers against random input; SECONDS_EACH=60 per target, ONE=sdp for one

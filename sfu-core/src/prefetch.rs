@@ -1,11 +1,11 @@
 //! Asks the processor for memory that is needed soon.
 //!
-//! A packet to fifty subscribers touches some thirty cache lines of each, which the kernel's work for the packet before has
-//! mostly pushed out. Each step finds the address of the next one in them, so that they would be waited for one after the
-//! other. Who walks along subscribers therefore asks for those of the ones ahead, from afar the nearer they come (see
-//! [`Distance`]). What came of it is in docs/performance.md.
+//! A packet to fifty subscribers touches many cache lines of each, which the kernel's work for the packet before has mostly
+//! pushed out. The address of one is often found in another, so that they would be waited for one after the other. Who walks
+//! along subscribers therefore asks for what is needed of those ahead: first for what is theirs, and nearer to them for what
+//! that points to (see [`Distance`]). What came of it is in docs/performance.md.
 //!
-//! On processors other than x86-64 nothing is asked: Rust has no stable way to.
+//! On processors other than x86-64 nothing is asked for: Rust has no stable intrinsic there.
 
 #![allow(unsafe_code)]
 

@@ -20,7 +20,7 @@ use crate::layers::Layer;
 use crate::unit::Bitrate;
 
 use super::catalog::{Change, availability};
-use super::feedback::is_turn;
+use super::feedback::is_due;
 use super::line::Line;
 use super::member::Member;
 use super::publication::Publication;
@@ -198,7 +198,7 @@ impl Room {
         }
         for index in 0..self.members.capacity() {
             let Some(member) = self.members.get_mut(index) else { continue };
-            let is_due = is_turn(self.turn, index) || member.downlink.has_heard();
+            let is_due = is_due(self.turn, index, &member.downlink);
             if member.away.is_some() || !member.adaptation.is_concerned(looks, is_due) {
                 continue;
             }

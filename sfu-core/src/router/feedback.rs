@@ -16,6 +16,7 @@ use crate::pacer::Resend;
 use crate::rtcp::{self, Packet, ReportBlock};
 use crate::stream::{MAX_NACKS, Ntp};
 
+use super::downlink::Downlink;
 use super::member::Member;
 use super::packet::Outbox;
 use super::{MemberIndex, PeerIndex, Room};
@@ -23,7 +24,8 @@ use super::{MemberIndex, PeerIndex, Room};
 /// Reports are this far apart. RFC 3550 section 6.2 allows it at these rates, and browsers do the same.
 pub(super) const REPORT_INTERVAL: Duration = Duration::from_secs(1);
 
-/// So many ticks make a round in which each member has its turn: 20 ms, less than any timer of an estimator.
+/// So many ticks make a round in which each member has its turn: 20 ms. What is in
+/// more of a hurry comes with what the member tells.
 const TURNS: usize = 4;
 
 /// A compound packet of so many bytes is sent; the next report starts another, so that all stay below an MTU.
@@ -84,7 +86,7 @@ impl Room {
                 self.ask_home(now, index, home);
                 continue;
             }
-            let is_due = is_turn(self.turn, index) || member.downlink.has_heard();
+            let is_due = is_due(self.turn, index, &member.downlink);
             if !is_due && member.receiver.lines.is_empty() {
                 continue;
             }
@@ -213,9 +215,9 @@ impl Room {
     }
 }
 
-/// Whether it is the turn of the member at `index`.
-pub(super) const fn is_turn(turn: usize, index: usize) -> bool {
-    index % TURNS == turn
+/// Whether what depends on a member's path is looked at: it told of it, or it is the turn of those at its `index`.
+pub(super) const fn is_due(turn: usize, index: usize, path: &Downlink) -> bool {
+    index % TURNS == turn || path.has_heard()
 }
 
 fn on_sender_report(member: &mut Member, now: Instant, ours: Ntp, report: &rtcp::SenderReport<'_>) {

@@ -36,7 +36,7 @@ use super::{MemberIndex, PeerIndex, PublicationIndex};
 /// The most packets that are sent again after the first packet of a keyframe that they overtook.
 const MAX_REPLAYED: usize = 512;
 
-/// Members that are asked for at once, a few KiB of each first-level cache.
+/// Members that are asked for at once: what is needed of them takes a few KiB of the first-level cache.
 const ASKED_FOR: usize = 8;
 
 /// Places that a room makes for members at least, when it has none.
@@ -429,16 +429,17 @@ impl Room {
 }
 
 /// Asks for what packets to the subscribers after the one at `place` will touch; see [`prefetch`](crate::prefetch). A packet takes
-/// a few times as long as a cache miss. Whether there is a member in a place is read there and then, so that many are asked
-/// for at once, whose misses go side by side.
+/// a few times as long as a cache miss, so that one step per subscriber is enough: a member three ahead at the latest, its line
+/// and its transport two ahead, what these point to one ahead. Whether there is a member in a place is read there and then;
+/// so several are asked for at once, whose misses go side by side.
 #[inline]
 fn prefetch_ahead(members: &Slab<Member>, subscribers: &[Subscriber], place: usize, out: &impl Outbox) {
     let of = |subscriber: &Subscriber| {
         members.get(subscriber.member.0 as usize).map(|member| (member, usize::from(subscriber.line)))
     };
     if place.is_multiple_of(ASKED_FOR) {
-        let soon = subscribers.iter().skip(place + 3).take(ASKED_FOR);
-        soon.filter_map(of).for_each(|(member, _)| member.prefetch());
+        let asked_for = subscribers.iter().skip(place + 3).take(ASKED_FOR);
+        asked_for.filter_map(of).for_each(|(member, _)| member.prefetch());
     }
     if let Some((member, line)) = subscribers.get(place + 2).and_then(of) {
         member.lines[line].prefetch(Distance::Far);
