@@ -37,6 +37,7 @@ pub mod data;
 pub mod fuzzing;
 pub mod id;
 pub mod layers;
+pub mod limiter;
 #[allow(
     clippy::disallowed_methods,
     clippy::disallowed_types,

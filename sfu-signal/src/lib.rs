@@ -24,7 +24,6 @@ mod explain;
 pub mod fuzzing;
 mod http;
 mod join;
-mod limiter;
 mod listen;
 mod media;
 mod negotiation;

@@ -13,6 +13,7 @@ use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt, StreamExt};
 use serde::Deserialize;
 use sfu_core::id::SessionId;
+use sfu_core::limiter::{Limit, Limiter};
 use tokio::sync::mpsc;
 use tokio_websockets::{CloseCode, Message};
 
@@ -20,7 +21,6 @@ use crate::counters::{Gauge, add};
 use crate::error::{ErrorCode, SignalError};
 use crate::http::{bearer, origin_allowed};
 use crate::join::Entry;
-use crate::limiter::Limiter;
 use crate::negotiation::negotiation;
 use crate::participant::Door;
 use crate::protocol::{ClientMessage, PROTOCOL_VERSION, Reply, Request};
@@ -89,7 +89,8 @@ async fn connection(server: Arc<Server>, socket: WebSocket, admission: Admission
     let (sink, stream) = socket.split();
     let (link, queue) = Link::new(server.config.sessions.queue_messages);
     let writer = tokio::spawn(write(sink, queue, link.clone(), server.config.sessions.ping_interval));
-    let limiter = Limiter::new(server.config.limits.messages_per_second, Instant::now());
+    let rate = server.config.limits.messages_per_second;
+    let limiter = Limiter::new(Limit::per_second(rate, rate.saturating_mul(2)), Instant::now());
     let mut reader = Reader { server: server.clone(), stream, link: link.clone(), limiter, closing: false };
     if let Some(caller) = reader.enter(admission).await {
         reader.serve(&caller).await;
@@ -178,7 +179,7 @@ impl Reader {
                 self.close(CloseCode::MESSAGE_TOO_BIG, "message too large").await;
                 return None;
             }
-            if !self.limiter.admit(Instant::now()) {
+            if !self.limiter.admit(Instant::now(), 1) {
                 self.reply_error(message_id(text), ErrorCode::RateLimited.into());
                 continue;
             }
