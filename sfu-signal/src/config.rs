@@ -77,6 +77,10 @@ pub struct SessionsConfig {
     #[serde(with = "crate::duration")]
     #[schemars(with = "String")]
     pub resume_grace: Duration,
+    /// When the server stops, clients are told to join anew after so long. Default: `500ms`.
+    #[serde(with = "crate::duration")]
+    #[schemars(with = "String")]
+    pub retry_after: Duration,
     /// `join` or `resume` must come so soon after the WebSocket opened. Default: `10s`.
     #[serde(with = "crate::duration")]
     #[schemars(with = "String")]
@@ -96,6 +100,7 @@ impl Default for SessionsConfig {
     fn default() -> Self {
         Self {
             resume_grace: Duration::from_secs(30),
+            retry_after: Duration::from_millis(500),
             join_timeout: Duration::from_secs(10),
             ping_interval: Duration::from_secs(10),
             replay_events: 256,

@@ -180,7 +180,9 @@ impl Server {
     ) -> bool {
         let now = Instant::now();
         if reason != LeaveReason::Left {
-            state.tell(id, &RoomEvent::Disconnected { reason, message: message.to_owned() }, now);
+            let retry_after_ms = (reason == LeaveReason::ServerShutdown)
+                .then(|| u64::try_from(self.config.sessions.retry_after.as_millis()).unwrap_or(u64::MAX));
+            state.tell(id, &RoomEvent::Disconnected { reason, message: message.to_owned(), retry_after_ms }, now);
         }
         let Some(member) = state.remove(id, reason, now) else { return false };
         self.participants.remove(&id);

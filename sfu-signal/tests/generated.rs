@@ -110,5 +110,5 @@ fn golden_messages_survive_and_are_documented() {
         assert!(page.contains(text.trim_end()), "docs/protocol.md lacks {name}");
         count += 1;
     }
-    assert_eq!(count, 41);
+    assert_eq!(count, 42);
 }

@@ -96,6 +96,10 @@ pub enum RoomEvent {
         reason: LeaveReason,
         /// For people.
         message: String,
+        /// Milliseconds until a new join may work, where that is known: with `server_shutdown`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[ts(optional)]
+        retry_after_ms: Option<u64>,
     },
 }
 

@@ -6,6 +6,7 @@ mod fake_media;
 mod harness;
 mod limits;
 mod privacy;
+mod refusals;
 mod resume;
 mod room;
 mod standard;

@@ -176,17 +176,18 @@ async fn further_offers_are_answered_and_layouts_only_grow() {
 
 #[tokio::test]
 async fn shutdown_tells_everybody_and_returns_in_time() {
-    let harness = Harness::start().await;
+    let harness = Harness::with(|config| config.sessions.retry_after = Duration::from_millis(1500)).await;
     let (mut ann, _) = harness.join("demo", "ann").await;
     let reader = tokio::spawn(async move {
-        let reason = ann.event("disconnected").await["reason"].clone();
+        let event = ann.event("disconnected").await;
         ann.closed().await;
-        reason
+        event
     });
     let before = std::time::Instant::now();
     harness.server.shutdown(Duration::from_secs(5)).await;
     assert!(before.elapsed() < Duration::from_secs(4));
-    assert_eq!(reader.await.unwrap(), "server_shutdown");
+    let event = reader.await.unwrap();
+    assert_eq!((&event["reason"], &event["retryAfterMs"]), (&json!("server_shutdown"), &json!(1500)));
     assert!(!harness.server.is_ready());
     let token = harness.token("demo", "bob");
     let refused = harness.open(&format!("access_token={token}")).await;

@@ -731,7 +731,11 @@ reason: LeaveReason,
 /**
  * For people.
  */
-message: string, };
+message: string, 
+/**
+ * Milliseconds until a new join may work, where that is known: with `server_shutdown`.
+ */
+retryAfterMs?: number, };
 
 /**
  * The state of a media path.
