@@ -35,15 +35,26 @@ export function abortable<T>(work: Promise<T>, signal: AbortSignal): Promise<T> 
 
 /** Waits, but no longer than until the browser says that the network is back. */
 export async function sleepUnlessOnline(milliseconds: number, signal: AbortSignal): Promise<void> {
-  if (typeof window === 'undefined') return sleep(milliseconds, signal);
-  const { promise, resolve } = deferred<void>();
-  const online = (): void => resolve();
-  window.addEventListener('online', online);
-  try {
-    await Promise.race([sleep(milliseconds, signal), promise]);
-  } finally {
-    window.removeEventListener('online', online);
-  }
+  const nap = new AbortController();
+  const wake = (): void => nap.abort();
+  const stops = [onOnline(wake), onAbort(signal, wake)];
+  await sleep(milliseconds, nap.signal).catch(() => undefined);
+  for (const stop of stops) stop();
+  if (signal.aborted) throw abortError(signal);
+}
+
+/** Calls `listener` when the signal is aborted, at once where it is already. Returns how to stop. */
+export function onAbort(signal: AbortSignal, listener: () => void): () => void {
+  if (signal.aborted) listener();
+  else signal.addEventListener('abort', listener, { once: true });
+  return () => signal.removeEventListener('abort', listener);
+}
+
+/** Calls `listener` when the browser says that the network is back. Returns how to stop. */
+export function onOnline(listener: () => void): () => void {
+  if (typeof window === 'undefined' || typeof window.addEventListener !== 'function') return () => undefined;
+  window.addEventListener('online', listener);
+  return () => window.removeEventListener('online', listener);
 }
 
 /** A promise that is settled from outside. */

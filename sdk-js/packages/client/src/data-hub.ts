@@ -1,5 +1,5 @@
 /** Data that comes in: to whom in the application each message goes. */
-import type EventEmitter from 'eventemitter3';
+import type { EventEmitter } from 'eventemitter3';
 import type { DataChannels } from './data-channels';
 import { DataStreams } from './data-streams';
 import type { StreamHandler } from './data-streams';

@@ -7,12 +7,13 @@ import type { TrackKind } from './types';
 
 /** The base of all errors of the SDK. */
 export class MadangError extends Error {
+  // Written out: a bundler may rename classes, and programs compare names.
+  override readonly name: string = 'MadangError';
   /** Stable for programs. */
   readonly code: string;
 
   constructor(code: string, message: string, options?: ErrorOptions) {
     super(message, options);
-    this.name = new.target.name;
     this.code = code;
   }
 }
@@ -21,8 +22,14 @@ export class MadangError extends Error {
 export type ConnectionErrorReason =
   /** The token is missing, wrong, expired or for another room or server. */
   | 'notAllowed'
-  /** Nothing answers at the address. */
+  /** Nothing answers at the address, or something that is not the server. */
   | 'serverUnreachable'
+  /** The server answers over HTTP, but a proxy before it does not let WebSockets through. */
+  | 'webSocketBlocked'
+  /** The address is no URL of a server (`wss:`, `ws:`, `https:` or `http:`). */
+  | 'invalidUrl'
+  /** There is no WebRTC or no WebSocket here, as in Node.js. */
+  | 'unsupported'
   /** `disconnect()` was called or the signal was aborted. */
   | 'cancelled'
   /** The server or the network took too long. */
@@ -40,6 +47,7 @@ export type ConnectionErrorReason =
 
 /** The connection could not be made or kept. */
 export class ConnectionError extends MadangError {
+  override readonly name = 'ConnectionError';
   readonly reason: ConnectionErrorReason;
   /** Whether the same may work later. */
   readonly retryable: boolean;
@@ -57,6 +65,7 @@ export class ConnectionError extends MadangError {
 
 /** The server refused a request. */
 export class RequestError extends MadangError {
+  override readonly name = 'RequestError';
   /** Whether the same request may work later. */
   readonly retryable: boolean;
 
@@ -83,6 +92,7 @@ export type MediaDeviceFailure =
 
 /** A camera, microphone, screen or speaker could not be used. */
 export class MediaDeviceError extends MadangError {
+  override readonly name = 'MediaDeviceError';
   readonly failure: MediaDeviceFailure;
   readonly kind: MediaDeviceKind | 'screen';
 
@@ -125,6 +135,7 @@ const DEVICE_FAILURES: Record<string, MediaDeviceFailure> = {
 
 /** Offer and answer could not be agreed on. */
 export class NegotiationError extends MadangError {
+  override readonly name = 'NegotiationError';
   constructor(message: string, options?: ErrorOptions & { code?: string }) {
     super(options?.code ?? 'negotiation', message, options);
   }
@@ -132,6 +143,7 @@ export class NegotiationError extends MadangError {
 
 /** A track could not be published. */
 export class PublishError extends MadangError {
+  override readonly name = 'PublishError';
   readonly kind: TrackKind;
 
   constructor(kind: TrackKind, message: string, options?: ErrorOptions & { code?: string }) {
@@ -149,10 +161,13 @@ export type DataFailure =
   /** The sender or receiver gave up. */
   | 'aborted'
   /** The bytes are not an envelope, or a stream lost a chunk. */
-  | 'malformed';
+  | 'malformed'
+  /** What was given to be sent is not what the method takes. */
+  | 'invalid';
 
 /** Data could not be sent or received. */
 export class DataError extends MadangError {
+  override readonly name = 'DataError';
   readonly failure: DataFailure;
 
   constructor(failure: DataFailure, message: string, options?: ErrorOptions) {
@@ -163,6 +178,7 @@ export class DataError extends MadangError {
 
 /** A remote procedure call failed. Throw one in a handler to choose what the caller sees. */
 export class RpcError extends MadangError {
+  override readonly name = 'RpcError';
   /** Free for the application, when it was thrown by a handler. */
   readonly data: string;
 

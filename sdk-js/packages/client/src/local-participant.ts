@@ -5,18 +5,20 @@ import type { CodecFallbackReason } from './codec-fallback';
 import { randomId, sendStream, sendText } from './data-streams';
 import { capture, captureScreen } from './devices';
 import { EnvelopeKind } from './envelope';
-import { PublishError, RequestError, RpcError } from './errors';
+import { DataError, PublishError, RequestError, RpcError } from './errors';
 import type { Participant as WireParticipant, PublishTrack, Track as WireTrack } from './generated/protocol';
 import { LocalAudioTrack, LocalTrack, LocalVideoTrack } from './local-track';
 import { log } from './log';
 import type { MediaTransport } from './media-transport';
 import type { AudioCaptureOptions, DataOptions, RoomOptions, ScreenShareCaptureOptions, SendFileOptions, TrackPublishOptions, VideoCaptureOptions } from './options';
 import { Participant } from './participant';
+import type { RequestOf } from './protocol';
 import { LocalTrackPublication } from './publication';
 import { carry, carryBest, prepare, release, setLayers } from './publisher';
 import type { Rpc } from './rpc';
 import type { Session } from './session';
-import type { TrackSource, VideoCodec } from './types';
+import { TrackSource, kindOf } from './types';
+import type { VideoCodec } from './types';
 
 /** What the local participant needs of its room. @internal */
 export interface Engine {
@@ -24,11 +26,15 @@ export interface Engine {
   readonly rpc: Rpc;
   /** The session, as soon as the room is connected; rejects when it is not and does not try. */
   session(): Promise<Session>;
+  /** The id of an identity; undefined: nobody has it. */
+  sidOf(identity: string): string | undefined;
   /** The ids of these identities; an unknown one is an error. */
   sidsOf(identities: readonly string[] | undefined): string[];
   published(publication: LocalTrackPublication): void;
   unpublished(publication: LocalTrackPublication): void;
   muteChanged(publication: LocalTrackPublication): void;
+  /** The server took a change of our own name, metadata or attributes. */
+  infoChanged(info: WireParticipant): void;
   codecFellBack(publication: LocalTrackPublication, from: VideoCodec, reason: CodecFallbackReason): void;
   deviceFailed(error: unknown): void;
 }
@@ -49,6 +55,10 @@ export class LocalParticipant extends Participant {
   readonly trackPublications = new Map<string, LocalTrackPublication>();
   private readonly queues = new Map<TrackSource, Queue>();
   private readonly publishOptions = new WeakMap<LocalTrack, TrackPublishOptions>();
+  /** What the application said of us, which a new join has to be told again. */
+  private said: OwnInfo = {};
+  /** What the join under way publishes. */
+  private carried: LocalTrackPublication[] = [];
   private readonly encoders = new EncoderWatch((publication) => void this.fallBack(publication).catch((error: unknown) => log.warn('VP8 could not be sent either', error)));
 
   /** @internal */
@@ -88,22 +98,24 @@ export class LocalParticipant extends Participant {
   /** Publishes a track. One track for each source; without one a video counts as camera and a sound as microphone. */
   async publishTrack(track: LocalTrack | MediaStreamTrack, options: TrackPublishOptions = {}): Promise<LocalTrackPublication> {
     const local = track instanceof LocalTrack ? track : wrap(track, options.source);
+    checkSource(local);
     const wanted = { ...this.engine.options.publishDefaults, ...options };
-    const session = await this.engine.session();
-    if (this.getTrackPublication(local.source)) throw new PublishError(local.kind, `there is already a ${local.source}`);
-    try {
-      const { request, options: used, fallback } = await carryBest(session, local, wanted);
-      this.publishOptions.set(local, used);
-      const { track: info } = await session.signal.request<'publish'>({ type: 'publish', ...request });
-      const publication = this.add(info, local);
-      if (fallback) this.announceFallback(publication, fallback.from, fallback.reason);
-      if ((used.videoCodec ?? 'vp8') !== 'vp8' && local.kind === 'video') this.encoders.watch(publication);
-      return publication;
-    } catch (error) {
-      await release(local);
-      if (error instanceof RequestError) throw new PublishError(local.kind, error.message, { code: error.code, cause: error });
-      throw error;
-    }
+    return this.onSession(async (session) => {
+      if (this.getTrackPublication(local.source)) throw new PublishError(local.kind, `there is already a ${local.source}`);
+      try {
+        const { request, options: used, fallback } = await carryBest(session, local, wanted);
+        this.publishOptions.set(local, used);
+        const { track: info } = await session.signal.request<'publish'>({ type: 'publish', ...request });
+        const publication = this.add(info, local);
+        if (fallback) this.announceFallback(publication, fallback.from, fallback.reason);
+        if ((used.videoCodec ?? 'vp8') !== 'vp8' && local.kind === 'video') this.encoders.watch(publication);
+        return publication;
+      } catch (error) {
+        await release(local);
+        if (error instanceof RequestError) throw new PublishError(local.kind, error.message, { code: error.code, cause: error });
+        throw error;
+      }
+    });
   }
 
   /** Ends a publication; its device too, unless the application made the track. */
@@ -115,24 +127,25 @@ export class LocalParticipant extends Participant {
     await release(publication.track);
     if (publication.track.isOwned && this.engine.options.stopLocalTrackOnUnpublish !== false) publication.track.stop();
     this.engine.unpublished(publication);
-    const session = await this.engine.session();
-    await session.signal.request<'unpublish'>({ type: 'unpublish', track: publication.trackSid }).catch((error: unknown) => {
-      // Gone already, as after a rejoin.
-      if (!(error instanceof RequestError)) throw error;
+    await this.onSession(async ({ signal }) => {
+      await signal.request<'unpublish'>({ type: 'unpublish', track: publication.trackSid }).catch((error: unknown) => {
+        // Gone already, as after a rejoin.
+        if (!(error instanceof RequestError)) throw error;
+      });
     });
   }
 
-  async setName(name: string): Promise<void> {
-    await (await this.engine.session()).signal.request<'update'>({ type: 'update', name });
+  setName(name: string): Promise<void> {
+    return this.tell({ name });
   }
 
-  async setMetadata(metadata: string): Promise<void> {
-    await (await this.engine.session()).signal.request<'update'>({ type: 'update', metadata });
+  setMetadata(metadata: string): Promise<void> {
+    return this.tell({ metadata });
   }
 
   /** Sets these attributes; others stay, and an empty value removes one. */
-  async setAttributes(attributes: Record<string, string>): Promise<void> {
-    await (await this.engine.session()).signal.request<'update'>({ type: 'update', attributes });
+  setAttributes(attributes: Record<string, string>): Promise<void> {
+    return this.tell({ attributes });
   }
 
   /** Sends a text to all or some; it arrives at `registerTextStreamHandler` of its topic. */
@@ -151,6 +164,7 @@ export class LocalParticipant extends Participant {
 
   /** Sends bytes, at most about 64 KiB; they arrive as `DataReceived`. Unreliable ones may be lost and overtake each other. */
   async publishData(payload: Uint8Array, options: DataOptions & { reliable?: boolean } = {}): Promise<void> {
+    if (!(payload instanceof Uint8Array)) throw new DataError('invalid', 'publishData takes a Uint8Array; sendText sends text');
     const { data } = await this.engine.session();
     const destinations = this.engine.sidsOf(options.destinationIdentities);
     const envelope = { kind: EnvelopeKind.Packet, topic: options.topic ?? '', destinations, streamId: randomId(), chunkIndex: 0, payload };
@@ -160,32 +174,60 @@ export class LocalParticipant extends Participant {
   /** Calls a method that another participant has registered. */
   async performRpc(call: { destinationIdentity: string; method: string; payload: string; timeout?: number }): Promise<string> {
     const { data } = await this.engine.session();
-    const [destination] = this.engine.sidsOf([call.destinationIdentity]);
+    const destination = this.engine.sidOf(call.destinationIdentity);
     if (destination === undefined) throw new RpcError('rpc_no_recipient', `nobody is ${call.destinationIdentity}`);
     return this.engine.rpc.call(data, { destination, method: call.method, payload: call.payload, timeout: call.timeout });
   }
 
-  /** Puts all tracks on a new transport, for a rejoin. @internal */
-  async republish(transport: MediaTransport): Promise<PublishTrack[]> {
-    const publications = [...this.trackPublications.values()];
-    return Promise.all(publications.map(({ track }) => carry(transport, track, this.publishOptions.get(track) ?? {})));
+  /** What the tracks need of the first offer of a new transport. @internal */
+  prepare(transport: MediaTransport): void {
+    for (const { track } of this.trackPublications.values()) prepare(transport, track, this.publishOptions.get(track) ?? {});
   }
 
-  /** The ids that a rejoin gave, in the order of {@link republish}. @internal */
-  renumber(infos: readonly WireTrack[]): void {
-    const publications = [...this.trackPublications.values()];
+  /** Puts all tracks on a new transport, for a rejoin. @internal */
+  async republish(transport: MediaTransport): Promise<PublishTrack[]> {
+    this.carried = [...this.trackPublications.values()];
+    return Promise.all(this.carried.map(({ track }) => carry(transport, track, this.publishOptions.get(track) ?? {})));
+  }
+
+  /** The ids that a rejoin gave, in the order of {@link republish}. What changed under way is told. @internal */
+  renumber({ signal }: Session, infos: readonly WireTrack[]): void {
+    const staying = new Set(this.trackPublications.values());
     this.trackPublications.clear();
     infos.forEach((info, index) => {
-      const publication = publications[index];
-      publication?.update(info);
-      if (publication) this.trackPublications.set(info.id, publication);
+      const publication = this.carried[index];
+      if (!publication || !staying.has(publication)) {
+        if (publication) void release(publication.track).catch(() => undefined);
+        signal.request<'unpublish'>({ type: 'unpublish', track: info.id }).catch((error: unknown) => log.debug('a track that was unpublished meanwhile', error));
+        return;
+      }
+      publication.update({ ...info, muted: publication.isMuted });
+      this.trackPublications.set(info.id, publication);
+      if (publication.isMuted === info.muted) return;
+      signal.request<'mute'>({ type: 'mute', track: info.id, muted: publication.isMuted }).catch((error: unknown) => log.debug('a track that was muted meanwhile', error));
     });
+    this.carried = [];
+  }
+
+  /** Tells a new session what the application said of us, where the server does not know it. @internal */
+  restoreInfo({ signal }: Session): void {
+    const { name, metadata, attributes = {} } = this.said;
+    const stale = Object.entries(attributes).filter(([key, value]) => (this.attributes[key] ?? '') !== value);
+    const change: OwnInfo = {
+      ...(name === undefined || name === this.name ? {} : { name }),
+      ...(metadata === undefined || metadata === this.metadata ? {} : { metadata }),
+      ...(stale.length === 0 ? {} : { attributes: Object.fromEntries(stale) }),
+    };
+    if (Object.keys(change).length === 0) return;
+    this.engine.infoChanged(changed(this.info, change));
+    signal.request<'update'>({ type: 'update', ...change }).catch((error: unknown) => log.warn('name, metadata or attributes were not restored', error));
   }
 
   /** Lets go of all devices, when the room is left. @internal */
   async clear(): Promise<void> {
     const publications = [...this.trackPublications.values()];
     this.trackPublications.clear();
+    this.said = {};
     for (const publication of publications) {
       const { track } = publication;
       this.encoders.forget(publication);
@@ -210,15 +252,49 @@ export class LocalParticipant extends Participant {
         this.engine.deviceFailed(error);
         throw error;
       });
+      const [first, ...others] = tracks;
       try {
-        const [first, ...others] = tracks;
         const published = await this.publishTrack(first!, { ...options, source });
-        for (const track of others) await this.publishTrack(track, { source: track.source });
+        for (const track of others) await this.publishBeside(published, track);
         return published;
       } catch (error) {
         tracks.forEach((track) => track.stop());
         throw error;
       }
+    });
+  }
+
+  /** The sound of a screen. One that is refused, or whose screen ended meanwhile, does not end the screen. */
+  private async publishBeside(screen: LocalTrackPublication, sound: LocalTrack): Promise<void> {
+    try {
+      await this.publishTrack(sound, { source: sound.source });
+      if (this.trackPublications.get(screen.trackSid) !== screen) await this.unpublishTrack(sound);
+    } catch (error) {
+      sound.stop();
+      log.warn(`the ${sound.source} is not sent`, error);
+    }
+  }
+
+  /** Does something on the session, and again on the next one where this one ended meanwhile. */
+  private async onSession<T>(work: (session: Session) => Promise<T>): Promise<T> {
+    let last: Session | undefined;
+    for (;;) {
+      const session = await this.engine.session();
+      try {
+        return await work(session);
+      } catch (error) {
+        if (!session.isOver || session === last || error instanceof RequestError || error instanceof PublishError) throw error;
+        last = session;
+      }
+    }
+  }
+
+  /** What we change of ourselves we see once the server took it. */
+  private tell(change: OwnInfo): Promise<void> {
+    return this.onSession(async ({ signal }) => {
+      await signal.request<'update'>({ type: 'update', ...change });
+      this.said = { ...this.said, ...change, attributes: { ...this.said.attributes, ...change.attributes } };
+      this.engine.infoChanged(changed(this.info, change));
     });
   }
 
@@ -254,9 +330,10 @@ export class LocalParticipant extends Participant {
     await (muted ? track.mute() : track.unmute());
     publication.setMuted(muted);
     this.engine.muteChanged(publication);
-    const session = await this.engine.session();
-    if (!muted && track.kind === 'video') await setLayers(session.transport, track, this.publishOptions.get(track) ?? {});
-    await session.signal.request<'mute'>({ type: 'mute', track: publication.trackSid, muted });
+    await this.onSession(async ({ transport, signal }) => {
+      if (!muted && track.kind === 'video') await setLayers(transport, track, this.publishOptions.get(track) ?? {});
+      await signal.request<'mute'>({ type: 'mute', track: publication.trackSid, muted });
+    });
   }
 
   /** The encoder delivers nothing. */
@@ -289,4 +366,19 @@ function wrap(track: MediaStreamTrack, source?: TrackSource): LocalTrack {
   return track.kind === 'video'
     ? new LocalVideoTrack(track, source ?? 'camera', {}, false)
     : new LocalAudioTrack(track, source ?? 'microphone', {}, false);
+}
+
+/** Name, metadata and attributes, as far as they are said. */
+type OwnInfo = Omit<RequestOf<'update'>, 'type'>;
+
+/** What a participant is after a change that the server took; an empty attribute is none. */
+function changed(info: WireParticipant, { name = info.name, metadata = info.metadata, attributes = {} }: OwnInfo): WireParticipant {
+  const merged = Object.entries({ ...info.attributes, ...attributes }).filter(([, value]) => value !== '');
+  return { ...info, name, metadata, attributes: Object.fromEntries(merged) };
+}
+
+function checkSource({ kind, source }: LocalTrack): void {
+  const sources: readonly string[] = Object.values(TrackSource);
+  if (!sources.includes(source)) throw new PublishError(kind, `there is no source ${JSON.stringify(source)}; the sources are ${sources.join(', ')}`, { code: 'unknown_source' });
+  if (kindOf(source) !== kind) throw new PublishError(kind, `a ${source} is ${kindOf(source)}, and the track is ${kind}`, { code: 'kind_mismatch' });
 }

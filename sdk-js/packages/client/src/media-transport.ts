@@ -3,12 +3,12 @@
  * get their tracks later, without renegotiation), the slots, and two data channels. The server is ICE-lite and answers with
  * its addresses, so the offer leaves without waiting for candidates and none are trickled.
  */
-import EventEmitter from 'eventemitter3';
+import { EventEmitter } from 'eventemitter3';
 import { Queue } from './async';
 import type { SlotLayout } from './generated/protocol';
-import { NegotiationError } from './errors';
+import { ConnectionError, NegotiationError } from './errors';
 import { log } from './log';
-import { hasSimulcast, preferCodecs, wantExtensions, withOpus } from './negotiation';
+import { hasSimulcast, preferCodecs, wantExtensions, withOpus, withStereo, withoutUdp } from './negotiation';
 import type { OpusOptions } from './negotiation';
 import type { SlotOptions } from './options';
 import type { Line } from './remote-track';
@@ -19,15 +19,17 @@ import type { TrackKind, TrackSource, VideoCodec } from './types';
 export interface MediaTransportOptions {
   slots?: SlotOptions;
   videoCodec?: VideoCodec;
+  /** Of the microphone. */
   opus?: OpusOptions;
+  /** Leaves UDP candidates of the answer out, where there are others. */
+  onlyTcp?: boolean;
   configuration?: RTCConfiguration;
   peerConnectionFactory?: (configuration: RTCConfiguration) => RTCPeerConnection;
 }
 
 export interface MediaTransportEvents {
-  connected: () => void;
-  /** The path is gone for good unless ICE is restarted. `disconnected` alone is no reason: it often heals. */
-  failed: () => void;
+  /** Of the peer connection. */
+  stateChanged: () => void;
 }
 
 interface SlotLines {
@@ -37,6 +39,8 @@ interface SlotLines {
 }
 
 const SOURCES: readonly TrackSource[] = ['microphone', 'camera', 'screen_share', 'screen_share_audio'];
+/** The sound of a screen is music and films rather than speech. */
+const SCREEN_OPUS: OpusOptions = { dtx: false, stereo: true };
 /** The encodings of each video that is sent, from small to large, and how much smaller each is than the whole. */
 const RIDS: Partial<Record<TrackSource, Record<string, number>>> = { camera: { q: 4, h: 2, f: 1 }, screen_share: { q: 2, h: 1 } };
 
@@ -48,30 +52,34 @@ export class MediaTransport extends EventEmitter<MediaTransportEvents> {
   private readonly layering = new Map<TrackSource, SenderLayers>();
   private readonly slots: SlotLines[] = [];
   private readonly codecs = new Map<TrackSource, VideoCodec>();
+  private readonly opus: Map<TrackSource, OpusOptions>;
   private readonly queue = new Queue();
   private closed = false;
 
   constructor(private readonly options: MediaTransportOptions = {}) {
     super();
     const configuration: RTCConfiguration = { bundlePolicy: 'max-bundle', ...options.configuration };
-    const make = options.peerConnectionFactory ?? ((it: RTCConfiguration) => new RTCPeerConnection(it));
+    this.opus = new Map([
+      ['microphone', options.opus ?? {}],
+      ['screen_share_audio', SCREEN_OPUS],
+    ]);
+    const make = options.peerConnectionFactory ?? makeConnection;
     this.connection = make(configuration);
     this.reliable = this.connection.createDataChannel('reliable', { ordered: true });
     this.lossy = this.connection.createDataChannel('lossy', { ordered: false, maxRetransmits: 0 });
     this.reliable.binaryType = this.lossy.binaryType = 'arraybuffer';
     for (const source of SOURCES) this.addSender(source);
     this.addSlots(options.slots ?? {});
-    this.connection.onconnectionstatechange = () => this.handleState();
+    this.connection.onconnectionstatechange = () => this.emit('stateChanged');
   }
 
   /** Makes an offer and has it answered. Offers go one after another. */
   negotiate(exchange: (offer: string, slots: SlotLayout[]) => Promise<string>, iceRestart = false): Promise<void> {
     return this.queue.run(async () => {
       if (this.closed) throw new NegotiationError('the connection is closed');
-      const offer = await this.connection.createOffer({ iceRestart });
-      await this.connection.setLocalDescription(offer);
+      const offered = await this.offer(iceRestart);
       try {
-        const answer = await exchange(this.connection.localDescription?.sdp ?? offer.sdp ?? '', this.layout());
+        const answer = await exchange(this.connection.localDescription?.sdp ?? offered, this.layout());
         await this.accept(answer);
       } catch (error) {
         // Back to the state before, so that the next offer starts clean. A first offer cannot be taken back and needs not.
@@ -82,10 +90,27 @@ export class MediaTransport extends EventEmitter<MediaTransportEvents> {
     });
   }
 
+  /** Sets an offer, the one place where its text is changed: in two channels where the browser would ask for one. */
+  private async offer(iceRestart: boolean): Promise<string> {
+    const { sdp = '' } = await this.connection.createOffer({ iceRestart });
+    // Before the first offer is set no m-line has a MID; their order is that in which they were added.
+    const sounds = SOURCES.filter((source) => kindOf(source) === 'audio');
+    const wanted = withStereo(sdp, sounds.map((source) => this.opus.get(source)?.stereo === true));
+    try {
+      await this.connection.setLocalDescription({ type: 'offer', sdp: wanted });
+      return wanted;
+    } catch (error) {
+      if (wanted === sdp) throw error;
+      log.warn('this browser lets nobody change its offer: stereo is heard as mono', error);
+      await this.connection.setLocalDescription({ type: 'offer', sdp });
+      return sdp;
+    }
+  }
+
   private async accept(answer: string): Promise<void> {
     if (this.closed) throw new NegotiationError('the connection is closed');
-    const mid = this.sender('microphone').mid;
-    const sdp = withOpus(answer, mid, this.options.opus ?? {});
+    let sdp = this.options.onlyTcp ? withoutUdp(answer) : answer;
+    for (const [source, opus] of this.opus) sdp = withOpus(sdp, this.sender(source).mid, opus);
     try {
       await this.connection.setRemoteDescription({ type: 'answer', sdp });
     } catch (cause) {
@@ -122,12 +147,13 @@ export class MediaTransport extends EventEmitter<MediaTransportEvents> {
     return changed;
   }
 
-  /** Changes what the encoder of the microphone may do. True: it must be negotiated. */
-  preferOpus(opus: OpusOptions): boolean {
-    const before = this.options.opus ?? {};
-    if (JSON.stringify(opus) === JSON.stringify(before)) return false;
-    this.options.opus = opus;
-    if (Boolean(opus.red) !== Boolean(before.red)) this.preferAudio('microphone');
+  /** Changes what the encoder of a sound may do. True: it must be negotiated. */
+  preferOpus(source: TrackSource, wanted: OpusOptions): boolean {
+    const before = this.opus.get(source) ?? {};
+    const opus = source === 'screen_share_audio' ? { ...SCREEN_OPUS, ...wanted } : wanted;
+    if (kindOf(source) !== 'audio' || JSON.stringify(opus) === JSON.stringify(before)) return false;
+    this.opus.set(source, opus);
+    if (Boolean(opus.red) !== Boolean(before.red)) this.preferAudio(source);
     return true;
   }
 
@@ -167,7 +193,7 @@ export class MediaTransport extends EventEmitter<MediaTransportEvents> {
   /** RED is offered ahead of plain audio, or not at all. */
   private preferAudio(source: TrackSource): void {
     const transceiver = this.sender(source);
-    const red = source === 'microphone' && this.options.opus?.red === true;
+    const red = source === 'microphone' && this.opus.get(source)?.red === true;
     if (!red || !preferCodecs(transceiver, 'audio', 'red')) preferCodecs(transceiver, 'audio');
   }
 
@@ -203,9 +229,9 @@ export class MediaTransport extends EventEmitter<MediaTransportEvents> {
       ...(video?.mid ? { video: video.mid } : {}),
     }));
   }
+}
 
-  private handleState(): void {
-    if (this.connection.connectionState === 'connected') this.emit('connected');
-    if (this.connection.connectionState === 'failed') this.emit('failed');
-  }
+function makeConnection(configuration: RTCConfiguration): RTCPeerConnection {
+  if (typeof RTCPeerConnection === 'undefined') throw new ConnectionError('unsupported', 'there is no WebRTC here: calls need a browser');
+  return new RTCPeerConnection(configuration);
 }

@@ -70,12 +70,17 @@ export function preferCodecs(transceiver: RTCRtpTransceiver, kind: TrackKind, fi
   }
 }
 
+/** It is the one engine with `mozInnerScreenX`. */
+export function isFirefox(): boolean {
+  return typeof window !== 'undefined' && 'mozInnerScreenX' in window;
+}
+
 /** Whether this browser can encode a codec well enough to publish it. */
 export function publishableCodec(codec: VideoCodec): VideoCodec {
   const known = RTCRtpSender.getCapabilities?.('video')?.codecs ?? [];
   const has = known.some(({ mimeType }) => mimeType.toLowerCase() === `video/${codec}`);
-  // Firefox sends all layers of VP9 in the smallest size. It is the one engine with `mozInnerScreenX`.
-  const brokenVp9 = codec === 'vp9' && typeof window !== 'undefined' && 'mozInnerScreenX' in window;
+  // Firefox sends all layers of VP9 in the smallest size.
+  const brokenVp9 = codec === 'vp9' && isFirefox();
   return has && !brokenVp9 ? codec : 'vp8';
 }
 
@@ -96,6 +101,32 @@ export function withOpus(answer: string, mid: string | null, options: OpusOption
   if (!payloadType) return answer;
   sections[index] = setParameters(section, payloadType, opusParameters(options));
   return sections.join('');
+}
+
+/**
+ * The offer, asking for two channels of Opus wherever we receive, and saying that two come on those of the first audio m-lines
+ * that `sends` is true for. Browsers that ask for them by themselves are left alone. Without `stereo=1` a receiver decodes one
+ * channel (RFC 7587 section 6.1).
+ */
+export function withStereo(offer: string, sends: readonly boolean[]): string {
+  let place = 0;
+  const change = (section: string): string => {
+    if (!section.startsWith('m=audio')) return section;
+    const isSent = sends[place++] === true;
+    const receives = /^a=recvonly\r?$/m.test(section);
+    if (!receives && !isSent) return section;
+    const wanted = receives ? { stereo: '1' } : { stereo: '1', 'sprop-stereo': '1' };
+    const payloadTypes = [...section.matchAll(/^a=rtpmap:(\d+) opus\/48000/gim)].flatMap(([, payloadType]) => payloadType ?? []);
+    return payloadTypes.reduce((text, payloadType) => setParameters(text, payloadType, wanted), section);
+  };
+  return mediaSections(offer).map(change).join('');
+}
+
+/** The answer without UDP candidates, where it has others. */
+export function withoutUdp(answer: string): string {
+  const isUdp = /^a=candidate:\S+ \d+ udp .*\r?\n/gim;
+  const others = answer.replace(isUdp, '');
+  return /^a=candidate:/m.test(others) ? others : answer;
 }
 
 /** The session part, then one section for each m-line. */
@@ -121,6 +152,7 @@ function setParameters(section: string, payloadType: string, parameters: Record<
   const line = new RegExp(`^a=fmtp:${payloadType} (.*)$`, 'm');
   const present = line.exec(section)?.[1]?.trim() ?? '';
   const merged = new Map(present.split(';').filter(Boolean).map((part) => part.trim().split('=', 2) as [string, string]));
+  if (Object.entries(parameters).every(([key, value]) => merged.get(key) === value)) return section;
   for (const [key, value] of Object.entries(parameters)) merged.set(key, value);
   const text = `a=fmtp:${payloadType} ${[...merged].map(([key, value]) => `${key}=${value}`).join(';')}`;
   if (line.test(section)) return section.replace(line, (whole) => text + (whole.endsWith('\r') ? '\r' : ''));

@@ -8,17 +8,18 @@ import { StatsReader } from './stats';
 import type { TrackStats } from './stats';
 
 describe('DefaultReconnectPolicy', () => {
-  it('waits 0, 0.3, 1.2, 2.7, 4.8, then 7 s, and gives up after its time', () => {
-    const policy = new DefaultReconnectPolicy(60_000, () => 0);
+  it('waits 0, 0.3, 1, then 2 s for a minute, then 7 s, and gives up after its time', () => {
+    const policy = new DefaultReconnectPolicy(120_000, () => 0);
     const delays = [0, 1, 2, 3, 4, 5, 6].map((attempt) => policy.nextDelay({ attempt, elapsed: 0 }));
-    expect(delays).toEqual([0, 300, 1200, 2700, 4800, 7000, 7000]);
-    expect(policy.nextDelay({ attempt: 1, elapsed: 60_000 })).toBeNull();
+    expect(delays).toEqual([0, 300, 1000, 2000, 2000, 2000, 2000]);
+    expect(policy.nextDelay({ attempt: 20, elapsed: 60_000 })).toBe(7000);
+    expect(policy.nextDelay({ attempt: 1, elapsed: 120_000 })).toBeNull();
   });
 
   it('spreads later attempts', () => {
     const policy = new DefaultReconnectPolicy(undefined, () => 0.5);
     expect(policy.nextDelay({ attempt: 0, elapsed: 0 })).toBe(0);
-    expect(policy.nextDelay({ attempt: 5, elapsed: 0 })).toBe(7500);
+    expect(policy.nextDelay({ attempt: 5, elapsed: 0 })).toBe(2500);
   });
 });
 

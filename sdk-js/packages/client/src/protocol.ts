@@ -1,4 +1,5 @@
 /** Names for the parts of the generated wire types that the SDK speaks of. */
+import { ConnectionError } from './errors';
 import type { Request, ServerMessage } from './generated/protocol';
 
 export { PROTOCOL_VERSION } from './generated/protocol';
@@ -43,12 +44,24 @@ export type Admission = { access_token: string } | { session: string };
 
 /** The WebSocket address for a server's address: `https` becomes `wss`; the admission rides in the query. */
 export function signalUrl(server: string, admission: Admission): string {
-  const url = new URL(server);
-  if (url.protocol === 'http:') url.protocol = 'ws:';
-  if (url.protocol === 'https:') url.protocol = 'wss:';
+  const url = serverUrl(server);
   url.pathname = `${url.pathname.replace(/\/+$/, '')}/v1/rtc`;
   for (const [key, value] of Object.entries(admission)) url.searchParams.set(key, String(value));
   return url.href;
+}
+
+/** A server's address as a WebSocket one. */
+function serverUrl(server: string): URL {
+  let url: URL;
+  try {
+    url = new URL(server);
+  } catch (cause) {
+    throw new ConnectionError('invalidUrl', `${JSON.stringify(server)} is no address of a server; wss://sfu.example.com is one`, { cause });
+  }
+  if (url.protocol === 'http:') url.protocol = 'ws:';
+  if (url.protocol === 'https:') url.protocol = 'wss:';
+  if (url.protocol === 'ws:' || url.protocol === 'wss:') return url;
+  throw new ConnectionError('invalidUrl', `a server's address begins with wss:, ws:, https: or http:, not with ${url.protocol}`);
 }
 
 /** The same endpoint over HTTP, to learn why a WebSocket was refused; browsers do not tell. */

@@ -1,7 +1,9 @@
 /** A participant's publication of a track, whether or not the track itself is here. */
-import EventEmitter from 'eventemitter3';
+import { EventEmitter } from 'eventemitter3';
 import type { Track as WireTrack, TrackPriority, VideoQuality } from './generated/protocol';
+import type { Intent, Intents } from './intents';
 import type { LocalTrack } from './local-track';
+import { log } from './log';
 import type { RemoteTrack } from './remote-track';
 import { StreamState } from './stream-state';
 import type { Track } from './track';
@@ -53,6 +55,7 @@ export abstract class TrackPublication extends EventEmitter<PublicationEvents> {
 export interface Subscriber {
   subscribe: (track: string, wanted: boolean) => Promise<void>;
   wishes: Wishes;
+  intents: Intents;
 }
 
 export class RemoteTrackPublication extends TrackPublication {
@@ -64,6 +67,7 @@ export class RemoteTrackPublication extends TrackPublication {
   constructor(
     info: WireTrack,
     private readonly subscriber: Subscriber,
+    private readonly owner: string,
   ) {
     super(info);
   }
@@ -79,6 +83,7 @@ export class RemoteTrackPublication extends TrackPublication {
 
   /** Whether the server may show this track in a slot. */
   setSubscribed(wanted: boolean): Promise<void> {
+    this.subscriber.intents.change(this.owner, this.info, { subscribed: wanted });
     return this.subscriber.subscribe(this.trackSid, wanted);
   }
 
@@ -94,27 +99,53 @@ export class RemoteTrackPublication extends TrackPublication {
   /** False: nothing is sent of it, while its slot stays. Faster than {@link setSubscribed}, and nobody else moves up. */
   setEnabled(enabled: boolean): void {
     this.enabled = enabled;
-    this.subscriber.wishes.change(this.trackSid, { enabled });
+    this.wish({ enabled });
   }
 
   /** At most this of the sizes that are published: the lowest, up to the middle, all. */
   setVideoQuality(quality: VideoQuality): void {
-    this.subscriber.wishes.change(this.trackSid, { quality });
+    this.wish({ quality });
   }
 
   /** No larger than is needed for this size, in physical pixels. With adaptive streams the smaller of both counts. */
   setVideoDimensions(dimensions: VideoDimensions): void {
-    this.subscriber.wishes.change(this.trackSid, { dimensions });
+    this.wish({ dimensions });
   }
 
   /** So many frames per second are enough. */
   setVideoFPS(fps: number): void {
-    this.subscriber.wishes.change(this.trackSid, { fps });
+    this.wish({ fps });
   }
 
   /** Who goes first when not everything fits. Shared screens are `high` unless this says otherwise. */
   setPriority(priority: TrackPriority): void {
-    this.subscriber.wishes.change(this.trackSid, { priority });
+    this.wish({ priority });
+  }
+
+  /** The track is known by an id that the server has not heard of: what was asked of it counts again. @internal */
+  restore(): void {
+    const intent = this.subscriber.intents.of(this.owner, this.info);
+    if (!intent) return;
+    this.enabled = intent.wish.enabled ?? true;
+    this.subscriber.wishes.change(this.trackSid, intent.wish);
+    this.restoreSubscription();
+  }
+
+  /** A new session knows nothing of subscriptions. @internal */
+  restoreSubscription(): void {
+    const wanted = this.subscriber.intents.of(this.owner, this.info)?.subscribed;
+    if (wanted === undefined) return;
+    this.subscriber.subscribe(this.trackSid, wanted).catch((error: unknown) => log.debug('a subscription was not restored', error));
+  }
+
+  /** The publication ended. @internal */
+  forget(): void {
+    this.subscriber.intents.forget(this.owner, this.info);
+  }
+
+  private wish(wish: Intent['wish']): void {
+    this.subscriber.intents.change(this.owner, this.info, { wish });
+    this.subscriber.wishes.change(this.trackSid, wish);
   }
 
   /** @internal */

@@ -30,7 +30,7 @@ export function prepare(transport: MediaTransport, track: LocalTrack, options: T
     const codec = options.videoCodec;
     return codec !== undefined && transport.preferCodec(track.source, publishableCodec(codec));
   }
-  return track.source === 'microphone' && transport.preferOpus(opusOf(options));
+  return transport.preferOpus(track.source, opusOf(options));
 }
 
 /** Lets the track flow on its m-line, and says which one that is. */

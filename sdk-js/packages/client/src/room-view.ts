@@ -1,9 +1,10 @@
 /** The room as the server tells it: applies snapshots and events to the roster and the stage. */
-import type EventEmitter from 'eventemitter3';
+import type { EventEmitter } from 'eventemitter3';
 import { AdaptiveStream } from './adaptive-stream';
 import type { RoomEvents } from './events';
 import type { Dynacast } from './dynacast';
 import type { Joined, Snapshot, StreamState as WireStreamState } from './generated/protocol';
+import { Intents } from './intents';
 import type { LocalParticipant } from './local-participant';
 import { log } from './log';
 import type { AdaptiveStreamOptions } from './options';
@@ -42,7 +43,7 @@ export class RoomView {
     private readonly hooks: RoomViewHooks,
   ) {
     const removing = (publication: RemoteTrackPublication, participant: RemoteParticipant): void => this.stage.remove(publication, participant);
-    this.roster = new Roster(events, { subscribe: hooks.subscribe, wishes: this.wishes }, removing, hooks.left);
+    this.roster = new Roster(events, { subscribe: hooks.subscribe, wishes: this.wishes, intents: new Intents() }, removing, hooks.left);
     const adaptive = hooks.adaptive && new AdaptiveStream(hooks.adaptive, (track, view) => track.sid !== undefined && this.wishes.change(track.sid, { view }));
     this.stage = new Stage(this.roster, events, (track) => {
       adaptive?.follow(track);
@@ -65,9 +66,13 @@ export class RoomView {
   }
 
   applyJoined(session: Session, joined: Joined): void {
-    this.hooks.local().renumber(joined.published);
+    const local = this.hooks.local();
+    local.renumber(session, joined.published);
     this.wishes.attach((tracks) => session.signal.request<'configure'>({ type: 'configure', tracks }));
+    const known = this.roster.tracks;
     this.applySnapshot(session, joined);
+    this.roster.restoreSubscriptions(known);
+    local.restoreInfo(session);
   }
 
   applySnapshot(session: Session, snapshot: Snapshot): void {
@@ -88,7 +93,7 @@ export class RoomView {
       case 'participant_joined':
         return this.roster.join(event.participant);
       case 'participant_left':
-        return this.roster.leave(event.participant);
+        return this.roster.leave(event.participant, event.reason === 'left' || event.reason === 'removed');
       case 'participant_updated': {
         const own = event.participant.id === this.hooks.local().sid;
         const participant = own ? this.hooks.local() : this.roster.bySid(event.participant.id);
@@ -117,6 +122,12 @@ export class RoomView {
       case 'slots':
         return this.stage.apply(session.transport, event.revision, event.slots, (revision) => acknowledge(session, revision));
     }
+  }
+
+  /** Whether the server says that it sends us video now. */
+  get expectsVideo(): boolean {
+    const publications = [...this.roster.participants.values()].flatMap(({ trackPublications }) => [...trackPublications.values()]);
+    return publications.some(({ kind, track, isMuted, streamState }) => kind === 'video' && track && !isMuted && streamState?.state === 'active');
   }
 
   /** The transport is gone: nothing is shown, and wishes wait for the next. */

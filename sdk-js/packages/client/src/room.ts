@@ -1,11 +1,11 @@
 /**
- * A room: connects, hands events to those who keep the state, and brings the connection back when it breaks. Invariants:
+ * A room: connects, hands events to those who keep the state, and comes back when it breaks (`recovery.ts`). Invariants:
  * `connect()` while connecting or connected is the same attempt; `disconnect()` wins over everything; each loss ends in
  * `reconnected` or `disconnected` with a reason.
  */
-import EventEmitter from 'eventemitter3';
+import { EventEmitter } from 'eventemitter3';
 import { ActiveDevices } from './active-devices';
-import { abortError, abortable, sleepUnlessOnline } from './async';
+import { abortError, abortable } from './async';
 import { checkConnection } from './connection-check';
 import type { ConnectionCheck } from './connection-check';
 import { DataHub } from './data-hub';
@@ -19,9 +19,12 @@ import type { Engine } from './local-participant';
 import { Monitor } from './monitor';
 import type { AdaptiveStreamOptions, RoomConnectOptions, RoomOptions } from './options';
 import type { Participant } from './participant';
+import { Pins } from './pins';
 import { Playback } from './playback';
 import type { EventMessage } from './protocol';
 import { DefaultReconnectPolicy } from './reconnect-policy';
+import { Recovery, lossBy, lossOf } from './recovery';
+import type { Loss } from './recovery';
 import type { RemoteParticipant } from './remote-participant';
 import { RoomView } from './room-view';
 import type { Roster } from './roster';
@@ -49,6 +52,8 @@ export class Room extends EventEmitter<RoomEvents> {
   private attempt: AbortController | undefined;
   private session: Session | undefined;
   private mediaDown = false;
+  private readonly recovery: Recovery;
+  private readonly pins = new Pins(() => this.roster);
   private readonly view: RoomView;
   private readonly dynacast: Dynacast;
   private readonly monitor: Monitor;
@@ -77,6 +82,12 @@ export class Room extends EventEmitter<RoomEvents> {
     this.localParticipant = new LocalParticipant(this.engine());
     this.devices = new ActiveDevices(options, () => this.localParticipant, () => this.roster);
     this.monitor = new Monitor(this.localParticipant, this.roster, () => this.session?.transport);
+    this.on('participantConnected', (participant) => this.session?.signal.isOpen && this.pins.restore(this.session, participant));
+    this.recovery = new Recovery({
+      policy: options.reconnectPolicy ?? new DefaultReconnectPolicy(),
+      target: () => this.target!,
+      join: ({ onlyTcp, signal }) => this.join(this.target!, signal, onlyTcp),
+    });
   }
 
   /** The devices of this machine. */
@@ -125,7 +136,7 @@ export class Room extends EventEmitter<RoomEvents> {
     outer?.addEventListener('abort', abort, { once: true });
     if (outer?.aborted) abort();
     this.setState(ConnectionState.Connecting);
-    this.connecting = this.join(this.target, attempt.signal)
+    this.connecting = this.join(this.target, attempt.signal, false)
       .then(() => this.becomeConnected())
       .catch((error: unknown) => {
         if (this.attempt === attempt) this.reset();
@@ -175,9 +186,7 @@ export class Room extends EventEmitter<RoomEvents> {
 
   /** These participants get the first slots, in this order; the others fill the rest in order of arrival. */
   async setPinned(participants: readonly RemoteParticipant[]): Promise<void> {
-    const { signal, transport } = await this.whenConnected();
-    const pins = participants.slice(0, transport.pairs).map(({ sid }, slot) => ({ slot, participant: sid }));
-    await signal.request<'slots'>({ type: 'slots', pins });
+    await this.pins.set(await this.whenConnected(), participants);
   }
 
   /** Reads texts of a topic. One handler per topic; the last one counts. */
@@ -208,15 +217,18 @@ export class Room extends EventEmitter<RoomEvents> {
   }
 
   /** Makes a session and applies what it finds. On failure nothing is left of it. */
-  private async join(target: Target, signal: AbortSignal): Promise<void> {
+  private async join(target: Target, signal: AbortSignal, onlyTcp: boolean): Promise<void> {
     if (signal.aborted) throw abortError(signal);
     const timeout = target.options.timeout ?? CONNECT_TIMEOUT;
-    const session = new Session({
+    const session: Session = new Session({
+      onlyTcp,
       url: target.url,
       token: target.token,
       room: this.options,
       connect: target.options,
+      prepare: (transport) => this.localParticipant.prepare(transport),
       publish: (transport) => this.localParticipant.republish(transport),
+      expectsVideo: () => this.view.expectsVideo,
       onData: (envelope, reliable) => this.data.handle(session.data, envelope, reliable),
     });
     const timer = setTimeout(() => session.close(new ConnectionError('timeout', `no connection within ${timeout} ms`)), timeout);
@@ -225,6 +237,7 @@ export class Room extends EventEmitter<RoomEvents> {
       this.session = session;
       this.follow(session);
       this.view.applyJoined(session, joined);
+      this.pins.restore(session);
       session.start();
     } catch (error) {
       session.close();
@@ -246,7 +259,7 @@ export class Room extends EventEmitter<RoomEvents> {
     });
     session.on('mediaInterrupted', () => this.setMediaDown(session, true));
     session.on('mediaRestored', () => this.setMediaDown(session, false));
-    session.on('lost', (error) => void this.rejoin(session, error));
+    session.on('lost', (error) => void this.rejoin(session, lossBy(error)));
   }
 
   private handleEvent(session: Session, event: EventMessage): void {
@@ -255,36 +268,31 @@ export class Room extends EventEmitter<RoomEvents> {
         if (this.target) this.target.token = event.token;
         this.emit('tokenRefreshed', event.token);
         return;
-      case 'disconnected':
+      case 'disconnected': {
+        const loss = lossOf(event);
+        if (loss) return void this.rejoin(session, loss);
         session.close();
         return void this.end(disconnectReason(event.reason), true);
+      }
       default:
         return this.view.apply(session, event);
     }
   }
 
-  /** The session is lost: joins anew, with the same tracks, for as long as the policy says. */
-  private async rejoin(lost: Session, cause: unknown): Promise<void> {
-    if (this.session !== lost || !this.target) return;
+  /** The session is lost: joins anew, with all that the application made of the room. */
+  private async rejoin(lost: Session, loss: Loss): Promise<void> {
+    if (this.session !== lost) return;
+    const { hadMedia } = lost;
     this.dropSession(lost);
     this.setState(ConnectionState.Reconnecting);
     const attempt = new AbortController();
     this.attempt = attempt;
-    const policy = this.options.reconnectPolicy ?? new DefaultReconnectPolicy();
-    const since = Date.now();
-    let error = cause;
-    for (let count = 0; !attempt.signal.aborted; count++) {
-      const delay = policy.nextDelay({ attempt: count, elapsed: Date.now() - since, error });
-      if (delay === null) return this.end(lossReason(cause), true);
-      try {
-        await sleepUnlessOnline(delay, attempt.signal);
-        await this.join(this.target, attempt.signal);
-        return this.becomeConnected();
-      } catch (failure) {
-        error = failure;
-        const final = failure instanceof ConnectionError && !failure.retryable && failure.reason !== 'mediaFailed';
-        if (final && !attempt.signal.aborted) return this.end(DisconnectReason.JoinFailed, true);
-      }
+    try {
+      const reason = await this.recovery.rejoin(loss, hadMedia, attempt.signal);
+      if (reason) await this.end(reason, true);
+      else this.becomeConnected();
+    } catch (error) {
+      if (!attempt.signal.aborted) throw error;
     }
   }
 
@@ -343,6 +351,7 @@ export class Room extends EventEmitter<RoomEvents> {
     this.unwatch.splice(0).forEach((stop) => stop());
     if (this.session) this.dropSession(this.session);
     this.roster.clear();
+    this.pins.clear();
     this.view.presence.clear();
     this.setState(ConnectionState.Disconnected);
   }
@@ -380,10 +389,16 @@ export class Room extends EventEmitter<RoomEvents> {
     return this.view.roster;
   }
 
-  private sidOf(identity: string): string {
-    const participant = this.roster.participants.get(identity);
-    if (!participant) throw new RequestError({ code: 'not_found', message: `nobody is ${identity}`, retryable: false });
-    return participant.sid;
+  private sidOf(identity: string): string | undefined {
+    return this.roster.participants.get(identity)?.sid;
+  }
+
+  private sidsOf(identities: readonly string[] = []): string[] {
+    return identities.map((identity) => {
+      const sid = this.sidOf(identity);
+      if (sid === undefined) throw new RequestError({ code: 'not_found', message: `nobody is ${identity}`, retryable: false });
+      return sid;
+    });
   }
 
   private engine(): Engine {
@@ -391,7 +406,9 @@ export class Room extends EventEmitter<RoomEvents> {
       options: this.options,
       rpc: this.data.rpc,
       session: () => this.whenConnected(),
-      sidsOf: (identities) => (identities ?? []).map((identity) => this.sidOf(identity)),
+      sidOf: (identity) => this.sidOf(identity),
+      sidsOf: (identities) => this.sidsOf(identities),
+      infoChanged: (info) => this.roster.updateInfo(this.localParticipant, info),
       published: (publication) => {
         this.dynacast.adopt(publication);
         this.emit('localTrackPublished', publication, this.localParticipant);
@@ -409,8 +426,4 @@ export class Room extends EventEmitter<RoomEvents> {
 
 function adaptiveOptions(option: RoomOptions['adaptiveStream']): AdaptiveStreamOptions | undefined {
   return option === true ? {} : option || undefined;
-}
-
-function lossReason(cause: unknown): DisconnectReason {
-  return cause instanceof ConnectionError && cause.reason === 'mediaFailed' ? DisconnectReason.MediaFailed : DisconnectReason.SignalLost;
 }

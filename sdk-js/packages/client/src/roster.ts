@@ -2,7 +2,7 @@
  * Who is in the room and what they publish, kept as snapshots and events say. Joining again brings a snapshot too: what it does
  * not hold is gone, what stayed keeps its objects.
  */
-import type EventEmitter from 'eventemitter3';
+import type { EventEmitter } from 'eventemitter3';
 import type { RoomEvents } from './events';
 import type { Participant as WireParticipant, Track as WireTrack } from './generated/protocol';
 import type { Participant } from './participant';
@@ -29,7 +29,7 @@ export class Roster {
   /** Makes everything as the snapshot says, with events for what changed. */
   replace(infos: readonly WireParticipant[]): void {
     const present = new Set(infos.map(({ id }) => id));
-    for (const participant of [...this.participants.values()]) if (!present.has(participant.sid)) this.leave(participant.sid);
+    for (const participant of [...this.participants.values()]) if (!present.has(participant.sid)) this.leave(participant.sid, false);
     for (const info of infos) {
       const known = this.bySid(info.id);
       if (!known) {
@@ -38,7 +38,7 @@ export class Roster {
       }
       this.updateInfo(known, info);
       const tracks = new Set(info.tracks.map(({ id }) => id));
-      for (const sid of [...known.trackPublications.keys()]) if (!tracks.has(sid)) this.unpublish(known.sid, sid);
+      for (const sid of [...known.trackPublications.keys()]) if (!tracks.has(sid)) this.unpublish(known.sid, sid, false);
       for (const track of info.tracks) this.publish(known.sid, track);
     }
   }
@@ -46,7 +46,7 @@ export class Roster {
   join(info: WireParticipant): void {
     // The same identity from elsewhere: the one before is gone.
     const before = this.participants.get(info.identity);
-    if (before && before.sid !== info.id) this.leave(before.sid);
+    if (before && before.sid !== info.id) this.leave(before.sid, false);
     if (before?.sid === info.id) return this.replaceOne(before, info);
     const participant = new RemoteParticipant(info);
     this.participants.set(info.identity, participant);
@@ -54,10 +54,11 @@ export class Roster {
     for (const track of info.tracks) this.publish(info.id, track);
   }
 
-  leave(sid: string): void {
+  /** `forGood`: what the application asked of the tracks is forgotten. */
+  leave(sid: string, forGood = true): void {
     const participant = this.bySid(sid);
     if (!participant) return;
-    for (const track of [...participant.trackPublications.keys()]) this.unpublish(sid, track);
+    for (const track of [...participant.trackPublications.keys()]) this.unpublish(sid, track, forGood);
     this.participants.delete(participant.identity);
     this.left(sid);
     this.events.emit('participantDisconnected', participant);
@@ -72,19 +73,21 @@ export class Roster {
       if (known.update(info)) this.events.emit(info.muted ? 'trackMuted' : 'trackUnmuted', known, participant);
       return;
     }
-    const publication = new RemoteTrackPublication(info, this.subscriber);
+    const publication = new RemoteTrackPublication(info, this.subscriber, participant.identity);
     participant.trackPublications.set(info.id, publication);
     this.subscriber.wishes.add(info.id, info.source);
+    publication.restore();
     this.events.emit('trackPublished', publication, participant);
   }
 
-  unpublish(sid: string, track: string): void {
+  unpublish(sid: string, track: string, forGood = true): void {
     const participant = this.bySid(sid);
     const publication = participant?.trackPublications.get(track);
     if (!participant || !publication) return;
     this.removing(publication, participant);
     participant.trackPublications.delete(track);
     this.subscriber.wishes.remove(track);
+    if (forGood) publication.forget();
     this.events.emit('trackUnpublished', publication, participant);
   }
 
@@ -100,7 +103,20 @@ export class Roster {
     }
   }
 
+  /** Tracks that a new session finds as they were: it has to be told of their subscriptions. */
+  restoreSubscriptions(known: ReadonlySet<string>): void {
+    for (const participant of this.participants.values()) {
+      for (const [sid, publication] of participant.trackPublications) if (known.has(sid)) publication.restoreSubscription();
+    }
+  }
+
+  /** The ids of all tracks. */
+  get tracks(): Set<string> {
+    return new Set([...this.participants.values()].flatMap(({ trackPublications }) => [...trackPublications.keys()]));
+  }
+
   clear(): void {
+    this.subscriber.intents.clear();
     for (const { sid } of [...this.participants.values()]) this.leave(sid);
   }
 

@@ -1,9 +1,10 @@
 /**
  * One join: a signalling session and its media transport, which live and die together. Offers for more (codecs, ICE restart)
- * go through here. A room that has to join anew makes a new session.
+ * go through here. The signalling resumes by itself (`signal-client.ts`), the media path comes back by itself
+ * (`path-guard.ts`); what neither can mend ends the session as `lost`, and the room makes a new one (`recovery.ts`).
  */
-import EventEmitter from 'eventemitter3';
-import { abortable, sleep } from './async';
+import { EventEmitter } from 'eventemitter3';
+import { abortable } from './async';
 import { DataChannels } from './data-channels';
 import type { EnvelopeHandler } from './data-channels';
 import { ConnectionError, RequestError } from './errors';
@@ -14,12 +15,11 @@ import type { RoomConnectOptions, RoomOptions } from './options';
 import { PROTOCOL_VERSION } from './protocol';
 import type { EventMessage } from './protocol';
 import { publishableCodec } from './negotiation';
+import { PathGuard } from './path-guard';
 import { opusOf } from './publisher';
 import { SignalClient } from './signal-client';
 
 export const SDK_VERSION = '0.1.0';
-/** Milliseconds that an ICE restart may take before the session counts as lost. */
-const RESTART_TIMEOUT = 15_000;
 
 export interface SessionEvents {
   event: (event: EventMessage) => void;
@@ -36,6 +36,12 @@ export interface SessionSetup {
   token: string;
   room: RoomOptions;
   connect: RoomConnectOptions;
+  /** Media over UDP did not get through: only TCP is tried, where the server has it. */
+  onlyTcp: boolean;
+  /** The transport is made and nothing offered: what local tracks need of the first offer. */
+  prepare: (transport: MediaTransport) => void;
+  /** Whether the server says that it sends us video now. */
+  expectsVideo: () => boolean;
   /** The transport is made; local tracks that are to be published with the join say where they flow. */
   publish: (transport: MediaTransport) => Promise<PublishTrack[]>;
   onData: EnvelopeHandler;
@@ -45,8 +51,8 @@ export class Session extends EventEmitter<SessionEvents> {
   readonly signal: SignalClient;
   readonly transport: MediaTransport;
   readonly data: DataChannels;
-  private restarting: Promise<void> | undefined;
-  private restartAfterResume = false;
+  private readonly guard: PathGuard;
+  private wasConnected = false;
   private readonly lifetime = new AbortController();
 
   constructor(private readonly setup: SessionSetup) {
@@ -56,15 +62,24 @@ export class Session extends EventEmitter<SessionEvents> {
       ...(room.webSocketFactory ? { webSocketFactory: room.webSocketFactory } : {}),
       ...(room.reconnectPolicy ? { reconnectPolicy: room.reconnectPolicy } : {}),
     });
-    // The WebSocket opens while the offer is made.
-    this.signal.open();
     const codec = room.publishDefaults?.videoCodec;
     this.transport = new MediaTransport({
       ...(room.slots ? { slots: room.slots } : {}),
       ...(codec ? { videoCodec: publishableCodec(codec) } : {}),
       opus: opusOf(room.publishDefaults ?? {}),
+      onlyTcp: setup.onlyTcp,
       ...(connect.rtcConfiguration ? { configuration: connect.rtcConfiguration } : {}),
       ...(room.peerConnectionFactory ? { peerConnectionFactory: room.peerConnectionFactory } : {}),
+    });
+    setup.prepare(this.transport);
+    // The WebSocket opens while the offer is made.
+    this.signal.open();
+    this.guard = new PathGuard({
+      connection: this.transport.connection,
+      expectsVideo: setup.expectsVideo,
+      isSignalOpen: () => this.signal.isOpen,
+      checkSignal: () => this.signal.check(),
+      restart: () => this.renegotiate(true),
     });
     this.data = new DataChannels(this.transport.reliable, this.transport.lossy, setup.onData);
   }
@@ -92,15 +107,29 @@ export class Session extends EventEmitter<SessionEvents> {
   /** Begins to hand on events. */
   start(): void {
     this.signal.on('event', (event) => {
-      if (event.type === 'connection' && event.state === 'interrupted') this.restartIce('the server hears nothing');
+      if (event.type === 'connection' && event.state === 'interrupted') this.guard.restart('the server hears nothing');
       this.emit('event', event);
     });
     this.signal.on('suspended', () => this.emit('signalSuspended'));
     this.signal.on('resumed', (resumed) => this.handleResumed(resumed));
     this.signal.on('lost', (error) => this.lose(error));
-    this.transport.on('failed', () => this.restartIce('the media path failed'));
+    this.transport.on('stateChanged', () => this.handleMediaState());
+    this.guard.on('interrupted', () => this.emit('mediaInterrupted'));
+    this.guard.on('restored', () => this.emit('mediaRestored'));
+    this.guard.on('lost', (error) => this.lose(error));
     this.signal.start();
-    if (this.transport.connection.connectionState === 'failed') this.restartIce('the media path failed');
+    this.guard.start();
+    this.handleMediaState();
+  }
+
+  /** Whether it was closed. */
+  get isOver(): boolean {
+    return this.lifetime.signal.aborted;
+  }
+
+  /** Whether media has ever flowed. */
+  get hadMedia(): boolean {
+    return this.wasConnected;
   }
 
   /** Offers again. */
@@ -108,31 +137,6 @@ export class Session extends EventEmitter<SessionEvents> {
     const exchange = async (offer: string, slots: Parameters<Parameters<MediaTransport['negotiate']>[0]>[1]): Promise<string> =>
       (await this.signal.request<'offer'>({ type: 'offer', offer, slots })).answer;
     return this.transport.negotiate(exchange, iceRestart);
-  }
-
-  /** Resolves when media can flow. */
-  whenConnected(): Promise<void> {
-    if (this.transport.isConnected) return Promise.resolve();
-    return abortable(new Promise((resolve) => this.transport.once('connected', resolve)), this.lifetime.signal);
-  }
-
-  /** Moves the media path: new ICE credentials, the same DTLS and SRTP. */
-  restartIce(why: string): void {
-    if (this.restarting || this.lifetime.signal.aborted) return;
-    if (!this.signal.isOpen) {
-      // A path that broke together with the WebSocket: the resume comes first.
-      this.restartAfterResume = true;
-      this.emit('mediaInterrupted');
-      return;
-    }
-    log.info(`ICE restart: ${why}`);
-    this.emit('mediaInterrupted');
-    this.restarting = this.restartOnce()
-      .then(() => this.emit('mediaRestored'))
-      .catch((error: unknown) => this.lose(error instanceof Error ? error : new Error(String(error))))
-      .then(() => {
-        this.restarting = undefined;
-      });
   }
 
   /** Says goodbye and ends everything. */
@@ -147,19 +151,15 @@ export class Session extends EventEmitter<SessionEvents> {
     this.closeMedia(error);
   }
 
-  private async restartOnce(): Promise<void> {
-    await this.renegotiate(true);
-    const late = sleep(RESTART_TIMEOUT, this.lifetime.signal).then(() => Promise.reject(new ConnectionError('mediaFailed', 'the media path did not come back')));
-    late.catch(() => undefined);
-    await Promise.race([this.whenConnected(), late]);
+  private handleMediaState(): void {
+    this.wasConnected ||= this.transport.isConnected;
+    this.guard.handleState();
   }
 
   private handleResumed(resumed: Resumed): void {
     this.emit('signalResumed', resumed);
-    if (!this.restartAfterResume) return;
-    this.restartAfterResume = false;
     // The WebSocket counts as open once this handler has returned.
-    queueMicrotask(() => this.restartIce('after a resume'));
+    queueMicrotask(() => this.guard.handleResumed());
   }
 
   private lose(error: Error): void {
@@ -171,6 +171,7 @@ export class Session extends EventEmitter<SessionEvents> {
   private closeMedia(error: Error = new ConnectionError('cancelled', 'the session was closed')): void {
     this.lifetime.abort(error);
     this.removeAllListeners();
+    this.guard.close();
     this.data.close();
     this.transport.close();
   }

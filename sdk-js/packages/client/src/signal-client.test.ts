@@ -13,8 +13,8 @@ describe('SignalClient', () => {
 
   beforeEach(() => {
     vi.useFakeTimers();
-    vi.stubGlobal('fetch', undefined);
     server = new FakeServer();
+    vi.stubGlobal('fetch', server.fetch);
     client = new SignalClient('https://sfu.test/base/', 'a token', { webSocketFactory: server.factory, reconnectPolicy: POLICY });
   });
   afterEach(() => {
@@ -124,6 +124,54 @@ describe('SignalClient', () => {
     await expect(client.request<'mute'>({ type: 'mute', track: '', muted: true })).rejects.toMatchObject({ reason: 'notConnected' });
   });
 
+  it.each(['session_gone', 'token_expired'])('gives up at once when the upgrade of a resume is refused with %s', async (code) => {
+    await join();
+    server.refuses = code;
+    const lost = new Promise<Error>((resolve) => client.on('lost', resolve));
+    server.socket.drop();
+    await vi.advanceTimersByTimeAsync(15);
+    expect(await lost).toMatchObject({ code, retryable: false });
+    expect(server.sockets).toHaveLength(2);
+  });
+
+  it('goes on trying while the server shuts down', async () => {
+    await join();
+    server.refuses = 'shutting_down';
+    server.socket.drop();
+    await vi.advanceTimersByTimeAsync(25);
+    server.refuses = undefined;
+    await vi.advanceTimersByTimeAsync(25);
+    expect(client.isOpen).toBe(true);
+  });
+
+  it('asks over HTTP before a third WebSocket, and leaves no listener behind', async () => {
+    await join();
+    const listeners = countListeners();
+    server.reachable = false;
+    server.socket.drop();
+    await vi.advanceTimersByTimeAsync(35);
+    expect(server.sockets).toHaveLength(3);
+    expect(server.asked.length).toBeGreaterThan(2);
+    server.reachable = true;
+    await vi.advanceTimersByTimeAsync(30);
+    expect(client.isOpen).toBe(true);
+    expect(listeners()).toBe(0);
+  });
+
+  it('drops a WebSocket that does not answer when it is asked', async () => {
+    await join();
+    const first = server.socket;
+    const fine = client.check();
+    await vi.advanceTimersByTimeAsync(5);
+    expect(await fine).toBe(true);
+    server.other = ({ type }) => (type === 'ping' ? null : undefined);
+    const dead = client.check();
+    await vi.advanceTimersByTimeAsync(1_600);
+    expect(await dead).toBe(false);
+    expect(server.socket).not.toBe(first);
+    expect(client.isOpen).toBe(true);
+  });
+
   it('gives up when the policy does', async () => {
     await join();
     server.reachable = false;
@@ -131,7 +179,7 @@ describe('SignalClient', () => {
     server.socket.drop();
     await vi.advanceTimersByTimeAsync(200);
     expect(await lost).toMatchObject({ reason: 'signalLost' });
-    expect(server.sockets).toHaveLength(5);
+    expect(server.sockets).toHaveLength(3);
   });
 
   it('takes a silent WebSocket for dead', async () => {
@@ -155,14 +203,52 @@ describe('SignalClient', () => {
     expect(await closed).toMatchObject({ reason: 'cancelled' });
   });
 
-  it('learns from HTTP why a WebSocket was refused', async () => {
-    server.reachable = false;
-    const asked = vi.fn(async () => new Response('{"code":"token_expired","message":"too late"}', { status: 401 }));
-    vi.stubGlobal('fetch', asked);
+  it.each([
+    ['token_expired', { reason: 'notAllowed', retryable: false }],
+    ['token_invalid', { reason: 'notAllowed', retryable: false }],
+    ['origin_not_allowed', { reason: 'notAllowed', retryable: false }],
+    ['session_gone', { reason: 'refused', retryable: false }],
+    ['shutting_down', { reason: 'refused', retryable: true }],
+  ])('learns from HTTP that a WebSocket was refused with %s', async (code, wanted) => {
+    server.refuses = code;
     const failed = client.join(JOIN).catch((error: unknown) => error);
     await vi.advanceTimersByTimeAsync(5);
-    expect(await failed).toMatchObject({ reason: 'notAllowed', code: 'token_expired', retryable: false });
-    expect(asked.mock.calls[0]).toMatchObject(['https://sfu.test/base/v1/rtc?access_token=a+token', {}]);
+    expect(await failed).toMatchObject({ ...wanted, code });
+    expect(server.asked).toEqual(['https://sfu.test/base/v1/rtc?access_token=a+token']);
+  });
+
+  it('names the proxy where only HTTP passes, after a second try', async () => {
+    server.refuses = 'proxy';
+    const failed = client.join(JOIN).catch((error: unknown) => error);
+    await vi.advanceTimersByTimeAsync(5);
+    expect(await failed).toMatchObject({ reason: 'webSocketBlocked', code: 'websocket_blocked' });
+    expect(String(await failed)).toContain('proxy');
+    expect(server.sockets).toHaveLength(2);
+  });
+
+  it.each(['<html>nginx</html>', '{"code":"session_gone"}'])('does not take a proxy\'s 404 for the server\'s: %s', async (body) => {
+    await join();
+    server.refuses = 'session_gone';
+    vi.stubGlobal('fetch', async () => new Response(body, { status: 404 }));
+    const lost = vi.fn();
+    client.on('lost', lost);
+    server.socket.drop();
+    await vi.advanceTimersByTimeAsync(25);
+    expect(lost).not.toHaveBeenCalled();
+    server.refuses = undefined;
+    vi.stubGlobal('fetch', server.fetch);
+    await vi.advanceTimersByTimeAsync(50);
+    expect(client.isOpen).toBe(true);
+  });
+
+  it.each(['not a url', 'ftp://sfu.test', ''])('says that %j is no address', async (address) => {
+    const other = new SignalClient(address, 't', { webSocketFactory: server.factory });
+    await expect(other.join(JOIN)).rejects.toMatchObject({ name: 'ConnectionError', reason: 'invalidUrl', retryable: false });
+  });
+
+  it('says that there is no WebSocket here', async () => {
+    vi.stubGlobal('WebSocket', undefined);
+    await expect(new SignalClient('wss://sfu.test', 't').join(JOIN)).rejects.toMatchObject({ name: 'ConnectionError', reason: 'unsupported' });
   });
 
   it('survives garbage', async () => {
@@ -171,3 +257,24 @@ describe('SignalClient', () => {
     await expect(client.request<'stats'>({ type: 'stats' })).resolves.toBeDefined();
   });
 });
+
+/** How many listeners of aborts there are more than now. */
+function countListeners(): () => number {
+
+  const add = AbortSignal.prototype.addEventListener;
+  const remove = AbortSignal.prototype.removeEventListener;
+  const live = new Map<AbortSignal, Set<unknown>>();
+  vi.spyOn(AbortSignal.prototype, 'addEventListener').mockImplementation(function (this: AbortSignal, ...args: Parameters<typeof add>) {
+    const known = live.get(this) ?? new Set();
+    live.set(this, known.add(args[1]));
+    add.apply(this, args);
+  });
+  vi.spyOn(AbortSignal.prototype, 'removeEventListener').mockImplementation(function (this: AbortSignal, ...args: Parameters<typeof remove>) {
+    live.get(this)?.delete(args[1]);
+    remove.apply(this, args);
+  });
+  return () => {
+    vi.restoreAllMocks();
+    return [...live].filter(([signal]) => !signal.aborted).reduce((sum, [, listeners]) => sum + listeners.size, 0);
+  };
+}

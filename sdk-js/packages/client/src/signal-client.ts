@@ -2,29 +2,33 @@
  * The signalling session: requests and replies matched by id, events in the order of their `seq`, over a WebSocket that
  * may be lost and resumed. Invariants: an event is handed on once and in order; a request that was sent before the
  * WebSocket was lost and has no reply yet is sent again after the resume, except `ping`; nothing is sent before the
- * `join` or `resume` of a WebSocket was answered.
+ * `join` or `resume` of a WebSocket was answered; an answer that cannot get better (the session is gone, a token is refused)
+ * ends the resume at once.
  */
-import EventEmitter from 'eventemitter3';
+import { EventEmitter } from 'eventemitter3';
 import { ConnectionError, RequestError } from './errors';
 import { log } from './log';
-import { PROTOCOL_VERSION, probeUrl, signalUrl } from './protocol';
+import { askFirst } from './probe';
+import { PROTOCOL_VERSION } from './protocol';
 import type { Admission, EventMessage, Replies, ReplyMessage, ReplyOf, Request, RequestOf, RequestType } from './protocol';
 import type { Resumed } from './generated/protocol';
 import { DefaultReconnectPolicy } from './reconnect-policy';
 import type { ReconnectPolicy } from './reconnect-policy';
-import { abortError, sleep, sleepUnlessOnline } from './async';
+import { abortError, abortable, deferred, onAbort, sleep, sleepUnlessOnline } from './async';
+import { forget, isFinal, isOpen, openSocket } from './signal-socket';
+import type { WebSocketFactory } from './signal-socket';
 
 /** Milliseconds between pings. Proxies cut connections that are silent for 30 to 60 s. */
 const PING_INTERVAL = 10_000;
 /** Milliseconds without a pong after which a WebSocket counts as dead. */
 const PONG_TIMEOUT = 8_000;
-/** `WebSocket.OPEN`, which is a global where there is one. */
-const OPEN = 1;
+/** Milliseconds that a pong may take when something else looks broken already. */
+const CHECK_TIMEOUT = 1_500;
 /** Milliseconds that one attempt to open and resume may take. */
 const ATTEMPT_TIMEOUT = 8_000;
 
 export interface SignalClientOptions {
-  webSocketFactory?: (url: string) => WebSocket;
+  webSocketFactory?: WebSocketFactory;
   reconnectPolicy?: ReconnectPolicy;
   /** Milliseconds until a request without a reply fails. Time without a WebSocket counts. */
   requestTimeout?: number;
@@ -89,7 +93,7 @@ export class SignalClient extends EventEmitter<SignalEvents> {
 
   /** Begins to open the WebSocket, so that this and the making of the offer go side by side. */
   open(): void {
-    this.opened ??= this.openSocket();
+    this.opened ??= this.openSocket(this.lifetime.signal);
     this.opened.catch(() => undefined);
   }
 
@@ -141,6 +145,21 @@ export class SignalClient extends EventEmitter<SignalEvents> {
     this.removeAllListeners();
   }
 
+  /**
+   * Asks at once whether the WebSocket still carries, because something else looks broken. One that does not answer in time is
+   * dropped and resumed. False: it is not open, or was dropped.
+   */
+  async check(): Promise<boolean> {
+    if (this.phase.name !== 'open') return false;
+    const answered = deferred<boolean>();
+    const timer = setTimeout(() => answered.resolve(false), Math.max(CHECK_TIMEOUT, 4 * (this.rtt ?? 0)));
+    this.enqueue({ type: 'ping', timestamp: Date.now() }).then(() => answered.resolve(true), () => answered.resolve(false));
+    const alive = await answered.promise;
+    clearTimeout(timer);
+    if (!alive) this.restart('no pong');
+    return alive;
+  }
+
   /** Drops a WebSocket that is believed dead, and resumes. */
   restart(why: string): void {
     if (this.phase.name === 'open') this.suspend(this.phase.socket, why);
@@ -151,46 +170,26 @@ export class SignalClient extends EventEmitter<SignalEvents> {
     return this.session ? { session: this.session.id } : { access_token: this.token };
   }
 
-  private async openSocket(): Promise<WebSocket> {
-    const make = this.options.webSocketFactory ?? ((url: string) => new WebSocket(url));
-    const socket = make(signalUrl(this.server, this.admission));
-    this.phase = { name: 'opening', socket };
-    await new Promise<void>((resolve, reject) => {
-      const abort = (): void => reject(abortError(this.lifetime.signal));
-      this.lifetime.signal.addEventListener('abort', abort, { once: true });
-      socket.onopen = () => resolve();
-      socket.onclose = socket.onerror = () => reject(new ConnectionError('serverUnreachable', 'the WebSocket could not be opened'));
-    }).catch(async (error: unknown) => {
-      forget(socket);
+  private async openSocket(signal: AbortSignal): Promise<WebSocket> {
+    const { server, admission } = this;
+    const socket = await openSocket({ server, admission, factory: this.options.webSocketFactory, signal });
+    if (signal.aborted) {
       socket.close();
-      throw this.lifetime.signal.aborted ? error : await this.explain(error);
-    });
-    return socket;
-  }
-
-  /** Browsers hide the HTTP status of a refused WebSocket: ask for it. */
-  private async explain(error: unknown): Promise<unknown> {
-    if (typeof fetch !== 'function') return error;
-    try {
-      const response = await fetch(probeUrl(this.server, this.admission), { signal: AbortSignal.timeout(3000), cache: 'no-store' });
-      if (response.status !== 401 && response.status !== 403) return error;
-      const body = (await response.json().catch(() => ({}))) as { code?: string; message?: string };
-      const options = { retryable: false, ...(body.code ? { code: body.code } : {}) };
-      return new ConnectionError('notAllowed', body.message ?? 'the token was refused', options);
-    } catch {
-      return error;
+      throw abortError(signal);
     }
+    this.phase = { name: 'opening', socket };
+    return socket;
   }
 
   /** The first exchange of a WebSocket; nothing else is under way on it. */
   private exchangeFirst(socket: WebSocket, request: Request): Promise<ReplyMessage> {
     const id = this.nextId++;
-    return new Promise((resolve, reject) => {
-      const abort = (): void => reject(abortError(this.lifetime.signal));
+    let stop = (): void => undefined;
+    const reply = new Promise<ReplyMessage>((resolve, reject) => {
+      stop = onAbort(this.lifetime.signal, () => reject(abortError(this.lifetime.signal)));
       const closed = (): void => reject(new ConnectionError('signalLost', 'the WebSocket was closed'));
-      if (this.lifetime.signal.aborted) return abort();
-      if (socket.readyState !== OPEN) return closed();
-      this.lifetime.signal.addEventListener('abort', abort, { once: true });
+      if (this.lifetime.signal.aborted) return;
+      if (!isOpen(socket)) return closed();
       socket.onclose = socket.onerror = closed;
       socket.onmessage = ({ data }) => {
         const message = parse(data);
@@ -201,6 +200,7 @@ export class SignalClient extends EventEmitter<SignalEvents> {
       };
       socket.send(JSON.stringify({ id, ...request }));
     });
+    return reply.finally(() => stop());
   }
 
   private becomeOpen(socket: WebSocket): void {
@@ -213,7 +213,7 @@ export class SignalClient extends EventEmitter<SignalEvents> {
     this.startPings();
     for (const data of early) this.handleMessage(data);
     for (const pending of this.pending.values()) this.transmit(pending);
-    if (socket.readyState !== OPEN) this.suspend(socket, 'the WebSocket was closed');
+    if (!isOpen(socket)) this.suspend(socket, 'the WebSocket was closed');
   }
 
   private enqueue(request: Request): Promise<ReplyMessage> {
@@ -284,41 +284,40 @@ export class SignalClient extends EventEmitter<SignalEvents> {
       await sleepUnlessOnline(delay, this.lifetime.signal).catch(() => undefined);
       if (this.lifetime.signal.aborted) return;
       try {
+        await askFirst(this.server, this.admission, attempt, this.lifetime.signal);
         return await this.resumeOnce();
       } catch (failure) {
+        if (this.lifetime.signal.aborted) return;
         error = failure;
-        if (failure instanceof RequestError && !failure.retryable) return this.lose(failure);
-        if (failure instanceof ConnectionError && failure.reason === 'notAllowed') return this.lose(failure);
+        if (isFinal(failure)) return this.lose(failure as ConnectionError | RequestError);
       }
     }
   }
 
   private async resumeOnce(): Promise<void> {
-    let socket: WebSocket | undefined;
-    const attempt = (async () => {
-      socket = await this.openSocket();
+    const attempt = new AbortController();
+    const stop = onAbort(this.lifetime.signal, () => attempt.abort(this.lifetime.signal.reason));
+    const timer = setTimeout(() => attempt.abort(new ConnectionError('timeout', 'the resume took too long')), ATTEMPT_TIMEOUT);
+    try {
+      const socket = await this.openSocket(attempt.signal);
       const { id, secret } = this.session!;
       const request: Request = { type: 'resume', protocol: PROTOCOL_VERSION, session: id, secret, lastSeq: this.lastSeq };
-      return (await this.exchangeFirst(socket, request)) as ReplyOf<'resumed'>;
-    })();
-    const late = sleep(ATTEMPT_TIMEOUT).then(() => Promise.reject(new ConnectionError('timeout', 'the resume took too long')));
-    attempt.catch(() => undefined);
-    late.catch(() => undefined);
-    try {
-      const resumed = await Promise.race([attempt, late]);
+      const resumed = (await abortable(this.exchangeFirst(socket, request), attempt.signal)) as ReplyOf<'resumed'>;
       if (resumed.snapshot) this.lastSeq = resumed.seq;
       this.emit('resumed', resumed);
-      this.becomeOpen(socket!);
+      this.becomeOpen(socket);
     } catch (error) {
-      const opening = this.phase as Phase;
-      const stale = socket ?? (opening.name === 'opening' ? opening.socket : undefined);
-      if (stale) {
-        forget(stale);
-        stale.close();
+      const { phase } = this;
+      if (phase.name === 'opening') {
+        forget(phase.socket);
+        phase.socket.close();
+        this.phase = { name: 'suspended' };
       }
-      if (opening.name === 'opening') this.phase = { name: 'suspended' };
       this.early = [];
       throw error;
+    } finally {
+      clearTimeout(timer);
+      stop();
     }
   }
 
@@ -361,8 +360,4 @@ function parse(data: unknown): ReplyMessage | EventMessage | undefined {
   } catch {
     return undefined;
   }
-}
-
-function forget(socket: WebSocket): void {
-  socket.onopen = socket.onclose = socket.onerror = socket.onmessage = null;
 }

@@ -1,6 +1,7 @@
-import EventEmitter from 'eventemitter3';
+import { EventEmitter } from 'eventemitter3';
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';
 import type { RoomEvents } from './events';
+import { Intents } from './intents';
 import { MediaTransport } from './media-transport';
 import type { RemoteTrackPublication } from './publication';
 import type { RemoteParticipant } from './remote-participant';
@@ -39,7 +40,7 @@ beforeEach(async () => {
   elements.clear();
   events = new EventEmitter();
   const remove = (publication: RemoteTrackPublication, who: RemoteParticipant): void => stage.remove(publication, who);
-  roster = new Roster(events, { subscribe: async () => {}, wishes: new Wishes() }, remove, () => {});
+  roster = new Roster(events, { subscribe: async () => {}, wishes: new Wishes(), intents: new Intents() }, remove, () => {});
   stage = new Stage(roster, events, () => {});
   transport = new MediaTransport({ peerConnectionFactory: () => new FakePeerConnection() as unknown as RTCPeerConnection });
   await transport.negotiate(async () => 'v=0\r\n');

@@ -3,7 +3,7 @@
  * acknowledged, then the new tracks are shown. The server sends nothing of a new track into a used slot before the
  * acknowledgement, so no frame of one participant can reach an element of another.
  */
-import type EventEmitter from 'eventemitter3';
+import type { EventEmitter } from 'eventemitter3';
 import type { RoomEvents } from './events';
 import type { Slot } from './generated/protocol';
 import type { MediaTransport } from './media-transport';

@@ -1,5 +1,5 @@
 /** Media in the page: what local and remote tracks share. */
-import EventEmitter from 'eventemitter3';
+import { EventEmitter } from 'eventemitter3';
 import { TrackKind, TrackSource } from './types';
 
 export interface TrackEvents {

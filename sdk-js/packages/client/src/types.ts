@@ -57,7 +57,9 @@ export const DisconnectReason = {
   RoomClosed: 'roomClosed',
   /** An administrator removed this participant. */
   ParticipantRemoved: 'participantRemoved',
-  /** The server stops. */
+  /** The part of the server that carries this room's media was restarted, and the room could not be entered again. */
+  MediaRestarted: 'mediaRestarted',
+  /** The server stops, and the room could not be entered again. */
   ServerShutdown: 'serverShutdown',
   /** Signalling could not be brought back. */
   SignalLost: 'signalLost',
@@ -70,26 +72,20 @@ export const DisconnectReason = {
 } as const;
 export type DisconnectReason = (typeof DisconnectReason)[keyof typeof DisconnectReason];
 
-/** The reason that the server's word for it stands for. */
-export function disconnectReason(reason: LeaveReason): DisconnectReason {
-  switch (reason) {
-    case 'left':
-      return DisconnectReason.ClientInitiated;
-    case 'duplicate_identity':
-      return DisconnectReason.DuplicateIdentity;
-    case 'room_closed':
-      return DisconnectReason.RoomClosed;
-    case 'removed':
-      return DisconnectReason.ParticipantRemoved;
-    case 'server_shutdown':
-      return DisconnectReason.ServerShutdown;
-    case 'signal_lost':
-      return DisconnectReason.SignalLost;
-    case 'media_failed':
-      return DisconnectReason.MediaFailed;
-    case 'protocol_error':
-      return DisconnectReason.ProtocolError;
-  }
+const REASONS: Record<string, DisconnectReason> = {
+  left: DisconnectReason.ClientInitiated,
+  duplicate_identity: DisconnectReason.DuplicateIdentity,
+  room_closed: DisconnectReason.RoomClosed,
+  removed: DisconnectReason.ParticipantRemoved,
+  server_shutdown: DisconnectReason.ServerShutdown,
+  signal_lost: DisconnectReason.SignalLost,
+  media_failed: DisconnectReason.MediaFailed,
+  media_restarted: DisconnectReason.MediaRestarted,
+} satisfies Partial<Record<LeaveReason | 'media_restarted', DisconnectReason>>;
+
+/** The reason that the server's word for it stands for; a word of a newer server stands for a protocol error. */
+export function disconnectReason(reason: string): DisconnectReason {
+  return REASONS[reason] ?? DisconnectReason.ProtocolError;
 }
 
 /** A video codec that can be published. */

@@ -105,6 +105,8 @@ export class FakePeerConnection {
   readonly channels: FakeChannel[] = [];
   readonly restarts: boolean[] = [];
   closed = false;
+  /** False: ICE never gets through. */
+  connects = true;
 
   addTransceiver(kind: 'audio' | 'video', init: RTCRtpTransceiverInit): FakeTransceiver {
     const transceiver = new FakeTransceiver(kind, init.direction ?? 'sendrecv', init.sendEncodings ?? [{}]);
@@ -118,9 +120,16 @@ export class FakePeerConnection {
     return channel;
   }
 
+  /** An offer with a microphone that sends and a slot that receives. */
   async createOffer({ iceRestart = false }: RTCOfferOptions): Promise<RTCSessionDescriptionInit> {
     this.restarts.push(iceRestart);
-    return { type: 'offer', sdp: 'v=0\r\n' };
+    const opus = (mid: number, direction: string): string => `m=audio 9 UDP/TLS/RTP/SAVPF 111\r\na=mid:${mid}\r\na=${direction}\r\na=rtpmap:111 opus/48000/2\r\na=fmtp:111 minptime=10;useinbandfec=1\r\n`;
+    return { type: 'offer', sdp: `v=0\r\n${opus(0, 'sendonly')}${opus(4, 'recvonly')}` };
+  }
+
+  /** Whether the offer says that the microphone sends two channels. */
+  get offeredStereo(): boolean {
+    return /sprop-stereo=1/.test(this.localDescription?.sdp ?? '');
   }
 
   async setLocalDescription(description: { type: string; sdp: string }): Promise<void> {
@@ -134,7 +143,7 @@ export class FakePeerConnection {
     this.remoteDescription = description;
     this.signalingState = 'stable';
     this.currentLocalDescription = this.localDescription;
-    this.become('connected');
+    if (this.connects) this.become('connected');
   }
 
   become(state: RTCPeerConnectionState): void {
@@ -147,8 +156,16 @@ export class FakePeerConnection {
     return {};
   }
 
+  /** What has passed over its one path, as the browser counts it; undefined: it counts nothing. */
+  passed: { bytesReceived: number; bytesSent: number; packetsSent: number } | undefined;
+
   async getStats(): Promise<Map<string, object>> {
-    return new Map();
+    if (!this.passed) return new Map();
+    const { packetsSent, ...pair } = this.passed;
+    return new Map<string, object>([
+      ['pair', { type: 'candidate-pair', ...pair }],
+      ['sender', { type: 'outbound-rtp', packetsSent }],
+    ]);
   }
 
   close(): void {

@@ -1,4 +1,5 @@
 /** A WebSocket whose other end is the test. */
+import { refusal } from './refusals';
 import type { Joined, Participant, Request, Resumed, Track } from '../generated/protocol';
 
 type Sent = Request & { id: number };
@@ -51,8 +52,12 @@ export class FakeSocket {
 /** Makes sockets, which open by themselves and answer like a server, and keeps them. */
 export class FakeServer {
   readonly sockets: FakeSocket[] = [];
-  /** False: sockets stay closed, as without a network. */
+  /** False: nothing answers, neither WebSocket nor HTTP. */
   reachable = true;
+  /** Refuses WebSockets; HTTP answers as the real server was recorded to. `proxy`: only HTTP passes. */
+  refuses: string | undefined;
+  /** The addresses that were asked over HTTP. */
+  readonly asked: string[] = [];
   resume: object = { type: 'resumed', seq: 0 } satisfies { type: 'resumed' } & Resumed;
   join: object = { type: 'joined', ...joined() };
   /** Replies to other requests; undefined: the usual one; null: none. */
@@ -63,8 +68,15 @@ export class FakeServer {
     const socket = new FakeSocket(url);
     socket.respond = (request) => this.answer(request);
     this.sockets.push(socket);
-    setTimeout(() => (this.reachable ? socket.open() : socket.drop()), 1);
+    setTimeout(() => (this.reachable && this.refuses === undefined ? socket.open() : socket.drop()), 1);
     return socket as unknown as WebSocket;
+  };
+
+  /** In place of the page's `fetch`. */
+  readonly fetch = async (url: string | URL | Request): Promise<Response> => {
+    this.asked.push(String(url));
+    if (!this.reachable) throw new TypeError('Failed to fetch');
+    return refusal(this.refuses === undefined || this.refuses === 'proxy' ? 'upgrade_required' : this.refuses);
   };
 
   get socket(): FakeSocket {

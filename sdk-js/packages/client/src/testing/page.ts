@@ -89,7 +89,6 @@ export class FakeObservers {
 
 export function stubPage(): FakeDocument {
   const page = new FakeDocument();
-  vi.stubGlobal('fetch', undefined);
   vi.stubGlobal('MediaStream', FakeStream);
   vi.stubGlobal('document', page);
   const getUserMedia = async (constraints: MediaStreamConstraints): Promise<FakeStream> =>

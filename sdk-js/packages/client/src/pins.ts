@@ -1,0 +1,32 @@
+/** Who the application wants in the first slots, by identity: a new join, and somebody who comes back, find it as it was. */
+import { log } from './log';
+import type { RemoteParticipant } from './remote-participant';
+import type { Roster } from './roster';
+import type { Session } from './session';
+
+export class Pins {
+  private identities: string[] = [];
+
+  constructor(private readonly roster: () => Roster) {}
+
+  /** Pins these, in this order. */
+  async set(session: Session, participants: readonly RemoteParticipant[]): Promise<void> {
+    this.identities = participants.slice(0, session.transport.pairs).map(({ identity }) => identity);
+    await this.tell(session);
+  }
+
+  /** Tells a new session, or that one of the pinned is there again. */
+  restore(session: Session, arrived?: RemoteParticipant): void {
+    if (this.identities.length === 0 || (arrived && !this.identities.includes(arrived.identity))) return;
+    this.tell(session).catch((error: unknown) => log.debug('pins were not restored', error));
+  }
+
+  clear(): void {
+    this.identities = [];
+  }
+
+  private async tell({ signal }: Session): Promise<void> {
+    const present = this.identities.flatMap((identity) => this.roster().participants.get(identity) ?? []);
+    await signal.request<'slots'>({ type: 'slots', pins: present.map(({ sid }, slot) => ({ slot, participant: sid })) });
+  }
+}
