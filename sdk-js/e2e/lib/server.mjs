@@ -39,33 +39,48 @@ function isFree(port) {
 export class Server {
   /** Starts one and waits until it answers; `env` adds to or replaces settings. */
   static async start({ env = {}, args = [] } = {}) {
-    const binary = resolve(REPOSITORY, process.env.MADANG_BIN ?? 'target/debug/madang');
-    const first = await freePorts(12);
-    mkdirSync(LOGS, { recursive: true });
-    const logFile = join(LOGS, `madang-${first}.log`);
-    const log = openSync(logFile, 'w');
-    const child = spawn(binary, ['serve', '--dev', ...portFlags(first), ...args], {
-      stdio: ['ignore', log, log],
-      env: { ...ownEnvironment(), ...env },
-    });
-    closeSync(log);
-    const server = new Server(child, first, logFile);
+    const server = new Server(await freePorts(12), { env, args });
+    server.spawn();
     process.once('exit', server.killNow);
     await until(() => server.answers(), { within: 20_000, what: () => `the server to answer; it printed:\n${server.log()}` });
     return server;
   }
 
-  constructor(child, first, logFile) {
-    this.child = child;
+  constructor(first, { env, args }) {
+    this.settings = { env, args };
     this.port = first;
     this.http = `http://127.0.0.1:${first}`;
     this.ws = `ws://127.0.0.1:${first}`;
     /** UDP: one port for each worker, of which there may be as many as fit below the operator's. */
     this.mediaPorts = Array.from({ length: 7 }, (_, worker) => first + 2 + worker);
     this.operator = `http://127.0.0.1:${first + 9}`;
-    this.logFile = logFile;
+    this.logFile = join(LOGS, `madang-${first}.log`);
+  }
+
+  /** Starts the process; what it prints is added to the log. */
+  spawn() {
+    const binary = resolve(REPOSITORY, process.env.MADANG_BIN ?? 'target/debug/madang');
+    const { env, args } = this.settings;
+    mkdirSync(LOGS, { recursive: true });
+    const log = openSync(this.logFile, 'a');
+    const child = spawn(binary, ['serve', '--dev', ...portFlags(this.port), ...args], {
+      stdio: ['ignore', log, log],
+      env: { ...ownEnvironment(), ...env },
+    });
+    closeSync(log);
+    this.child = child;
     this.exited = new Promise((done) => child.once('exit', (code, signal) => done({ code, signal })));
     child.once('error', (error) => (this.failure = error));
+  }
+
+  /** Ends the process by a signal and starts another on the same ports. Resolves when it is ready for joins. */
+  async restart(signal, { downFor = 0 } = {}) {
+    this.child.kill(signal);
+    await this.exited;
+    const endedAt = Date.now();
+    await until(() => Date.now() - endedAt >= downFor, { within: downFor + 5_000 });
+    this.spawn();
+    await until(async () => (await fetch(`${this.operator}/readyz`).catch(() => undefined))?.ok, { within: 20_000, every: 20, what: () => `the server to be ready; it printed:\n${this.log()}` });
   }
 
   killNow = () => {

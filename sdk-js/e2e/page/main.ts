@@ -170,6 +170,13 @@ const e2e = {
     await theRoom().localParticipant.setScreenShareEnabled(enabled, { audio: false, preferCurrentTab: true, resolution: { width: 640, height: 360, frameRate: 5 } });
   },
 
+  async setAttributes(attributes: Record<string, string>) {
+    await theRoom().localParticipant.setAttributes(attributes);
+  },
+
+  /** The attributes of somebody, oneself included. */
+  attributes: (identity: string) => theRoom().getParticipantByIdentity(identity)?.attributes ?? null,
+
   async sendText(text: string) {
     await theRoom().localParticipant.sendText(text, { topic: 'chat' });
   },
