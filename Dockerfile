@@ -16,6 +16,7 @@ COPY sfu-core sfu-core
 COPY sfu-signal sfu-signal
 COPY sfu-bin sfu-bin
 COPY load-tests load-tests
+COPY vendor vendor
 COPY --from=demo /src/sdk-js/demo/dist sdk-js/demo/dist
 RUN cargo build --locked --release -p sfu-bin
 

@@ -9,6 +9,8 @@ use reqwest::Url;
 use rtc::ice::mdns::MulticastDnsMode;
 use rtc::ice::network_type::NetworkType;
 use rtc::interceptor::Interceptor;
+use rtc::peer_connection::certificate::RTCCertificate;
+use rtc::peer_connection::configuration::RTCConfigurationBuilder;
 use rtc::peer_connection::configuration::media_engine::{MIME_TYPE_OPUS, MIME_TYPE_RTX, MIME_TYPE_VP8};
 use rtc::rtp_transceiver::rtp_sender::{RTCRtpCodec, RTCRtpCodecParameters, RtpCodecKind};
 use tokio::sync::watch;
@@ -86,12 +88,13 @@ pub struct Peer {
 impl Peer {
     /// Binds a UDP port on `local`, with `tap` at the end of the interceptors.
     pub async fn bind(local: IpAddr, tap: impl Interceptor + 'static) -> anyhow::Result<Self> {
-        Self::bind_with(local, tap, drop).await
+        Self::bind_with(local, Vec::new(), tap, drop).await
     }
 
-    /// The same, and `on_track` takes what the other side sends.
+    /// The same with these DTLS certificates (none: a fresh ECDSA one), and `on_track` takes what the other side sends.
     pub async fn bind_with(
         local: IpAddr,
+        certificates: Vec<RTCCertificate>,
         tap: impl Interceptor + 'static,
         on_track: impl Fn(Arc<dyn TrackRemote>) + Send + Sync + 'static,
     ) -> anyhow::Result<Self> {
@@ -106,7 +109,9 @@ impl Peer {
             .with_ice_connection_attempts(Some(ICE_CHECK_INTERVAL), Some(ICE_CHECKS))
             .build();
         let (events, progress) = watch::channel(Progress::default());
+        let configuration = RTCConfigurationBuilder::new().with_certificates(certificates).build();
         let connection = PeerConnectionBuilder::new()
+            .with_configuration(configuration)
             .with_media_engine(media)
             .with_setting_engine(settings)
             .with_interceptor_registry(registry)

@@ -6,13 +6,19 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der};
+use aws_lc_rs::rsa::{KeyPair, KeySize};
 use load_tests::context::Context;
 use load_tests::media::VideoShape;
-use load_tests::peer::local_address_for;
+use load_tests::peer::{Peer, local_address_for};
 use load_tests::publisher::{Media, Pacing, Publisher};
+use load_tests::tap::{Passing, Tapped};
 use load_tests::token::{Role, TokenMint};
 use load_tests::viewer::{Lines, Viewer};
 use load_tests::whip::Endpoint;
+use rtc::crypto::SignatureScheme;
+use rtc::peer_connection::certificate::{CertificateParams, RTCCertificate};
+use rtc::rtp_transceiver::rtp_sender::RtpCodecKind;
 use support::Madang;
 
 /// Media flows within this time on a machine that builds something else beside.
@@ -121,6 +127,29 @@ async fn rooms_do_not_hear_each_other() {
         viewer.leave().await.unwrap();
     }
     publisher.stop().await.unwrap();
+}
+
+/// GStreamer's `webrtcbin` and others have RSA certificates; ours is ECDSA, whoever connects.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_with_an_rsa_certificate_connects() {
+    let madang = Madang::start();
+    let context = context(&madang, "rsa");
+    let provider = rtc::crypto::default_provider().unwrap();
+    let scheme = SignatureScheme::RsaPkcs1Sha256;
+    for size in [KeySize::Rsa2048, KeySize::Rsa3072, KeySize::Rsa4096] {
+        let key: Pkcs8V1Der<'_> = KeyPair::generate(size).unwrap().as_der().unwrap();
+        let key = provider.crypto().import_signing_key(scheme, key.as_ref()).unwrap();
+        let params = CertificateParams::new(vec!["client".to_owned()]).unwrap();
+        let certificate = RTCCertificate::generate_from_signing_key(params, scheme, key).unwrap();
+        let peer = Peer::bind_with(context.local, vec![certificate], Tapped::new(Passing), drop).await.unwrap();
+        peer.connection.add_transceiver_from_kind(RtpCodecKind::Audio, None).await.unwrap();
+        let offer = peer.offer().await.unwrap();
+        let session = context.whep.post(offer, context.mint.mint("viewer", Role::Viewer).unwrap()).await.unwrap();
+        peer.accept(&session.answer).await.unwrap();
+        peer.connected(PATIENCE).await.unwrap_or_else(|error| panic!("{size:?}: {error:#}"));
+        session.delete().await.unwrap();
+        peer.connection.close().await.unwrap();
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

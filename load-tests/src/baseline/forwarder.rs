@@ -56,7 +56,7 @@ impl Server for Forwarder {
     async fn answer(&self, offer: String, publishes: bool) -> anyhow::Result<(u64, String)> {
         let session = self.next.fetch_add(1, Ordering::Relaxed);
         let shared = Arc::clone(&self.shared);
-        let peer = Peer::bind_with(self.ip, Tapped::new(Passing), move |track| {
+        let peer = Peer::bind_with(self.ip, Vec::new(), Tapped::new(Passing), move |track| {
             drop(tokio::spawn(forward(Arc::clone(&shared), track)));
         });
         let peer = Arc::new(peer.await?);
