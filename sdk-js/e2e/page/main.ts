@@ -134,8 +134,8 @@ const e2e = {
     if (video) await me.setCameraEnabled(true, { resolution: { width, height, frameRate } }, publish);
   },
 
-  async publishColour(name: string, width = 320, height = 180) {
-    await theRoom().localParticipant.publishTrack(solidColour(name, width, height, 15), { source: 'camera', simulcast: false });
+  async publishColour(name: string, width = 320, height = 180, publish: TrackPublishOptions = {}) {
+    await theRoom().localParticipant.publishTrack(solidColour(name, width, height, 15), { ...publish, source: 'camera', simulcast: false });
   },
 
   /** A camera whose picture takes all the bits that its encodings may spend. */
