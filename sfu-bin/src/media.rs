@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::Context;
-use sfu_core::config::CoreConfig;
+use sfu_core::config::{CoreConfig, DataLimits};
 use sfu_core::control::{Command, Event, WorkerIndex};
 use sfu_core::net::{Buffers, NetConfig, Sockets, Workers, available_workers};
 use sfu_core::transport::{Certificate, stun_username, worker_of_ufrag};
@@ -73,6 +73,12 @@ fn core_configs(config: &Config, sockets: &Sockets, dev: bool) -> anyhow::Result
         retransmission_window: media.retransmission_window,
         loudest: (media.loudest_speakers > 0).then_some(media.loudest_speakers),
         max_media: config.limits.media_per_offer,
+        data: DataLimits {
+            messages_per_second: config.limits.data_messages_per_second,
+            bytes_per_second: config.limits.data_bytes_per_second,
+            buffer_bytes: config.limits.data_buffer_bytes,
+            stall: config.limits.data_stall,
+        },
     };
     Ok(sockets.udp_addresses().map(core).collect())
 }

@@ -56,6 +56,14 @@ const CORE_COUNTERS: &[Metric<Counters>] = &[
     ("data_received_messages_total", "Messages on data channels that arrived", |c| c.data_in),
     ("data_sent_messages_total", "Messages on data channels that were sent", |c| c.data_out),
     ("data_dropped_messages_total", "Messages that a full channel or a missing permission stopped", |c| c.data_dropped),
+    ("data_limited_messages_total", "Lossy messages beyond their senders' limits, which were dropped", |c| {
+        c.data_limited
+    }),
+    ("data_shed_messages_total", "Lossy messages dropped because a worker was past its limit", |c| c.data_shed),
+    ("data_held_total", "Times that a sender of reliable messages had to wait for its limits", |c| c.data_held),
+    ("data_stalled_total", "Times that a receiver of reliable messages read too slowly to be waited for", |c| {
+        c.data_stalled
+    }),
     ("dtls_handshakes_total", "DTLS handshakes that finished", |c| c.handshakes),
     ("srtp_aead_aes_256_gcm_sessions_total", "Handshakes that agreed on AES-256-GCM for SRTP", |c| c.srtp_gcm_256),
     ("srtp_aead_aes_128_gcm_sessions_total", "Handshakes that agreed on AES-128-GCM for SRTP", |c| c.srtp_gcm_128),

@@ -26,6 +26,47 @@ pub struct CoreConfig {
     pub loudest: Option<usize>,
     /// The most m-lines, and so slots and tracks, that a participant may have.
     pub max_media: usize,
+    /// What a participant may send, and what is kept for it, on data channels.
+    pub data: DataLimits,
+}
+
+/// Limits of data channels, each of one participant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DataLimits {
+    /// Messages a second, times their receivers.
+    pub messages_per_second: u32,
+    /// Bytes of messages a second, times their receivers.
+    pub bytes_per_second: u32,
+    /// Bytes of reliable messages that wait for it, those included that SCTP has sent and not yet seen acknowledged.
+    pub buffer_bytes: usize,
+    /// How long senders wait while it reads nothing of a full buffer.
+    pub stall: Duration,
+}
+
+impl DataLimits {
+    /// 300 receivers of 30 messages a second; a file of 2 Mbit/s to 64 receivers.
+    pub const DEFAULT: Self = Self {
+        messages_per_second: 10_000,
+        bytes_per_second: 16_000_000,
+        buffer_bytes: 1024 * 1024,
+        stall: Duration::from_secs(2),
+    };
+
+    /// What of [`Self::buffer_bytes`] SCTP may hold. The rest waits where it is shared by all receivers.
+    pub const fn in_flight_bytes(&self) -> usize {
+        self.buffer_bytes / 4
+    }
+
+    /// What of it may wait in front of SCTP.
+    pub const fn waiting_bytes(&self) -> usize {
+        self.buffer_bytes - self.in_flight_bytes()
+    }
+}
+
+impl Default for DataLimits {
+    fn default() -> Self {
+        Self::DEFAULT
+    }
 }
 
 /// Which codecs are negotiated. A room in which every codec must be decodable by all lists only what all can.

@@ -4,6 +4,7 @@
 //! Invariants:
 //! - In any span of time a source gets at most `burst` and what the rate brings in that span.
 //! - What is refused takes nothing: a source that asks too much still gets its rate.
+//! - What cannot be refused in part, and may cost more than the burst, is [charged](Limiter::charge) and paid back before the next.
 //!
 //! The bucket is kept as the time at which it is full again (GCRA, ITU-T I.371 annex A), so that taking from it is an addition and
 //! a comparison.
@@ -54,6 +55,16 @@ impl Limiter {
         admitted
     }
 
+    /// Whether there is no token.
+    pub fn is_empty(&self, now: Instant) -> bool {
+        self.full_at.saturating_duration_since(now) >= self.limit.depth
+    }
+
+    /// Takes `cost` tokens, whether they are there or not. What is missing is a debt: the bucket is empty until it is paid.
+    pub fn charge(&mut self, now: Instant, cost: u32) {
+        self.full_at = self.full_at.max(now) + self.limit.interval * cost;
+    }
+
     /// Whether nothing was taken for so long that the bucket is full: a source that nobody need remember.
     pub fn is_full(&self, now: Instant) -> bool {
         self.full_at <= now
@@ -87,6 +98,16 @@ mod tests {
         assert!(limiter.admit(start, 100));
         assert!(!limiter.is_full(start + 99 * MILLISECOND));
         assert!(limiter.is_full(start + 100 * MILLISECOND));
+    }
+
+    #[test]
+    fn a_debt_is_paid_back_first() {
+        let start = Instant::now();
+        let mut limiter = Limiter::new(Limit::per_second(1_000, 100), start);
+        assert!(!limiter.is_empty(start));
+        limiter.charge(start, 600);
+        assert!(limiter.is_empty(start + 500 * MILLISECOND) && !limiter.admit(start + 500 * MILLISECOND, 1));
+        assert!(!limiter.is_empty(start + 501 * MILLISECOND) && limiter.admit(start + 501 * MILLISECOND, 1));
     }
 
     proptest! {

@@ -2,6 +2,8 @@
 
 #[path = "core/adaptation.rs"]
 mod adaptation;
+#[path = "core/data.rs"]
+mod data;
 #[path = "core/hostile.rs"]
 mod hostile;
 #[path = "core/media.rs"]

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use sfu_core::config::DataLimits;
 
 use crate::protocol::IceServer;
 
@@ -131,6 +132,16 @@ pub struct Limits {
     pub metadata_bytes: usize,
     /// Bytes of one message on a data channel; clients are told. Default: 65536.
     pub data_message_bytes: u32,
+    /// Messages a second that one participant may send on data channels, each times its receivers. Default: 10000.
+    pub data_messages_per_second: u32,
+    /// Bytes of messages a second, each times its receivers. Default: 16000000.
+    pub data_bytes_per_second: u32,
+    /// Bytes of reliable messages that wait for one participant. Default: 1048576.
+    pub data_buffer_bytes: usize,
+    /// How long senders wait for a participant with a full buffer that reads less than 128 kbit/s. Default: `2s`.
+    #[serde(with = "crate::duration")]
+    #[schemars(with = "String")]
+    pub data_stall: Duration,
 }
 
 impl Default for Limits {
@@ -145,6 +156,10 @@ impl Default for Limits {
             http_body_bytes: 256 * 1024,
             metadata_bytes: 16 * 1024,
             data_message_bytes: 64 * 1024,
+            data_messages_per_second: DataLimits::DEFAULT.messages_per_second,
+            data_bytes_per_second: DataLimits::DEFAULT.bytes_per_second,
+            data_buffer_bytes: DataLimits::DEFAULT.buffer_bytes,
+            data_stall: DataLimits::DEFAULT.stall,
         }
     }
 }

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use sfu_core::control::{ConnectionState, Event};
+use sfu_core::control::{ConnectionState, DataLimit, Event};
 use sfu_core::id::{ParticipantId, RoomId};
 
 use crate::protocol::{self, LeaveReason, RoomEvent};
@@ -69,6 +69,14 @@ impl Server {
                 }
             }
             Event::Streams { streams, .. } => room.state.lock().apply_streams(id, streams, now),
+            Event::DataLimited { limit, lost, .. } => {
+                let limit = match limit {
+                    DataLimit::Rate => protocol::DataLimit::Rate,
+                    DataLimit::Reading => protocol::DataLimit::Reading,
+                };
+                let lost = u32::try_from(*lost).unwrap_or(u32::MAX);
+                room.state.lock().tell(id, &RoomEvent::DataLimited { limit, lost }, now);
+            }
             Event::Demand { track, encodings, .. } => room.state.lock().apply_demand(id, *track, encodings, now),
             // These are of no participant.
             Event::PartOpened { .. } | Event::Speakers { .. } | Event::Qualities { .. } | Event::Explained { .. } => {}

@@ -59,6 +59,7 @@ fn export_types() {
         ParticipantQuality,
         ConnectionQuality,
         RoomEvent,
+        DataLimit,
         ConnectionState,
         LeaveReason,
         IceServer,

@@ -12,6 +12,7 @@ use anyhow::Context;
 use async_trait::async_trait;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
+use sfu_core::config::DataLimits;
 use sfu_core::control::{Command, Event};
 use sfu_core::id::Ssrc;
 use sfu_core::net::{Engine, NetConfig, NetCounters, Sockets, UdpMode, WorkerHandle, Workers};
@@ -83,6 +84,7 @@ impl Server for Floor {
             consent_timeout: Duration::from_secs(30),
             handshake_timeout: HANDSHAKE_TIMEOUT,
             interruption_timeout: Duration::from_secs(60),
+            data_buffer: DataLimits::DEFAULT.in_flight_bytes(),
         };
         let transport = Transport::new(&config, &local, &remote.ice, remote.fingerprint, Instant::now());
         let peer = Peer { ufrag: local.ufrag.clone(), transport, publishes, train: None, sources: HashMap::new() };

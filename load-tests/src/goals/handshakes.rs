@@ -10,6 +10,7 @@ use indicatif::ProgressBar;
 use nix::time::{ClockId, clock_gettime};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
+use sfu_core::config::DataLimits;
 use sfu_core::sdp::IceCredentials;
 use sfu_core::transport::{Certificate, Class, Path, Protocol, Transport, TransportConfig, classify};
 
@@ -71,6 +72,7 @@ impl Pair {
             consent_timeout: Duration::from_secs(30),
             handshake_timeout: Duration::from_secs(20),
             interruption_timeout: Duration::from_secs(60),
+            data_buffer: DataLimits::DEFAULT.in_flight_bytes(),
         };
         let local = SocketAddr::from(([127, 0, 0, 1], 7_882));
         let remote = SocketAddr::from(([127, 0, 0, 1], 10_000 + number as u16));

@@ -164,6 +164,8 @@ pub enum Event {
     Speakers { room: RoomId, speakers: Vec<Speaker> },
     /// The connection qualities in a room that changed.
     Qualities { room: RoomId, qualities: Vec<(ParticipantId, ConnectionQuality)> },
+    /// A limit of data channels cost a participant something since it was last told, at most once a second.
+    DataLimited { participant: ParticipantId, limit: DataLimit, lost: u64 },
     /// Answers [`Command::Explain`]; `None` if the room is gone.
     Explained { request: RequestId, explanation: Option<Box<RoomExplanation>> },
     /// Answers [`Command::Stats`]; `None` if the participant is gone.
@@ -182,6 +184,7 @@ impl Event {
             | Self::TrackUnavailable { participant, .. }
             | Self::Streams { participant, .. }
             | Self::Demand { participant, .. }
+            | Self::DataLimited { participant, .. }
             | Self::Stats { participant, .. } => Some(*participant),
             Self::PartOpened { .. } | Self::Speakers { .. } | Self::Qualities { .. } | Self::Explained { .. } => None,
         }
@@ -241,6 +244,15 @@ pub struct SlotTrack {
 pub enum UnavailableReason {
     /// Its offer has no such codec.
     Codec,
+}
+
+/// Which limit of data channels was reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DataLimit {
+    /// The participant sends more than it may: lossy messages were dropped, reliable ones had to wait.
+    Rate,
+    /// The participant reads too slowly: it did not get reliable messages.
+    Reading,
 }
 
 /// Why a command failed.

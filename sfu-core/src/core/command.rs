@@ -14,7 +14,7 @@ use crate::router::{PeerIndex, PlannedLine, Room, layout};
 use crate::sdp::{Answer, IceCredentials, MediaKind, Negotiator, Offer};
 use crate::transport::{Protocol, Transport, TransportConfig};
 
-use super::message::Messages;
+use super::message::{Mailbox, Quota};
 use super::peer::Peer;
 use super::train::OpenTrain;
 use super::{Core, TICK};
@@ -118,6 +118,7 @@ impl Core {
         for participant in participants {
             self.leave(participant);
         }
+        self.take_leave(room);
         self.by_room.remove(&id);
         self.spread.retain(|other| *other != room);
         self.rooms.remove(room);
@@ -165,7 +166,8 @@ impl Core {
             remotes: Default::default(),
             open_train: OpenTrain::default(),
             can_publish_data: settings.can_publish_data,
-            messages: Messages::default(),
+            quota: Quota::new(&self.config.data, now),
+            mailbox: Mailbox::default(),
             remote_ice,
             ice: ice.clone(),
         });
@@ -210,7 +212,9 @@ impl Core {
 
     fn apply(&mut self, now: Instant, index: PeerIndex, answer: &Answer, slots: &[SlotLines], added: &[PlannedLine]) {
         let peer = &mut self.peers[index.0 as usize];
-        peer.messages.expected = answer.media.iter().any(|media| media.accepted && media.kind == MediaKind::Data);
+        if answer.media.iter().any(|media| media.accepted && media.kind == MediaKind::Data) {
+            peer.mailbox.expect(now);
+        }
         let Peer { room, member: at, .. } = *peer;
         let room = &mut self.rooms[room];
         let Some(member) = room.member_mut(at) else { return };
@@ -257,6 +261,7 @@ fn transport_config(config: &CoreConfig) -> TransportConfig {
         consent_timeout: config.consent_timeout,
         handshake_timeout: config.handshake_timeout,
         interruption_timeout: config.interruption_timeout,
+        data_buffer: config.data.in_flight_bytes(),
     }
 }
 

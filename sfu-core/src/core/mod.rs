@@ -23,10 +23,10 @@ use slab::Slab;
 use crate::config::CoreConfig;
 use crate::control::{ConnectionState, Event, WorkerIndex};
 use crate::id::{ParticipantId, RoomId};
-use crate::relay::Batch;
+use crate::relay::{Batch, Notice};
 use crate::router::{PeerIndex, Room};
 use crate::rtp::RtpPacket;
-use crate::transport::{self, Class, Path, Protocol, SrtpProfile, TransportEvent};
+use crate::transport::{self, Channel, Class, Path, Protocol, SrtpProfile, TransportEvent};
 
 use egress::Egress;
 use peer::Peer;
@@ -91,6 +91,14 @@ pub struct Counters {
     pub data_out: u64,
     /// Messages that a full channel or a missing permission stopped.
     pub data_dropped: u64,
+    /// Lossy messages beyond their senders' limits, which were dropped.
+    pub data_limited: u64,
+    /// Lossy messages that were dropped because the worker was past its limit.
+    pub data_shed: u64,
+    /// How often a sender of reliable messages had to wait for its limits.
+    pub data_held: u64,
+    /// How often a receiver of reliable messages read too little to be waited for.
+    pub data_stalled: u64,
     /// DTLS handshakes that finished.
     pub handshakes: u64,
     /// Those of them that agreed on AES-256-GCM for SRTP.
@@ -147,6 +155,12 @@ pub struct Core {
     spread: Vec<usize>,
     /// Participants with messages that wait for room at somebody's; some may have left.
     holding: Vec<PeerIndex>,
+    /// Participants with messages in their mailboxes; some may have left.
+    feeding: Vec<PeerIndex>,
+    /// When participants are told next what their limits cost them.
+    next_telling: Option<Instant>,
+    /// What the other parts of closed rooms must know.
+    farewells: VecDeque<(WorkerIndex, Notice)>,
 }
 
 impl Core {
@@ -173,6 +187,9 @@ impl Core {
             relays: Vec::new(),
             spread: Vec::new(),
             holding: Vec::new(),
+            feeding: Vec::new(),
+            next_telling: None,
+            farewells: VecDeque::new(),
         }
     }
 
@@ -209,6 +226,7 @@ impl Core {
             Class::Dtls => {
                 self.peers[peer.0 as usize].transport.handle_dtls(now, path, data);
                 self.drain_transport(now, peer);
+                self.feed(now, peer);
             }
             Class::Stun | Class::Unknown => self.counters.stray += 1,
         }
@@ -233,7 +251,7 @@ impl Core {
             self.next_transport_tick = Some(now + TRANSPORT_TICK);
             self.tick_transports(now);
         }
-        self.deliver_all_held(now);
+        self.tick_messages(now);
         let mut out = Egress::new(&mut self.peers, &mut self.trains, &mut self.counters, &self.clock, now);
         for (_, room) in &mut self.rooms {
             room.tick(now, &mut out, &mut self.events);
@@ -392,9 +410,17 @@ impl Core {
                     self.forward_message(now, peer, channel, message);
                     continue;
                 }
-                TransportEvent::PathChanged(_) | TransportEvent::ChannelOpen(_) | TransportEvent::ChannelClosed(_) => {
+                TransportEvent::ChannelOpen(Channel::Reliable) => {
+                    state.mailbox.open(now);
                     continue;
                 }
+                TransportEvent::ChannelClosed(Channel::Reliable) => {
+                    state.mailbox.close();
+                    continue;
+                }
+                TransportEvent::PathChanged(_)
+                | TransportEvent::ChannelOpen(Channel::Lossy)
+                | TransportEvent::ChannelClosed(Channel::Lossy) => continue,
             };
             self.events.push_back(Event::Connection { participant, state: connection });
         }

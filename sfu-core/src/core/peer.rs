@@ -9,7 +9,7 @@ use crate::router::MemberIndex;
 use crate::sdp::{IceCredentials, Negotiator};
 use crate::transport::{Path, Protocol, Transport};
 
-use super::message::Messages;
+use super::message::{Mailbox, Quota};
 use super::train::OpenTrain;
 
 /// Remote addresses from which a participant's packets are taken. The oldest one makes room for a new one; a client
@@ -33,7 +33,10 @@ pub(super) struct Peer {
     pub remotes: ArrayVec<(Protocol, SocketAddr), MAX_REMOTES>,
     pub open_train: OpenTrain,
     pub can_publish_data: bool,
-    pub messages: Messages,
+    /// What it sends on data channels.
+    pub quota: Quota,
+    /// What it is sent there.
+    pub mailbox: Mailbox,
 }
 
 impl Peer {

@@ -24,11 +24,14 @@ impl Core {
 
     /// What another worker must know next.
     pub fn poll_notice(&mut self) -> Option<(WorkerIndex, Notice)> {
-        self.spread.iter().find_map(|room| {
-            let room = &mut self.rooms[*room];
+        let Self { spread, rooms, farewells, .. } = self;
+        let told = |room: &usize| {
+            let room = &mut rooms[*room];
             let (to, news) = room.part.poll_news()?;
             Some((to, Notice { room: room.id, news }))
-        })
+        };
+        // Of a room that was opened again, what came before comes first.
+        farewells.pop_front().or_else(|| spread.iter().find_map(told))
     }
 
     /// Forwards what another worker relayed.
@@ -59,8 +62,8 @@ impl Core {
             News::Data { sender, channel, message } => {
                 self.receive_message(now, (place, from), sender, channel, message);
             }
-            News::DataTaken { bytes } => {
-                self.rooms[place].part.on_taken(from, bytes);
+            News::DataTaken { channel, cost } => {
+                self.rooms[place].part.on_taken(from, channel, cost);
                 self.deliver_all_held(now);
             }
             news => {
@@ -68,6 +71,16 @@ impl Core {
                 self.wake(now);
             }
         }
+        if !self.rooms[place].part.is_spread() {
+            self.spread.retain(|other| *other != place);
+        }
+    }
+
+    /// Tells the other parts of a room that its part here is closed.
+    pub(super) fn take_leave(&mut self, room: usize) {
+        let room = &self.rooms[room];
+        let farewell = |to: &WorkerIndex| (*to, Notice { room: room.id, news: News::Closed });
+        self.farewells.extend(room.part.others().iter().map(farewell));
     }
 
     pub(super) fn relay_rtp(

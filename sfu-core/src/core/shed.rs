@@ -22,6 +22,11 @@ pub(super) struct Shedding {
 }
 
 impl Shedding {
+    /// The worker is past its limit.
+    pub(super) const fn is_withholding(&self) -> bool {
+        self.level > 0
+    }
+
     /// Nobody new is let in.
     pub(super) const fn is_full(&self) -> bool {
         self.level >= overload::FULL

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::{Input, certificate, start};
+use crate::config::DataLimits;
 use crate::sdp::IceCredentials;
 use crate::transport::client::TestClient;
 use crate::transport::{Path, Protocol, Transport, TransportConfig, TransportEvent};
@@ -43,6 +44,7 @@ impl Session {
             consent_timeout: Duration::from_secs(30),
             handshake_timeout: Duration::from_secs(20),
             interruption_timeout: Duration::from_secs(30),
+            data_buffer: DataLimits::DEFAULT.in_flight_bytes(),
         };
         let mut transport = Transport::new(&config, &ours, &theirs, client.fingerprint(), now);
         let address = |last| ([127, 0, 0, last], 9).into();

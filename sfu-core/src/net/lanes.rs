@@ -2,7 +2,8 @@
 //! back, and one of notices (see [`relay`](crate::relay)). One thread puts in, one takes out; nobody waits.
 //!
 //! A batch that finds the queue full stays with the engine and grows there, up to its limit. Notices that find theirs full
-//! wait in order.
+//! wait in order. Of messages on data channels among them only so many are on their way (see [`Window`](crate::relay::Window));
+//! of the others a publisher causes as many as it sends requests.
 //!
 //! A worker that is about to wait hangs out its bell, and only then is it rung: an eventfd costs a system call. Putting in
 //! and looking at the bell, hanging it out and looking into the queues are each in this order for everybody (`SeqCst`
@@ -184,6 +185,7 @@ mod tests {
     use super::*;
     use crate::id::{ParticipantId, RoomId};
     use crate::relay::{Kind, News, Relayed};
+    use crate::transport::Channel;
 
     const ROOM: RoomId = RoomId::from_bytes([1; 12]);
 
@@ -217,20 +219,20 @@ mod tests {
     #[test]
     fn notices_wait_in_order_for_room() {
         let mut lanes = Lanes::between(3);
-        let notice = |bytes| (2, Notice { room: ROOM, news: News::DataTaken { bytes } });
+        let notice = |cost| (2, Notice { room: ROOM, news: News::DataTaken { channel: Channel::Lossy, cost } });
         lanes[0].send_notices((0..NOTICES + 10).map(notice));
         assert!(lanes[0].is_waiting());
         let mut got = Vec::new();
         let mut take = |lanes: &mut Vec<Lanes>| {
             lanes[2].take_notices(NOTICES, |from, notice| {
-                let News::DataTaken { bytes } = notice.news else { panic!("{notice:?}") };
-                got.push((from, bytes));
+                let News::DataTaken { cost, .. } = notice.news else { panic!("{notice:?}") };
+                got.push((from, cost));
             })
         };
         assert!(take(&mut lanes));
         lanes[0].send_notices(std::iter::empty());
         assert!(!lanes[0].is_waiting() && take(&mut lanes) && !take(&mut lanes));
-        assert!(got.into_iter().eq((0..NOTICES + 10).map(|bytes| (0, bytes))));
+        assert!(got.into_iter().eq((0..NOTICES + 10).map(|cost| (0, cost))));
     }
 
     #[test]

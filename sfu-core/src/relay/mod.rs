@@ -13,12 +13,14 @@
 //! takes is not relayed.
 
 mod batch;
+mod window;
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 
 pub use batch::{Batch, Kind, Relayed};
+pub use window::Window;
 
 use crate::control::Source;
 use crate::id::{Mid, ParticipantId, RoomId, TrackId};
@@ -63,6 +65,8 @@ pub enum News {
     Taken { track: TrackId, taken: Taken },
     /// A message on a data channel, in the envelope that its sender wrote.
     Data { sender: ParticipantId, channel: Channel, message: Bytes },
-    /// So many bytes of messages on the reliable channel were delivered, or given up.
-    DataTaken { bytes: usize },
+    /// Messages that count so much ([`data::cost`](crate::data::cost)) were taken: see [`Window`].
+    DataTaken { channel: Channel, cost: usize },
+    /// The part was closed. Nothing follows from it, and nothing of it is left.
+    Closed,
 }

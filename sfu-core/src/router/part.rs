@@ -12,20 +12,20 @@ use rand::rngs::StdRng;
 use smallvec::SmallVec;
 
 use crate::control::{Event, ParticipantSettings, TrackKind, WorkerIndex};
+use crate::data;
 use crate::id::ParticipantId;
-use crate::relay::News;
+use crate::relay::{News, Window};
 use crate::stream::MAX_NACKS;
+use crate::transport::Channel;
 
 use super::encoding::EncodingKey;
 use super::feedback::REPORT_INTERVAL;
+use super::member::Member;
 use super::{MemberIndex, PeerIndex, PublicationIndex, Room};
 
 /// A stand-in takes part in nothing.
 const STAND_IN: ParticipantSettings =
     ParticipantSettings { can_subscribe: false, can_publish_data: false, auto_subscribe: false, confirms_slots: false };
-
-/// Bytes of reliable messages that another part has not yet delivered; more wait at their senders.
-const WINDOW: usize = 256 * 1024;
 
 /// A room's relation to its other parts.
 #[derive(Debug, Default)]
@@ -34,14 +34,14 @@ pub struct Part {
     /// Another part tells the control plane what is said of the whole room.
     is_further: bool,
     news: VecDeque<(WorkerIndex, News)>,
-    /// Bytes of reliable messages that are with another part.
-    underway: SmallVec<[(WorkerIndex, usize); 4]>,
+    /// What of data channels is on its way to each of the others.
+    windows: SmallVec<[Window; 4]>,
     /// Messages of other parts that wait for room in the channels of members.
     pub arrived: VecDeque<Arrived>,
 }
 
 /// A message on the reliable channel, from another part.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Arrived {
     /// The worker of its sender.
     pub from: WorkerIndex,
@@ -49,8 +49,6 @@ pub struct Arrived {
     pub sender: ParticipantId,
     /// The message in its envelope.
     pub message: Bytes,
-    /// Since when it is the first that waits.
-    pub since: Option<Instant>,
 }
 
 impl Part {
@@ -84,37 +82,50 @@ impl Part {
         self.news.pop_front()
     }
 
-    /// Whether all others have room for a reliable message.
-    pub fn has_room(&self, len: usize) -> bool {
-        self.underway.iter().all(|(_, bytes)| *bytes == 0 || bytes + len <= WINDOW)
+    /// Whether a reliable message need not wait for one of the others.
+    pub fn has_room(&mut self, now: Instant, len: usize) -> bool {
+        self.windows.iter_mut().fold(true, |room, window| window.has_room(now, len) && room)
     }
 
-    /// Notes that a reliable message goes to all others that have room for it.
-    pub fn send_reliable(&mut self, sender: ParticipantId, message: &Bytes) {
-        for to in self.others.clone() {
-            let place = self.underway.iter().position(|(worker, _)| *worker == to).unwrap_or_else(|| {
-                self.underway.push((to, 0));
-                self.underway.len() - 1
-            });
-            let bytes = &mut self.underway[place].1;
-            if *bytes == 0 || *bytes + message.len() <= WINDOW {
-                *bytes += message.len();
-                let channel = crate::transport::Channel::Reliable;
-                self.tell(to, News::Data { sender, channel, message: message.clone() });
+    /// Sends a message to all others that have room for it. Returns how many had none.
+    pub fn send(&mut self, sender: ParticipantId, channel: Channel, message: &Bytes) -> u64 {
+        let mut missed = 0;
+        for (to, window) in self.others.iter().zip(&mut self.windows) {
+            if window.admit(channel, message.len()) {
+                self.news.push_back((*to, News::Data { sender, channel, message: message.clone() }));
+            } else {
+                missed += 1;
             }
         }
+        missed
     }
 
-    /// Another part has delivered, or given up, so many bytes.
-    pub fn on_taken(&mut self, from: WorkerIndex, bytes: usize) {
-        if let Some((_, underway)) = self.underway.iter_mut().find(|(worker, _)| *worker == from) {
-            *underway = underway.saturating_sub(bytes);
+    /// Another part has taken what counts so much.
+    pub fn on_taken(&mut self, from: WorkerIndex, channel: Channel, cost: usize) {
+        if let Some(place) = self.others.iter().position(|other| *other == from) {
+            self.windows[place].on_taken(channel, cost);
         }
+    }
+
+    /// Lets another part know that its message was taken.
+    pub fn tell_taken(&mut self, to: WorkerIndex, channel: Channel, len: usize) {
+        if self.others.contains(&to) {
+            self.tell(to, News::DataTaken { channel, cost: data::cost(len) });
+        }
+    }
+
+    fn remove(&mut self, worker: WorkerIndex) {
+        if let Some(place) = self.others.iter().position(|other| *other == worker) {
+            self.others.remove(place);
+            self.windows.remove(place);
+        }
+        self.news.retain(|(to, _)| *to != worker);
     }
 
     fn add(&mut self, worker: WorkerIndex) {
         if !self.others.contains(&worker) {
             self.others.push(worker);
+            self.windows.push(Window::default());
         }
     }
 }
@@ -201,6 +212,7 @@ impl Room {
                 self.publications[index.0 as usize].set_taken(from, taken);
                 self.allocating.ask_soon();
             }
+            News::Closed => self.forget_part(from, events),
             News::Data { .. } | News::DataTaken { .. } => {}
         }
     }
@@ -282,6 +294,21 @@ impl Room {
             self.publications[index.0 as usize].demand.stale = true;
             self.tell_published_to(part, index);
         }
+    }
+
+    /// A part was closed: its participants are gone, and what it wanted.
+    fn forget_part(&mut self, part: WorkerIndex, events: &mut VecDeque<Event>) {
+        self.part.remove(part);
+        let lived_there =
+            |(index, member): (usize, &Member)| (member.away == Some(part)).then_some(MemberIndex(index as u32));
+        let gone: Vec<_> = self.members.iter().filter_map(lived_there).collect();
+        for member in gone {
+            self.leave(member, events);
+        }
+        for (_, publication) in &mut self.publications {
+            publication.forget_taker(part);
+        }
+        self.allocating.ask_soon();
     }
 
     /// Lets a stand-in go that publishes nothing any more.

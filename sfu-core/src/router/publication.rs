@@ -134,6 +134,12 @@ impl Publication {
         self.demand.stale = true;
     }
 
+    /// Another part of the room is gone.
+    pub fn forget_taker(&mut self, worker: WorkerIndex) {
+        self.takers.retain(|(taker, _)| *taker != worker);
+        self.demand.stale = true;
+    }
+
     /// Removes a subscriber if it is there.
     pub fn unsubscribe(&mut self, subscriber: Subscriber) {
         self.subscribers.retain(|other| *other != subscriber);

@@ -60,6 +60,8 @@ struct ClientSctp {
     handle: AssociationHandle,
     association: Association,
     acknowledged: [bool; 2],
+    /// What arrives stays where it is: the window closes.
+    is_deaf: bool,
 }
 
 impl TestClient {
@@ -197,7 +199,7 @@ impl TestClient {
         let config = ClientConfig::new(transport_config());
         let (handle, association) =
             endpoint.connect(now, config, peer_address()).expect("a new endpoint takes an association");
-        self.sctp = Some(ClientSctp { endpoint, handle, association, acknowledged: [false; 2] });
+        self.sctp = Some(ClientSctp { endpoint, handle, association, acknowledged: [false; 2], is_deaf: false });
         self.drain(now);
     }
 
@@ -235,6 +237,17 @@ impl TestClient {
             && let Ok(mut stream) = sctp.association.stream(stream_id(channel))
         {
             let _ = stream.write_with_ppi(now, message, Ppi::Binary);
+        }
+        self.drain(now);
+    }
+
+    /// Reads no messages from now on, or does again.
+    pub fn set_deaf(&mut self, now: Instant, deaf: bool) {
+        if let Some(sctp) = &mut self.sctp {
+            sctp.is_deaf = deaf;
+            [Channel::Reliable, Channel::Lossy]
+                .into_iter()
+                .for_each(|channel| sctp.read(stream_id(channel), &mut self.messages));
         }
         self.drain(now);
     }
@@ -344,7 +357,9 @@ impl ClientSctp {
         let Some(channel) = [Channel::Reliable, Channel::Lossy].into_iter().find(|c| stream_id(*c) == id) else {
             return;
         };
-        while let Ok(Some(chunks)) = self.association.stream(id).and_then(|mut stream| stream.read_sctp()) {
+        while !self.is_deaf
+            && let Ok(Some(chunks)) = self.association.stream(id).and_then(|mut stream| stream.read_sctp())
+        {
             let message = chunks.to_payload(usize::MAX).map(|bytes| bytes.freeze()).unwrap_or_default();
             match chunks.ppi {
                 Ppi::Dcep => self.acknowledged[channel as usize] = message == dcep::ACK[..],

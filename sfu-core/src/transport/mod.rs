@@ -81,6 +81,8 @@ pub struct TransportConfig {
     pub handshake_timeout: Duration,
     /// A transport that was interrupted for so long has failed.
     pub interruption_timeout: Duration,
+    /// Bytes that may wait on the reliable data channel.
+    pub data_buffer: usize,
 }
 
 /// What the owner of a transport must know.
@@ -416,7 +418,7 @@ impl Transport {
         if output.data.is_empty() {
             return;
         }
-        let sctp = self.sctp.get_or_insert_with(|| Box::new(Sctp::new()));
+        let sctp = self.sctp.get_or_insert_with(|| Box::new(Sctp::new(self.config.data_buffer)));
         output.data.into_iter().for_each(|packet| sctp.handle(now, packet));
         self.flush_sctp(now);
     }

@@ -24,15 +24,14 @@ use rtc::sctp::{
 use rtc::shared::TransportProtocol;
 
 use super::dcep;
+use crate::data;
 #[cfg(any(test, feature = "test-support"))]
 pub use fuzzing::fuzz;
 use guard::{Guard, Verdict};
 
 /// The largest message, which our answers state as `a=max-message-size`.
 pub const MAX_MESSAGE: usize = 64 * 1024;
-/// Bytes that wait for a participant on its reliable channel. A full one refuses messages.
-const MAX_BUFFERED_RELIABLE: usize = 1024 * 1024;
-/// Bytes that wait on its lossy channel. A full one drops messages: what waits longer is stale.
+/// Bytes that wait for a participant on its lossy channel. A full one drops messages: what waits longer is stale.
 const MAX_BUFFERED_LOSSY: usize = 64 * 1024;
 /// What a peer may have in flight to us.
 const RECEIVE_WINDOW: u32 = 256 * 1024;
@@ -88,6 +87,31 @@ pub(super) enum SctpEvent {
     Message(Channel, Bytes),
 }
 
+/// The messages of a channel that the library holds. It tells their bytes alone, and small ones take more than that.
+#[derive(Debug, Default)]
+struct Held {
+    lengths: VecDeque<usize>,
+    bytes: usize,
+}
+
+impl Held {
+    fn push(&mut self, len: usize) {
+        self.lengths.push_back(len);
+        self.bytes += len;
+    }
+
+    /// What they count, when `buffered` of their bytes are left.
+    fn cost(&mut self, buffered: usize) -> usize {
+        while let Some(first) = self.lengths.front()
+            && self.bytes - first >= buffered
+        {
+            self.bytes -= first;
+            self.lengths.pop_front();
+        }
+        buffered + self.lengths.len() * data::cost(0)
+    }
+}
+
 /// The association of one participant, made when its first SCTP packet arrives.
 pub(super) struct Sctp {
     endpoint: Endpoint,
@@ -95,6 +119,9 @@ pub(super) struct Sctp {
     guard: Guard,
     /// Stream ids by channel.
     streams: [Option<StreamId>; 2],
+    /// What waits by channel, and what may.
+    held: [Held; 2],
+    bounds: [usize; 2],
     events: VecDeque<SctpEvent>,
     outgoing: VecDeque<Bytes>,
     refused: u64,
@@ -113,12 +140,15 @@ struct Pending {
 }
 
 impl Sctp {
-    pub(super) fn new() -> Self {
+    /// `reliable` bytes may wait on the reliable channel.
+    pub(super) fn new(reliable: usize) -> Self {
         Self {
             endpoint: endpoint(),
             association: None,
             guard: Guard::default(),
             streams: [None; 2],
+            held: Default::default(),
+            bounds: [reliable, MAX_BUFFERED_LOSSY],
             events: VecDeque::new(),
             outgoing: VecDeque::new(),
             refused: 0,
@@ -216,11 +246,12 @@ impl Sctp {
         }
     }
 
-    /// Whether a message of `len` bytes may be queued; `None`: the channel is not open.
+    /// Whether a message of `len` bytes may be queued; `None`: the channel is not open. One may always be, however large.
     pub(super) fn has_room(&mut self, channel: Channel, len: usize) -> Option<bool> {
         let id = self.streams[channel as usize]?;
         let buffered = self.association.as_mut()?.association.stream(id).ok()?.buffered_amount().ok()?;
-        Some(buffered + len <= MAX_BUFFERED_RELIABLE)
+        let cost = self.held[channel as usize].cost(buffered);
+        Some(cost == 0 || cost + data::cost(len) <= self.bounds[channel as usize])
     }
 
     /// Queues a message. A full lossy channel drops it, which is no error.
@@ -228,24 +259,19 @@ impl Sctp {
         if message.len() > MAX_MESSAGE {
             return Err(DataError::TooLarge);
         }
+        let has_room = self.has_room(channel, message.len()).ok_or(DataError::NotOpen)?;
+        if !has_room {
+            self.dropped += 1;
+            return if channel == Channel::Lossy { Ok(()) } else { Err(DataError::BufferFull) };
+        }
         let id = self.streams[channel as usize].ok_or(DataError::NotOpen)?;
         let pending = self.association.as_mut().ok_or(DataError::NotOpen)?;
         let mut stream = pending.association.stream(id).map_err(|_| DataError::NotOpen)?;
-        let buffered = stream.buffered_amount().map_err(|_| DataError::NotOpen)? + message.len();
-        match channel {
-            Channel::Lossy if buffered > MAX_BUFFERED_LOSSY.max(message.len()) => {
-                self.dropped += 1;
-                return Ok(());
-            }
-            Channel::Reliable if buffered > MAX_BUFFERED_RELIABLE => {
-                self.dropped += 1;
-                return Err(DataError::BufferFull);
-            }
-            _ => {}
-        }
         // An empty SCTP message cannot be sent; its place takes one byte (RFC 8831 section 6.6).
         let (ppi, bytes) = if message.is_empty() { (Ppi::BinaryEmpty, &[0][..]) } else { (Ppi::Binary, message) };
-        stream.write_with_ppi(now, bytes, ppi).map(|_| ()).map_err(|_| DataError::NotOpen)
+        stream.write_with_ppi(now, bytes, ppi).map_err(|_| DataError::NotOpen)?;
+        self.held[channel as usize].push(bytes.len());
+        Ok(())
     }
 
     fn restart(&mut self) {
@@ -294,6 +320,7 @@ impl Sctp {
     }
 
     fn close_channel(&mut self, channel: Channel) {
+        self.held[channel as usize] = Held::default();
         if self.streams[channel as usize].take().is_some() {
             self.events.push_back(SctpEvent::Closed(channel));
         }

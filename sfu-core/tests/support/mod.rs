@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use rand::SeedableRng;
 use rand::rngs::StdRng;
-use sfu_core::config::{CodecPolicy, CoreConfig};
+use sfu_core::config::{CodecPolicy, CoreConfig, DataLimits};
 use sfu_core::control::{Command, Event, Negotiation, ParticipantSettings, RequestId, SlotLines, SlotRole, Source};
 use sfu_core::id::{Mid, ParticipantId, RoomId, TrackId};
 use sfu_core::rtp::{HeaderOut, MAX_HEADER, write_header};
@@ -37,6 +37,8 @@ pub struct World {
     pub others: Vec<Core>,
     /// The worker on which clients join.
     pub worker: usize,
+    /// Workers take nothing from each other.
+    pub are_cut: bool,
     /// Relayed packets, of which a copy of each is kept.
     pub relayed: Vec<Vec<u8>>,
     config: CoreConfig,
@@ -102,12 +104,14 @@ impl World {
             retransmission_window: Duration::from_secs(1),
             loudest: Some(6),
             max_media: 64,
+            data: DataLimits::default(),
         };
         let clock = ClockAnchor { instant: now, unix: Duration::from_secs(1_700_000_000) };
         Self {
             core: Core::new(config.clone(), 0, clock, [7; 32]),
             others: Vec::new(),
             worker: 0,
+            are_cut: false,
             relayed: Vec::new(),
             config,
             now,
@@ -122,6 +126,15 @@ impl World {
         }
     }
 
+    /// The same with other limits of data channels.
+    pub fn with_limits(data: DataLimits) -> Self {
+        let mut world = Self::new();
+        world.config.data = data;
+        let clock = ClockAnchor { instant: world.now, unix: Duration::from_secs(1_700_000_000) };
+        world.core = Core::new(world.config.clone(), 0, clock, [7; 32]);
+        world
+    }
+
     /// A room.
     pub fn open_room(&mut self) -> RoomId {
         let room = RoomId::random(&mut self.rng);
@@ -129,12 +142,17 @@ impl World {
         room
     }
 
-    /// Opens a part of a room on one more worker.
+    /// Opens a part of a room, which has parts on all workers, on one more.
     pub fn open_part(&mut self, room: RoomId) -> usize {
+        self.open_part_beside(room, (0..=self.others.len() as u8).collect())
+    }
+
+    /// Opens a part of a room that has parts on these workers on one more.
+    pub fn open_part_beside(&mut self, room: RoomId, others: Vec<u8>) -> usize {
         let worker = self.others.len() + 1;
         let clock = ClockAnchor { instant: self.now, unix: Duration::from_secs(1_700_000_000) };
         self.others.push(Core::new(self.config.clone(), worker as u8, clock, [7 + worker as u8; 32]));
-        let (request, others) = (self.request(), (0..worker as u8).collect());
+        let request = self.request();
         self.core_mut(worker).handle_command(clock.instant, Command::OpenPart { request, room, others });
         self.exchange();
         let opened = self.take_events(|event| matches!(event, Event::PartOpened { request: r } if *r == request));
@@ -348,6 +366,9 @@ impl World {
 
     /// Carries packets and notices from a worker to the others; true if there were any.
     fn hand_to_others(&mut self, from: usize) -> bool {
+        if self.are_cut {
+            return false;
+        }
         let now = self.now;
         let core = self.core_mut(from);
         let batches: Vec<_> = core.relays().map(|(to, batch)| (to, std::mem::take(batch))).collect();

@@ -80,6 +80,13 @@ pub enum RoomEvent {
         /// Those that changed.
         qualities: Vec<ParticipantQuality>,
     },
+    /// A limit of data channels cost this client something since it was last told; at most once a second.
+    DataLimited {
+        /// Which.
+        limit: DataLimit,
+        /// Messages that were lost. Reliable ones over the rate are not lost: they wait.
+        lost: u32,
+    },
     /// The state of the media path, as the server sees it.
     Connection {
         /// The new state.
@@ -101,6 +108,16 @@ pub enum RoomEvent {
         #[ts(optional)]
         retry_after_ms: Option<u64>,
     },
+}
+
+/// A limit of data channels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[serde(rename_all = "snake_case")]
+pub enum DataLimit {
+    /// The client sends more than it may: lossy messages are dropped, reliable ones wait.
+    Rate,
+    /// The client reads too slowly: reliable messages for it were dropped.
+    Reading,
 }
 
 /// The state of a media path.

@@ -8,6 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::{Channel, MAX_MESSAGE, Sctp, SctpEvent, dcep, guard};
+use crate::config::DataLimits;
 use crate::fuzzing::{Input, start};
 
 const MAX_STEPS: usize = 300;
@@ -43,7 +44,7 @@ struct Peer {
 impl Peer {
     fn new() -> Self {
         Self {
-            sctp: Sctp::new(),
+            sctp: Sctp::new(DataLimits::DEFAULT.in_flight_bytes()),
             now: start(),
             tag: 0,
             cookie: Vec::new(),

@@ -4,6 +4,7 @@ use proptest::prelude::*;
 use rtc::sctp::ClientConfig;
 
 use super::*;
+use crate::config::DataLimits;
 
 /// What happens to one packet of the client.
 #[derive(Debug, Clone)]
@@ -47,7 +48,7 @@ impl Damage {
 /// Runs a client that opens a channel, sends and closes, against our end, with its packets damaged.
 fn run(damages: &[Damage], undamaged: usize) -> Sctp {
     let mut now = Instant::now();
-    let mut server = Sctp::new();
+    let mut server = Sctp::new(DataLimits::DEFAULT.in_flight_bytes());
     let mut client_end = endpoint();
     let (_, mut client) = client_end.connect(now, ClientConfig::new(transport_config()), peer_address()).unwrap();
     let mut damages = std::iter::repeat_n(&Damage::None, undamaged).chain(damages);

@@ -715,7 +715,15 @@ speakers: Array<Speaker>, } | { "type": "qualities",
 /**
  * Those that changed.
  */
-qualities: Array<ParticipantQuality>, } | { "type": "connection", 
+qualities: Array<ParticipantQuality>, } | { "type": "data_limited", 
+/**
+ * Which.
+ */
+limit: DataLimit, 
+/**
+ * Messages that were lost. Reliable ones over the rate are not lost: they wait.
+ */
+lost: number, } | { "type": "connection", 
 /**
  * The new state.
  */
@@ -736,6 +744,11 @@ message: string,
  * Milliseconds until a new join may work, where that is known: with `server_shutdown`.
  */
 retryAfterMs?: number, };
+
+/**
+ * A limit of data channels.
+ */
+export type DataLimit = "rate" | "reading";
 
 /**
  * The state of a media path.
