@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use futures_util::SinkExt;
 use serde_json::{Value, json};
+use sfu_core::control::{DataLimit, Event};
 use sfu_signal::config::DEV_KEY;
 use sfu_signal::tokens::{Claims, VideoGrant, unix_now};
 use tokio_tungstenite::tungstenite::Message;
@@ -181,4 +182,16 @@ async fn sources_are_granted_one_by_one() {
 
 async fn open(harness: &Harness, identity: &str) -> Client {
     harness.open(&format!("access_token={}", harness.token("demo", identity))).await.unwrap()
+}
+
+#[tokio::test]
+async fn limits_of_data_channels_are_told_to_whom_they_concern() {
+    let harness = Harness::start().await;
+    let (mut ann, joined) = harness.join("demo", "ann").await;
+    let participant = joined["participant"]["id"].as_str().unwrap().parse().unwrap();
+    for (limit, lost, name) in [(DataLimit::Rate, 40, "rate"), (DataLimit::Reading, u64::MAX, "reading")] {
+        harness.media.say(Event::DataLimited { participant, limit, lost });
+        let told = ann.event("data_limited").await;
+        assert_eq!((&told["limit"], &told["lost"]), (&json!(name), &json!(lost.min(u64::from(u32::MAX)))));
+    }
 }
