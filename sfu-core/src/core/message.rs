@@ -217,10 +217,12 @@ impl Core {
     /// Whether a message must wait for one of those it is for.
     fn are_blocking(&mut self, now: Instant, len: usize, to: &[PeerIndex]) -> bool {
         let Self { peers, counters, config, .. } = self;
-        to.iter().fold(false, |blocking, to| {
+        let mut are_blocking = false;
+        for to in to {
             let stalled = || counters.data_stalled += 1;
-            peers[to.0 as usize].mailbox.is_blocking(now, len, &config.data, stalled) || blocking
-        })
+            are_blocking |= peers[to.0 as usize].mailbox.is_blocking(now, len, &config.data, stalled);
+        }
+        are_blocking
     }
 
     fn deliver_reliable(&mut self, now: Instant, sender: ParticipantId, envelope: &Envelope<'_>, to: &[PeerIndex]) {

@@ -84,7 +84,11 @@ impl Part {
 
     /// Whether a reliable message need not wait for one of the others.
     pub fn has_room(&mut self, now: Instant, len: usize) -> bool {
-        self.windows.iter_mut().fold(true, |room, window| window.has_room(now, len) && room)
+        let mut has_room = true;
+        for window in &mut self.windows {
+            has_room &= window.has_room(now, len);
+        }
+        has_room
     }
 
     /// Sends a message to all others that have room for it. Returns how many had none.
