@@ -1,4 +1,5 @@
 /** Which camera, microphone and speaker are in use. */
+import { requireDevice } from './devices';
 import type { LocalParticipant } from './local-participant';
 import type { LocalAudioTrack, LocalVideoTrack } from './local-track';
 import type { RoomOptions } from './options';
@@ -17,6 +18,7 @@ export class ActiveDevices {
 
   /** Uses another device, now and for what is opened later. */
   async use(kind: MediaDeviceKind, deviceId: string): Promise<void> {
+    await requireDevice(kind, deviceId);
     if (kind === 'audiooutput') {
       const publications = [...this.roster().participants.values()].flatMap((it) => [...it.trackPublications.values()]);
       await Promise.all(publications.map(({ track }) => (track instanceof RemoteAudioTrack ? track.setSinkId(deviceId) : undefined)));

@@ -8,11 +8,14 @@ import { EnvelopeKind, MAX_CHUNK } from './envelope';
 import type { Envelope } from './envelope';
 import { log } from './log';
 import type { SendFileOptions } from './options';
-import { ByteStreamReader, StreamSink, TextStreamReader } from './stream-reader';
+import { ByteStreamReader, ReadBudget, StreamSink, TextStreamReader } from './stream-reader';
 import type { StreamInfo } from './stream-reader';
 
 /** Streams of one sender that may be open at once; more are ignored, so that nobody can fill our memory with headers. */
 const MAX_OPEN_STREAMS = 64;
+
+/** Topics without a handler that are warned of; their names come from others. */
+const MAX_WARNINGS = 20;
 
 export type StreamHandler<R> = (reader: R, sender: string | undefined) => void;
 
@@ -20,6 +23,8 @@ export class DataStreams {
   readonly textHandlers = new Map<string, StreamHandler<TextStreamReader>>();
   readonly byteHandlers = new Map<string, StreamHandler<ByteStreamReader>>();
   private readonly sinks = new Map<string, StreamSink>();
+  private readonly budget = new ReadBudget();
+  private readonly unheard = new Set<string>();
 
   /** A message of kind text or stream. */
   handle(envelope: Envelope): void {
@@ -49,7 +54,7 @@ export class DataStreams {
 
   private handleText(envelope: Envelope): void {
     const info = infoOf(envelope, { mimeType: 'text/plain', size: envelope.payload.length });
-    const sink = new StreamSink(info);
+    const sink = new StreamSink(info, this.budget);
     this.open(this.textHandlers, info.topic, new TextStreamReader(sink), envelope.sender);
     sink.push(0, envelope.payload);
     sink.end('');
@@ -60,7 +65,7 @@ export class DataStreams {
     const open = [...this.sinks.keys()].filter((it) => it.startsWith(`${envelope.sender ?? ''}/`)).length;
     if (!header || this.sinks.has(key) || open >= MAX_OPEN_STREAMS) return log.debug('a stream header was ignored');
     const info = infoOf(envelope, header);
-    const sink = new StreamSink(info);
+    const sink = new StreamSink(info, this.budget);
     const opened =
       header['text'] === true
         ? this.open(this.textHandlers, info.topic, new TextStreamReader(sink), envelope.sender)
@@ -70,7 +75,10 @@ export class DataStreams {
 
   private open<R>(handlers: Map<string, StreamHandler<R>>, topic: string, reader: R, sender: string | undefined): boolean {
     const handler = handlers.get(topic);
-    if (!handler) return false;
+    if (!handler) {
+      this.warnOnce(topic, handlers === this.textHandlers ? 'registerTextStreamHandler' : 'registerByteStreamHandler');
+      return false;
+    }
     try {
       handler(reader, sender);
     } catch (error) {
@@ -78,6 +86,19 @@ export class DataStreams {
     }
     return true;
   }
+
+  /** What comes under a topic that nobody reads is dropped, which the application should know. */
+  private warnOnce(topic: string, method: string): void {
+    if (this.unheard.size >= MAX_WARNINGS || this.unheard.has(`${method} ${topic}`)) return;
+    this.unheard.add(`${method} ${topic}`);
+    log.warn(`something came under the topic ${JSON.stringify(topic)} and was dropped: ${method} reads it`);
+  }
+}
+
+/** The sender's strings, as far as they are strings. */
+function strings(value: unknown): Record<string, string> {
+  if (typeof value !== 'object' || value === null) return {};
+  return Object.fromEntries(Object.entries(value).filter((entry): entry is [string, string] => typeof entry[1] === 'string'));
 }
 
 /** Sends a text; in one message where it fits. */
@@ -126,8 +147,7 @@ export function randomId(): number {
 
 function infoOf(envelope: Envelope, header: Record<string, unknown>): StreamInfo {
   const text = (key: string): string => (typeof header[key] === 'string' ? header[key] : '');
-  const number = (key: string): number | undefined => (typeof header[key] === 'number' ? header[key] : undefined);
-  const attributes = header['attributes'];
+  const number = (key: string): number | undefined => (typeof header[key] === 'number' && header[key] >= 0 ? header[key] : undefined);
   return {
     id: envelope.streamId,
     topic: envelope.topic,
@@ -135,7 +155,7 @@ function infoOf(envelope: Envelope, header: Record<string, unknown>): StreamInfo
     mimeType: text('mimeType'),
     size: number('size'),
     timestamp: number('timestamp') ?? Date.now(),
-    attributes: typeof attributes === 'object' && attributes !== null ? (attributes as Record<string, string>) : {},
+    attributes: strings(header['attributes']),
   };
 }
 

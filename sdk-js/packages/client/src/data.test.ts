@@ -3,6 +3,7 @@ import { DataChannels } from './data-channels';
 import { DataStreams, sendStream, sendText } from './data-streams';
 import { EnvelopeKind, MAX_CHUNK, decodeEnvelope, encodeEnvelope } from './envelope';
 import { RpcError } from './errors';
+import { setLogSink } from './log';
 import { Rpc } from './rpc';
 import type { ByteStreamReader, TextStreamReader } from './stream-reader';
 import { FakeChannel } from './testing/fake-peer';
@@ -105,6 +106,84 @@ describe('files', () => {
     const header = { kind: EnvelopeKind.StreamHeader, sender: ANN, topic: 'file', destinations: [], chunkIndex: 0, payload: new TextEncoder().encode('{}') };
     for (let streamId = 0; streamId < 1000; streamId++) bob.streams.handle({ ...header, streamId });
     expect(opened).toHaveBeenCalledTimes(64);
+  });
+});
+
+describe('what others send', () => {
+  const MIB = 1024 * 1024;
+  const readers: ByteStreamReader[] = [];
+  beforeEach(() => {
+    readers.length = 0;
+    bob.streams.byteHandlers.set('file', (reader) => readers.push(reader));
+  });
+  const base = { sender: ANN, topic: 'file', destinations: [] };
+  const header = (streamId: number, header: object): void =>
+    bob.streams.handle({ ...base, kind: EnvelopeKind.StreamHeader, streamId, chunkIndex: 0, payload: new TextEncoder().encode(JSON.stringify(header)) });
+  const chunks = (streamId: number, count: number, from = 0): void => {
+    const payload = new Uint8Array(MIB);
+    for (let chunkIndex = from; chunkIndex < from + count; chunkIndex++) bob.streams.handle({ ...base, kind: EnvelopeKind.StreamChunk, streamId, chunkIndex, payload });
+  };
+  const end = (streamId: number): void => bob.streams.handle({ ...base, kind: EnvelopeKind.StreamEnd, streamId, chunkIndex: 0, payload: new Uint8Array() });
+  const failure = (work: Promise<unknown>): Promise<unknown> => work.then(() => 'read', (error: { failure: string }) => error.failure);
+
+  it('and is not read is bounded over all streams', async () => {
+    for (let streamId = 1; streamId <= 4; streamId++) {
+      header(streamId, {});
+      chunks(streamId, 30);
+      end(streamId);
+    }
+    // 120 MiB came; the two that were last fit.
+    expect(await Promise.all(readers.map((reader) => failure(reader.readAll())))).toEqual(['tooLarge', 'tooLarge', 'read', 'read']);
+  });
+
+  it('and is not read does not end what is read', async () => {
+    header(1, {});
+    const whole = readers[0]!.readAll({ maxBytes: Infinity });
+    chunks(1, 1);
+    header(2, {});
+    chunks(2, 60);
+    for (let index = 1; index < 100; index++) {
+      await Promise.resolve();
+      await new Promise((resolve) => setTimeout(resolve, 0));
+      chunks(1, 1, index);
+    }
+    end(1);
+    expect((await whole).size).toBe(100 * MIB);
+  });
+
+  it('without a size does not pass a limit', async () => {
+    header(1, { name: 'endless' });
+    const read = failure(readers[0]!.readAll({ maxBytes: 2 * MIB }));
+    chunks(1, 3);
+    expect(await read).toBe('tooLarge');
+    header(2, { size: 5 * MIB });
+    expect(await failure(readers[1]!.readAll({ maxBytes: 2 * MIB }))).toBe('tooLarge');
+  });
+
+  it('can be cancelled, and is kept no longer', async () => {
+    header(1, {});
+    chunks(1, 60);
+    readers[0]!.cancel();
+    chunks(1, 10, 60);
+    header(2, {});
+    chunks(2, 60);
+    end(2);
+    expect(await failure(readers[0]!.readAll())).toBe('aborted');
+    expect(await failure(readers[1]!.readAll())).toBe('read');
+  });
+
+  it('has only strings for attributes, whatever the sender wrote', () => {
+    header(1, { attributes: { a: 'x', b: 1, c: {} }, size: -5, name: 7 });
+    header(2, { attributes: ['x'] });
+    expect(readers[0]!.info).toMatchObject({ attributes: { a: 'x' }, size: undefined, name: '' });
+  });
+
+  it('under a topic that nobody reads is said once', async () => {
+    const said: string[] = [];
+    setLogSink((_level, message) => said.push(message));
+    for (let i = 0; i < 3; i++) await sendText(ann.channels, 'hi', 'lost', []);
+    expect(said).toHaveLength(1);
+    expect(said[0]).toContain('registerTextStreamHandler');
   });
 });
 

@@ -16,8 +16,15 @@ export function constraintsFor(kind: 'audioinput' | 'videoinput', options: Audio
   return { width: { ideal: width }, height: { ideal: height }, frameRate: { ideal: frameRate }, ...rest, ...exact };
 }
 
-/** Opens one device. A remembered device that is gone is replaced by the default one. */
-export async function capture(kind: 'audioinput' | 'videoinput', options: AudioCaptureOptions | VideoCaptureOptions): Promise<MediaStreamTrack> {
+/** Rejects where the machine has no such device. Where it tells no ids, before a permission, nothing is known against one. */
+export async function requireDevice(kind: MediaDeviceKind, deviceId: string): Promise<void> {
+  const ids = (await localDevices(kind, false)).map((it) => it.deviceId).filter(Boolean);
+  const isDefault = deviceId === '' || deviceId === 'default';
+  if (!isDefault && ids.length > 0 && !ids.includes(deviceId)) throw new MediaDeviceError('notFound', kind);
+}
+
+/** Opens one device. A remembered device that is gone is replaced by the default one, unless it is `strict`. */
+export async function capture(kind: 'audioinput' | 'videoinput', options: AudioCaptureOptions | VideoCaptureOptions, strict = false): Promise<MediaStreamTrack> {
   const devices = mediaDevices(kind);
   const open = async (wanted: AudioCaptureOptions | VideoCaptureOptions): Promise<MediaStreamTrack> => {
     const constraints = constraintsFor(kind, wanted);
@@ -30,7 +37,7 @@ export async function capture(kind: 'audioinput' | 'videoinput', options: AudioC
     const failure = MediaDeviceError.from(error, kind);
     const { deviceId, ...others } = options;
     const gone = failure.failure === 'constraintsUnmet' || failure.failure === 'notFound';
-    if (typeof deviceId !== 'string' || !gone) throw failure;
+    if (typeof deviceId !== 'string' || !gone || strict) throw failure;
     return open(others).catch((second: unknown) => Promise.reject(MediaDeviceError.from(second, kind)));
   }
 }

@@ -25,7 +25,7 @@ export { Room } from './room';
 export { SDK_VERSION } from './session';
 export type { RoomStats, TrackStats } from './stats';
 export { ByteStreamReader, TextStreamReader } from './stream-reader';
-export type { StreamInfo } from './stream-reader';
+export type { ReadOptions, StreamInfo } from './stream-reader';
 export { StreamState } from './stream-state';
 export { Track } from './track';
 export type { TrackEvents } from './track';

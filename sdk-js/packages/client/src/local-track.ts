@@ -94,15 +94,15 @@ export abstract class LocalTrack extends Track {
     return this.owned;
   }
 
-  /** Captures again, as at first. */
-  protected abstract recapture(): Promise<MediaStreamTrack>;
+  /** Captures again, as at first. `strict`: this device or none. */
+  protected abstract recapture(strict: boolean): Promise<MediaStreamTrack>;
 
   /** Captures again, with what `recapture` says now. The old device is stopped first, as iOS needs it. */
-  protected async reopen(): Promise<void> {
+  protected async reopen(strict = false): Promise<void> {
     this.unwatch(this.captured);
     this.captured.stop();
     try {
-      this.captured = await this.recapture();
+      this.captured = await this.recapture(strict);
     } catch (error) {
       this.live = false;
       this.refresh();
@@ -152,10 +152,17 @@ export class LocalAudioTrack extends LocalTrack {
     super(track, 'audio', source, owned);
   }
 
-  /** Switches to another microphone. */
+  /** Switches to another microphone. Where that cannot be opened, the one before goes on. */
   async setDeviceId(deviceId: ConstrainDOMString): Promise<void> {
-    this.options = { ...this.options, deviceId };
-    await this.reopen();
+    const before = this.options;
+    this.options = { ...before, deviceId };
+    try {
+      await this.reopen(true);
+    } catch (error) {
+      this.options = before;
+      await this.reopen();
+      throw error;
+    }
   }
 
   override async unmute(): Promise<void> {
@@ -164,8 +171,8 @@ export class LocalAudioTrack extends LocalTrack {
     await super.unmute();
   }
 
-  protected recapture(): Promise<MediaStreamTrack> {
-    return capture('audioinput', this.options);
+  protected recapture(strict: boolean): Promise<MediaStreamTrack> {
+    return capture('audioinput', this.options, strict);
   }
 }
 
@@ -179,10 +186,18 @@ export class LocalVideoTrack extends LocalTrack {
     super(track, 'video', source, owned);
   }
 
-  /** Switches to another camera, or from front to back. */
+  /** Switches to another camera, or from front to back. Where that cannot be opened, the one before goes on. */
   async setDeviceId(deviceId: ConstrainDOMString): Promise<void> {
-    const { facingMode: _facingMode, ...options } = this.options;
-    await this.restart({ ...options, deviceId });
+    const before = this.options;
+    const { facingMode: _facingMode, ...options } = before;
+    this.options = { ...options, deviceId };
+    if (this.isMuted) return;
+    try {
+      await this.reopen(true);
+    } catch (error) {
+      await this.restart(before);
+      throw error;
+    }
   }
 
   /** Captures again with other options. While the camera is off they are kept for later. */
@@ -202,7 +217,7 @@ export class LocalVideoTrack extends LocalTrack {
     await super.unmute();
   }
 
-  protected recapture(): Promise<MediaStreamTrack> {
-    return capture('videoinput', this.options);
+  protected recapture(strict: boolean): Promise<MediaStreamTrack> {
+    return capture('videoinput', this.options, strict);
   }
 }
