@@ -51,7 +51,9 @@ async fn serve(args: &ServeArgs, config: &Config) -> anyhow::Result<()> {
     let public_handle = Handle::new();
     let address = SocketAddr::new(config.bind, config.ports.http);
     let is_tls = tls.is_some();
-    let address = listen(address, demo::mount(server.router()), tls, public_handle.clone()).context("ports.http")?;
+    let address =
+        listen(address, demo::mount(server.router(), &config.http.frame_ancestors), tls, public_handle.clone())
+            .context("ports.http")?;
     let scheme = if is_tls { "https" } else { "http" };
     tracing::info!(%address, %operator, scheme, "listening");
     if args.dev {

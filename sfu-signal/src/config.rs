@@ -171,11 +171,13 @@ pub struct HttpConfig {
     /// Origins of pages that may use the API, e.g. `https://meet.example.com`. Default: `*`, any page; tokens protect the
     /// API, and there are no cookies.
     pub allowed_origins: Vec<String>,
+    /// Origins of pages that may show the demo in a frame, e.g. `https://intranet.example.com`. Default: none.
+    pub frame_ancestors: Vec<String>,
 }
 
 impl Default for HttpConfig {
     fn default() -> Self {
-        Self { allowed_origins: vec!["*".to_owned()] }
+        Self { allowed_origins: vec!["*".to_owned()], frame_ancestors: Vec::new() }
     }
 }
 

@@ -1,4 +1,4 @@
-/** Cameras, microphones and speakers: opening them, naming them, and explaining in words why one did not open. */
+/** Cameras, microphones and speakers: opening and naming them. */
 
 import { h } from './ui/dom';
 
@@ -6,27 +6,6 @@ import { h } from './ui/dom';
 export type DeviceKind = 'audioinput' | 'videoinput' | 'audiooutput';
 
 const LABELS: Record<DeviceKind, string> = { audioinput: 'Microphone', videoinput: 'Camera', audiooutput: 'Speaker' };
-
-/** Why a device did not open, and what helps. */
-export function explainDeviceError(error: unknown, what: string): string {
-  const name = error instanceof Error ? error.name : '';
-  if (!window.isSecureContext) {
-    return `Browsers give the ${what} only to pages served over HTTPS or from localhost. Open this page by https://.`;
-  }
-  switch (name) {
-    case 'NotAllowedError':
-    case 'SecurityError':
-      return `This page may not use the ${what}. Click the lock or camera sign beside the address, allow it, and try again. You can also join without.`;
-    case 'NotFoundError':
-    case 'OverconstrainedError':
-      return `No ${what} was found. Plug one in, or join without.`;
-    case 'NotReadableError':
-    case 'AbortError':
-      return `The ${what} is in use by another program. Close that program and try again.`;
-    default:
-      return `The ${what} did not start${error instanceof Error ? `: ${error.message}` : ''}.`;
-  }
-}
 
 /** Constraints for a device, whose id may be forgotten by now: then any of its kind. */
 export function constraintsFor(id: string, video: boolean): MediaTrackConstraints | true {

@@ -23,7 +23,7 @@ export class EntryError extends Error {
 export function roomFromLocation(location: Location): string {
   const asked = new URLSearchParams(location.search).get('room');
   if (asked) return asked.trim();
-  const last = location.pathname.split('/').filter(Boolean).pop() ?? '';
+  const last = location.pathname.slice(location.pathname.lastIndexOf('/') + 1);
   if (last.endsWith('.html')) return '';
   try {
     return decodeURIComponent(last);
@@ -38,11 +38,65 @@ export function tokenFromLocation(location: Location): string {
   return fragment ?? new URLSearchParams(location.search).get('token') ?? '';
 }
 
+/** The path that a proxy serves this page under, without a slash at its end: all but the last part, which may name a room. */
+function prefix({ pathname }: Location): string {
+  return pathname.slice(0, pathname.lastIndexOf('/')).replace(/\/+$/, '');
+}
+
 /** The signalling URL beside this page; `?url=` names another server. */
 export function serverUrl(location: Location): string {
   const asked = new URLSearchParams(location.search).get('url');
   if (asked) return asked;
-  return `${location.protocol === 'https:' ? 'wss' : 'ws'}://${location.host}`;
+  return `${location.protocol === 'https:' ? 'wss' : 'ws'}://${location.host}${prefix(location)}`;
+}
+
+/**
+ * The host of a server that is not this page's own; undefined: it is. Whoever made a link decides what `?url=` says, so nothing may
+ * go to such a host before the person in front of the page has agreed. What is no URL goes nowhere.
+ */
+export function foreignHost(url: string, location: Location): string | undefined {
+  try {
+    const { host } = new URL(url);
+    return host === location.host ? undefined : host;
+  } catch {
+    return undefined;
+  }
+}
+
+/** A link that opens the room for others. A token is one person's, and is left out; `complete`: the link works without one. */
+export function roomLink(room: string, url: string, hasToken: boolean, location: Location): { href: string; complete: boolean } {
+  const link = new URL(`${prefix(location)}/`, location.origin);
+  link.searchParams.set('room', room);
+  if (foreignHost(url, location)) link.searchParams.set('url', url);
+  return { href: link.href, complete: !hasToken };
+}
+
+const TICKET = 'madang.ticket';
+
+/** A token that came by a link or was pasted, for as long as the tab lives: a reload and a second entry need it again. */
+export interface Ticket {
+  room: string;
+  token: string;
+}
+
+/** The ticket of this tab; of the named room, unless none is named. */
+export function loadTicket(room: string): Ticket | undefined {
+  try {
+    const { room: known, token } = JSON.parse(sessionStorage.getItem(TICKET) ?? '{}') as Partial<Ticket>;
+    return typeof known === 'string' && typeof token === 'string' && (room === '' || room === known) ? { room: known, token } : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** Keeps a ticket, or forgets it. */
+export function saveTicket(ticket: Ticket | undefined): void {
+  try {
+    if (ticket) sessionStorage.setItem(TICKET, JSON.stringify(ticket));
+    else sessionStorage.removeItem(TICKET);
+  } catch {
+    // Without storage the token is asked for again.
+  }
 }
 
 /** The room and name that a token carries, for display only: the server is who checks it. */
@@ -72,12 +126,14 @@ function tabIdentity(name: string): string {
   return fresh;
 }
 
-/** Asks a development server for a token. */
+/** Asks a development server for a token. Another server than the page's own has to be entered with a token of its. */
 export async function devEntry(room: string, name: string, location: Location): Promise<Entry> {
+  const foreign = foreignHost(serverUrl(location), location);
+  if (foreign) throw new EntryError(`A call at ${foreign} needs a token of that server. Ask your host for a link, or paste a token below.`, true);
   const query = new URLSearchParams({ room, identity: tabIdentity(name), name });
   let response: Response;
   try {
-    response = await fetch(`/dev/token?${query}`);
+    response = await fetch(`${prefix(location)}/dev/token?${query}`);
   } catch {
     throw new EntryError('The server does not answer. Is it running?');
   }

@@ -1,17 +1,21 @@
 /** The lobby: who you are, which room, and how you look and sound before others see it. */
 
-import { constraintsFor, DevicePicker, explainDeviceError } from './devices';
-import { describeToken, devEntry, EntryError, roomFromLocation, serverUrl, tokenFromLocation, type Entry } from './entry';
+import { constraintsFor, DevicePicker } from './devices';
+import { describeToken, devEntry, EntryError, foreignHost, loadTicket, roomFromLocation, saveTicket, serverUrl, tokenFromLocation, type Entry } from './entry';
 import { loadPrefs, savePrefs, type Prefs } from './prefs';
+import { askDialog } from './ui/dialog';
 import { announce, h } from './ui/dom';
 import { icon, type IconName } from './ui/icon';
 import { LevelMeter } from './ui/meter';
+import { explainTrouble } from './words';
 
 /** What the lobby hands to the call. */
 export interface Admission extends Entry {
   room: string;
   name: string;
   prefs: Prefs;
+  /** The token is one that a person was given, not one that the server hands to everybody. */
+  hasTicket: boolean;
 }
 
 /** One lobby; it lives until somebody enters. */
@@ -35,7 +39,7 @@ export class Lobby {
   private closed = false;
 
   constructor(private readonly onEnter: (admission: Admission) => void) {
-    const given = tokenFromLocation(location);
+    const given = tokenFromLocation(location) || (loadTicket(roomFromLocation(location))?.token ?? '');
     const claims = describeToken(given);
     this.video.muted = true;
     this.name = h('input', { class: 'input', id: 'name', name: 'name', required: true, maxlength: 60, autocomplete: 'name', value: claims.name || this.prefs.name });
@@ -72,7 +76,7 @@ export class Lobby {
     const form = h(
       'form',
       { class: 'lobby-form', onsubmit: (event: Event) => void this.submit(event) },
-      h('h1', {}, 'Come into the yard.'),
+      h('h1', { tabindex: -1 }, 'Come into the yard.'),
       h('p', { class: 'lead' }, 'See and hear yourself first. Nobody else can until you enter.'),
       this.trouble,
       h('div', { class: 'field' }, h('label', { for: 'name' }, 'Your name'), this.name),
@@ -139,7 +143,8 @@ export class Lobby {
         if (this.closed || !this.prefs[kind]) stream.getTracks().forEach((track) => track.stop());
         else this.streams[kind] = stream;
       } catch (error) {
-        this.explain(kind, explainDeviceError(error, kind));
+        const trouble = explainTrouble(kind, error);
+        this.explain(kind, trouble ? `${trouble.title}. ${trouble.text}` : '');
         // Off for now, and not remembered: the next visit tries again.
         this.prefs[kind] = false;
         this.showToggle[kind]();
@@ -199,9 +204,13 @@ export class Lobby {
     this.enter.textContent = 'Entering…';
     this.remember({ name });
     try {
+      const url = serverUrl(location);
+      const foreign = foreignHost(url, location);
+      if (foreign && !(await mayGoTo(foreign))) return;
       const token = this.token.value.trim();
-      const entry = token ? { token, url: serverUrl(location) } : await devEntry(room, name, location);
-      this.onEnter({ ...entry, room, name, prefs: { ...this.prefs } });
+      saveTicket(token ? { room, token } : undefined);
+      const entry = token ? { token, url } : await devEntry(room, name, location);
+      this.onEnter({ ...entry, room, name, prefs: { ...this.prefs }, hasTicket: token !== '' });
     } catch (error) {
       if (error instanceof EntryError && error.needsToken) this.token.closest('details')?.setAttribute('open', '');
       this.showError(error instanceof EntryError ? error.message : `Entering failed: ${String(error)}`);
@@ -210,4 +219,10 @@ export class Lobby {
       this.enter.textContent = 'Enter the room';
     }
   }
+}
+
+/** Whoever made the link chose the server; the person decides whether to go there. */
+function mayGoTo(host: string): Promise<boolean> {
+  const text = `This link leads to a call at ${host}, which is not the server of this page (${location.host}). Your name, your token, your camera and your microphone go there. Go on only if you trust it.`;
+  return askDialog('Another server', text, `Go to ${host}`);
 }

@@ -1,6 +1,7 @@
 /** The demo: a lobby, then a call, then the lobby again. */
 
-import { Call, explainConnectError } from './call/call';
+import { Call } from './call/call';
+import { explainConnectError } from './words';
 import { Lobby, type Admission } from './lobby';
 import './style/base.css';
 import './style/lobby.css';
@@ -23,13 +24,19 @@ function show(view: 'lobby' | 'call', element: HTMLElement, title: string): void
   document.querySelector('meta[name="theme-color"]')?.setAttribute('content', view === 'call' ? '#191613' : '#f5eee1');
   document.title = title;
   app?.replaceChildren(element);
+  // The focus does not fall to the page's start, where a keyboard or a screen reader would have to search for the view.
+  element.querySelector<HTMLElement>('h1')?.focus();
 }
 
-function enterLobby(message = ''): void {
+function makeLobby(message: string): Lobby {
   window.madang = { room: undefined };
   const lobby = new Lobby((admission) => void enterCall(admission, lobby));
   if (message) lobby.showError(message);
-  show('lobby', lobby.element, 'Madang');
+  return lobby;
+}
+
+function enterLobby(message = ''): void {
+  show('lobby', makeLobby(message).element, 'Madang');
 }
 
 async function enterCall(admission: Admission, lobby: Lobby): Promise<void> {
@@ -50,4 +57,7 @@ async function enterCall(admission: Admission, lobby: Lobby): Promise<void> {
   }
 }
 
-enterLobby();
+// On arrival the focus is left to the browser.
+document.title = 'Madang';
+document.documentElement.dataset['view'] = 'lobby';
+app.replaceChildren(makeLobby('').element);

@@ -1,45 +1,22 @@
 /** A call: it joins the room, and connects what the room says with what people see and press. */
 
-import { ConnectionError, ConnectionState, DisconnectReason, Room, RoomEvent, TrackSource, type Participant, type RemoteTrack } from '@madang/client';
+import { ConnectionState, Room, RoomEvent, TrackSource, type MediaDeviceError, type Participant, type RemoteTrack } from '@madang/client';
 
-import { DevicePicker, explainDeviceError } from '../devices';
+import { DevicePicker } from '../devices';
+import { roomLink, saveTicket } from '../entry';
 import type { Admission } from '../lobby';
 import { savePrefs } from '../prefs';
 import { openDialog } from '../ui/dialog';
 import { announce, h } from '../ui/dom';
 import { icon } from '../ui/icon';
+import { Notices } from '../ui/notices';
+import { explainTrouble, REASONS, type Device } from '../words';
 import { Chat } from './chat';
 import { canRecord, Recorder } from './recorder';
 import { Shortcuts } from './shortcuts';
-import { Stage } from './stage';
+import { SCREENS, Stage } from './stage';
 import { showStats, StatsReader } from './stats';
 import { buildMenu, ToggleButton, type MenuEntry } from './toolbar';
-
-const REASONS: Record<string, string> = {
-  [DisconnectReason.DuplicateIdentity]: 'You entered this room from somewhere else, so this place was given up.',
-  [DisconnectReason.RoomClosed]: 'The room was closed.',
-  [DisconnectReason.ParticipantRemoved]: 'You were removed from the room.',
-  [DisconnectReason.ServerShutdown]: 'The server stops. Try again in a moment.',
-  [DisconnectReason.SignalLost]: 'The connection was lost and did not come back.',
-  [DisconnectReason.MediaFailed]: 'Picture and sound could not get through to the server.',
-  [DisconnectReason.JoinFailed]: 'The room could not be entered again; the token may have expired.',
-  [DisconnectReason.ProtocolError]: 'This page and the server did not understand each other. Reload the page.',
-};
-
-/** Why an entry failed, in words. */
-export function explainConnectError(error: unknown): string {
-  if (!(error instanceof ConnectionError)) return `Entering failed: ${error instanceof Error ? error.message : String(error)}`;
-  switch (error.reason) {
-    case 'notAllowed':
-      return 'The token does not open this room: it is wrong or has expired.';
-    case 'serverUnreachable':
-      return 'The server does not answer. Check the connection and try again.';
-    case 'mediaFailed':
-      return 'The server was reached, but picture and sound cannot get through. A firewall may be in the way.';
-    default:
-      return `Entering failed: ${error.message}`;
-  }
-}
 
 /** One call, from `join` to the end. */
 export class Call {
@@ -53,6 +30,8 @@ export class Call {
   private readonly meta = h('span', { class: 'meta' });
   private readonly recordingSign = h('span', { class: 'meta recording', hidden: true }, '● Recording');
   private readonly banner = h('div', { class: 'banner', role: 'status', hidden: true });
+  private readonly notices = new Notices();
+  private readonly attempt = new AbortController();
   private readonly dropSign = h('div', { class: 'drop', hidden: true }, 'Drop to send to everybody');
   private readonly buttons: Record<'microphone' | 'camera' | 'screen' | 'hand' | 'chat', ToggleButton>;
   private readonly startedAt = Date.now();
@@ -71,6 +50,7 @@ export class Call {
     this.room = new Room({
       adaptiveStream: true,
       dynacast: true,
+      slots: { screens: SCREENS },
       ...(prefs.cameraId ? { videoCaptureDefaults: { deviceId: { ideal: prefs.cameraId } } } : {}),
       ...(prefs.microphoneId ? { audioCaptureDefaults: { deviceId: { ideal: prefs.microphoneId } } } : {}),
       peerConnectionFactory: (configuration) => (this.connection = new RTCPeerConnection(configuration)),
@@ -101,20 +81,23 @@ export class Call {
   }
 
   /** Enters. A device that does not open does not keep anybody out. */
-  async join(signal?: AbortSignal): Promise<void> {
+  async join(): Promise<void> {
     const { url, token, prefs } = this.admission;
+    this.showBanner();
     try {
-      await this.room.connect(url, token, signal ? { signal } : {});
+      await this.room.connect(url, token, { signal: this.attempt.signal });
     } catch (error) {
       this.close();
       throw error;
     }
+    this.showBanner();
     this.showPermissions();
     this.sync();
+    this.element.querySelector('h1')?.focus();
+    announce(`You are in the room ${this.admission.room}`);
     void this.keepAwake();
-    const { canPublish } = this.room.localParticipant.permissions;
-    if (prefs.microphone && canPublish) await this.attempt('microphone', () => this.room.localParticipant.setMicrophoneEnabled(true));
-    if (prefs.camera && canPublish) await this.attempt('camera', () => this.room.localParticipant.setCameraEnabled(true));
+    if (prefs.microphone && this.may('microphone')) await this.use('microphone', () => this.room.localParticipant.setMicrophoneEnabled(true));
+    if (prefs.camera && this.may('camera')) await this.use('camera', () => this.room.localParticipant.setCameraEnabled(true));
     if (prefs.speakerId) await this.room.switchActiveDevice('audiooutput', prefs.speakerId).catch(() => undefined);
   }
 
@@ -122,8 +105,8 @@ export class Call {
     const leave = h('button', { class: 'button leave', type: 'button', 'aria-label': 'Leave the call', onclick: () => void this.leave() }, icon('leave'), h('span', { class: 'leave-word' }, 'Leave'));
     const { microphone, camera, screen, hand, chat } = this.buttons;
     const toolbar = h('section', { class: 'bar', 'aria-label': 'Call controls' }, microphone.element, camera.element, screen.element, hand.element, chat.element, ...buildMenu(this.menuEntries()), leave);
-    const head = h('header', { class: 'call-head' }, h('h1', {}, this.admission.room), this.meta, this.recordingSign);
-    const root = h('div', { class: 'call' }, head, this.stage.element, this.banner, this.chat.element, toolbar, this.sounds, this.dropSign);
+    const head = h('header', { class: 'call-head' }, h('h1', { tabindex: -1 }, this.admission.room), this.meta, this.recordingSign);
+    const root = h('div', { class: 'call' }, head, this.stage.element, this.banner, this.notices.element, this.chat.element, toolbar, this.sounds, this.dropSign);
     root.addEventListener('dragover', (event) => this.onDrag(event));
     root.addEventListener('dragleave', (event) => {
       if (event.relatedTarget === null) this.dropSign.hidden = true;
@@ -154,13 +137,16 @@ export class Call {
     }
     room.on(RoomEvent.TrackSubscribed, (track) => this.hear(track));
     room.on(RoomEvent.TrackUnsubscribed, (track) => this.unhear(track));
+    room.on(RoomEvent.TrackSubscriptionFailed, (publication, who) => this.stage.setUnavailable(who, publication));
     room.on(RoomEvent.ParticipantConnected, (who) => this.cameOrWent(who, 'came in'));
     room.on(RoomEvent.ParticipantDisconnected, (who) => this.cameOrWent(who, 'left'));
     room.on(RoomEvent.ParticipantAttributesChanged, (changed, who) => this.onAttributes(changed, who));
     room.on(RoomEvent.ActiveSpeakersChanged, (speakers) => this.stage.setSpeakers(speakers));
     room.on(RoomEvent.ConnectionStateChanged, () => this.showBanner());
     room.on(RoomEvent.AudioPlaybackStatusChanged, () => this.showBanner());
-    room.on(RoomEvent.Reconnected, () => announce('Connected again'));
+    room.on(RoomEvent.Reconnected, () => this.notices.show('Connected again.'));
+    room.on(RoomEvent.MediaDevicesError, (error) => this.deviceFailed(error));
+    room.on(RoomEvent.TokenRefreshed, (token) => this.admission.hasTicket && saveTicket({ room: this.admission.room, token }));
     room.on(RoomEvent.ParticipantPermissionsChanged, (_previous, who) => who.isLocal && this.showPermissions());
     room.on(RoomEvent.Disconnected, (reason) => this.end(REASONS[reason] ?? ''));
     document.addEventListener('visibilitychange', this.keepAwake);
@@ -183,13 +169,18 @@ export class Call {
     }, 0);
   }
 
+  private may(source: TrackSource): boolean {
+    const { canPublish, canPublishSources } = this.room.localParticipant.permissions;
+    return canPublish && (canPublishSources.length === 0 || canPublishSources.includes(source));
+  }
+
   /** What the token does not allow is not offered. */
   private showPermissions(): void {
-    const { canPublish, canPublishData, canUpdateOwnMetadata } = this.room.localParticipant.permissions;
+    const { canPublishData, canUpdateOwnMetadata } = this.room.localParticipant.permissions;
     const canShare = Boolean(navigator.mediaDevices && 'getDisplayMedia' in navigator.mediaDevices);
-    this.buttons.microphone.element.hidden = !canPublish;
-    this.buttons.camera.element.hidden = !canPublish;
-    this.buttons.screen.element.hidden = !canPublish || !canShare;
+    this.buttons.microphone.element.hidden = !this.may('microphone');
+    this.buttons.camera.element.hidden = !this.may('camera');
+    this.buttons.screen.element.hidden = !this.may('screen_share') || !canShare;
     this.buttons.hand.element.hidden = !canUpdateOwnMetadata;
     this.buttons.chat.element.hidden = !canPublishData;
   }
@@ -205,12 +196,13 @@ export class Call {
   }
 
   private cameOrWent(who: Participant, what: string): void {
-    announce(`${who.name || who.identity} ${what}`);
+    // After a new join everybody comes in again, which is no news.
+    if (this.room.state === ConnectionState.Connected) this.notices.show(`${who.name || who.identity} ${what}.`);
     this.sync();
   }
 
   private onAttributes(changed: Record<string, string>, who: Participant): void {
-    if (changed['hand'] === 'up' && !who.isLocal) announce(`${who.name || who.identity} raised a hand`);
+    if (changed['hand'] === 'up' && !who.isLocal) this.notices.show(`${who.name || who.identity} raised a hand.`);
     this.sync();
   }
 
@@ -224,8 +216,13 @@ export class Call {
   private showBanner(): void {
     const { state, canPlaybackAudio } = this.room;
     const troubled = state === ConnectionState.SignalReconnecting || state === ConnectionState.Reconnecting;
-    this.banner.hidden = !troubled && canPlaybackAudio;
-    if (troubled) {
+    const connecting = state === ConnectionState.Connecting || state === ConnectionState.Disconnected;
+    this.banner.hidden = !connecting && !troubled && canPlaybackAudio;
+    this.element.classList.toggle('connecting', connecting);
+    if (connecting) {
+      const cancel = h('button', { class: 'button', type: 'button', onclick: () => this.attempt.abort() }, 'Cancel');
+      this.banner.replaceChildren('Entering the room…', cancel);
+    } else if (troubled) {
       const text = state === ConnectionState.Reconnecting ? 'The connection was lost. Trying to bring it back…' : 'Signalling was lost. Picture and sound go on while it comes back…';
       this.banner.replaceChildren(text);
     } else if (!canPlaybackAudio) {
@@ -241,19 +238,19 @@ export class Call {
 
   private async toggleMicrophone(): Promise<void> {
     const on = !this.room.localParticipant.isMicrophoneEnabled;
-    await this.attempt('microphone', () => this.room.localParticipant.setMicrophoneEnabled(on));
+    await this.use('microphone', () => this.room.localParticipant.setMicrophoneEnabled(on));
     announce(`Microphone ${this.room.localParticipant.isMicrophoneEnabled ? 'on' : 'off'}`);
   }
 
   private async toggleCamera(): Promise<void> {
     const on = !this.room.localParticipant.isCameraEnabled;
-    await this.attempt('camera', () => this.room.localParticipant.setCameraEnabled(on));
+    await this.use('camera', () => this.room.localParticipant.setCameraEnabled(on));
     announce(`Camera ${this.room.localParticipant.isCameraEnabled ? 'on' : 'off'}`);
   }
 
   private async toggleScreen(): Promise<void> {
     const on = !this.room.localParticipant.isScreenShareEnabled;
-    await this.attempt('screen', () => this.room.localParticipant.setScreenShareEnabled(on));
+    await this.use('screen', () => this.room.localParticipant.setScreenShareEnabled(on));
     announce(this.room.localParticipant.isScreenShareEnabled ? 'Your screen is shared' : 'Your screen is not shared');
   }
 
@@ -273,25 +270,33 @@ export class Call {
   }
 
   /** Runs something with a device; a refusal is explained, and the call goes on. */
-  private async attempt(what: 'microphone' | 'camera' | 'screen', action: () => Promise<unknown>): Promise<void> {
-    const button = this.buttons[what];
+  private async use(device: Device, action: () => Promise<unknown>): Promise<void> {
+    const button = this.buttons[device === 'speaker' ? 'microphone' : device];
     if (button.element.getAttribute('aria-busy') === 'true') return;
     button.setBusy(true);
     try {
       await action();
     } catch (error) {
-      if (!this.leaving) this.explain(what, error);
+      if (!this.leaving) this.explain(device, error, () => void this.use(device, action));
     } finally {
       button.setBusy(false);
       this.sync();
     }
   }
 
-  private explain(what: 'microphone' | 'camera' | 'screen', error: unknown): void {
-    const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error;
-    // Closing the browser's picker of screens is a choice, not a fault.
-    if (what === 'screen' && cause instanceof Error && cause.name === 'NotAllowedError') return;
-    openDialog(`No ${what}`, h('p', {}, explainDeviceError(cause, what)));
+  private explain(device: Device, error: unknown, again: () => void): void {
+    const trouble = explainTrouble(device, error);
+    if (!trouble) return;
+    const action = trouble.retry ? { label: 'Try again', run: again } : undefined;
+    this.notices.show(trouble.text, { title: trouble.title, action, urgent: true });
+  }
+
+  /** A device went away in mid-call. What failed when it was asked for is explained where it was asked. */
+  private deviceFailed(error: MediaDeviceError): void {
+    if (error.failure !== 'ended') return;
+    const isCamera = error.kind === 'videoinput';
+    const me = this.room.localParticipant;
+    this.explain(isCamera ? 'camera' : 'microphone', error, () => void this.use(isCamera ? 'camera' : 'microphone', () => (isCamera ? me.setCameraEnabled(true) : me.setMicrophoneEnabled(true))));
   }
 
   private toggleExplain(): void {
@@ -320,25 +325,28 @@ export class Call {
   private switchDevice(kind: MediaDeviceKind, changed: Partial<Admission['prefs']>, id: string): void {
     Object.assign(this.admission.prefs, changed);
     savePrefs(changed);
-    this.room.switchActiveDevice(kind, id).catch((error: unknown) => this.explain(kind === 'videoinput' ? 'camera' : 'microphone', error));
+    const device = kind === 'videoinput' ? 'camera' : kind === 'audioinput' ? 'microphone' : 'speaker';
+    void this.use(device, () => this.room.switchActiveDevice(kind, id));
   }
 
   private async flipCamera(): Promise<void> {
     this.facing = this.facing === 'user' ? 'environment' : 'user';
-    await this.attempt('camera', async () => {
+    await this.use('camera', async () => {
       await this.room.localParticipant.setCameraEnabled(false);
       await this.room.localParticipant.setCameraEnabled(true, { facingMode: this.facing });
     });
   }
 
   private async copyLink(): Promise<void> {
-    const link = new URL(location.pathname, location.origin);
-    link.searchParams.set('room', this.admission.room);
+    const { room, url, hasTicket } = this.admission;
+    const { href, complete } = roomLink(room, url, hasTicket, location);
+    const warning = 'Whoever opens it needs a token of their own: your host makes it. Yours is not in the link, because two people with one token push each other out.';
     try {
-      await navigator.clipboard.writeText(link.href);
-      announce('Link copied');
+      await navigator.clipboard.writeText(href);
+      if (complete) this.notices.show('Link copied.');
+      else this.notices.show(warning, { title: 'Link copied' });
     } catch {
-      openDialog('The room’s link', h('p', {}, link.href));
+      openDialog('The room’s link', h('div', {}, h('p', {}, href), complete ? null : h('p', {}, warning)));
     }
   }
 
@@ -348,12 +356,12 @@ export class Call {
       this.recorder = undefined;
       this.recordingSign.hidden = true;
       await recorder.stop(`madang-${this.admission.room}`);
-      announce('Recording saved');
+      this.notices.show('Recording saved.');
       return;
     }
     this.recorder = new Recorder(this.stage, () => this.audioTracks());
     this.recordingSign.hidden = false;
-    announce('Recording on this device');
+    this.notices.show('Recording on this device.');
   }
 
   private audioTracks(): MediaStreamTrack[] {
@@ -398,6 +406,7 @@ export class Call {
 
   private close(): void {
     this.leaving = true;
+    this.attempt.abort();
     clearInterval(this.clock);
     document.removeEventListener('visibilitychange', this.keepAwake);
     void this.wakeLock?.release().catch(() => undefined);

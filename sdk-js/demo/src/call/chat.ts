@@ -1,6 +1,6 @@
 /** The chat panel: lines and files. */
 
-import type { ByteStreamReader, RemoteParticipant, Room } from '@madang/client';
+import { DataError, type ByteStreamReader, type RemoteParticipant, type Room, type TextStreamReader } from '@madang/client';
 
 import { announce, bytes, h } from '../ui/dom';
 import { icon } from '../ui/icon';
@@ -9,6 +9,8 @@ const CHAT = 'chat';
 const FILES = 'files';
 /** Files are held in memory by every receiver, so they stay small. */
 const MAX_FILE = 50_000_000;
+/** Bytes of one line: four for each of the characters that can be typed. */
+const MAX_TEXT = 16_000;
 /** Older lines are dropped. */
 const MAX_LINES = 500;
 
@@ -43,7 +45,7 @@ export class Chat {
       this.picker.value = '';
     });
     this.element = h('aside', { class: 'panel', 'aria-label': 'Chat', hidden: true }, h('div', { class: 'dialog-head' }, h('h2', {}, 'Chat'), close), this.lines, form);
-    room.registerTextStreamHandler(CHAT, async (reader, from) => this.receive(nameOf(from), await reader.readAll()));
+    room.registerTextStreamHandler(CHAT, (reader, from) => void this.receiveText(reader, nameOf(from)));
     room.registerByteStreamHandler(FILES, (reader, from) => void this.receiveFile(reader, nameOf(from)));
   }
 
@@ -83,6 +85,12 @@ export class Chat {
     this.room.localParticipant.sendText(text, { topic: CHAT }).catch(() => {
       line.append(h('div', { class: 'from', role: 'alert' }, 'Not sent: the connection is down.'));
     });
+  }
+
+  /** A text that is too long, or never ends, is not shown. */
+  private async receiveText(reader: TextStreamReader, from: string): Promise<void> {
+    const text = await reader.readAll({ maxBytes: MAX_TEXT }).catch(() => undefined);
+    if (text !== undefined) this.receive(from, text);
   }
 
   private receive(from: string, text: string): void {
@@ -131,18 +139,26 @@ export class Chat {
     const card = new FileCard(name || 'file', size ?? 0);
     this.add(from, card.element);
     if ((size ?? 0) > MAX_FILE) {
+      reader.cancel();
       card.finish('Too large to receive here');
       return;
     }
     reader.onProgress = card.progress;
+    let cancelled = false;
+    card.showCancel(() => {
+      cancelled = true;
+      reader.cancel();
+    });
     try {
-      const blob = await reader.readAll();
-      const url = URL.createObjectURL(blob);
+      const received = await reader.readAll({ maxBytes: MAX_FILE });
+      // Never under the sender's type: opened in a tab, HTML or SVG would be a page of ours.
+      const url = URL.createObjectURL(new Blob([received], { type: 'application/octet-stream' }));
       this.urls.add(url);
       card.offer(url);
       this.noticed(`${from} sent the file ${name}`);
-    } catch {
-      card.finish('Cancelled by the sender');
+    } catch (error) {
+      const tooLarge = error instanceof DataError && error.failure === 'tooLarge';
+      card.finish(cancelled ? 'Cancelled' : tooLarge ? 'Too large to receive here' : 'Cancelled by the sender');
     }
   }
 }

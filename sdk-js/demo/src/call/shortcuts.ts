@@ -38,7 +38,7 @@ export class Shortcuts {
       }
     });
     const list = this.shortcuts.flatMap(({ key, text }) => [h('dt', {}, h('kbd', {}, key.toUpperCase())), h('dd', {}, text)]);
-    const choice = h('label', { class: 'row', style: 'min-height: 44px; align-items: center' }, box, 'Use these keys');
+    const choice = h('label', { class: 'row tall' }, box, 'Use these keys');
     openDialog('Keyboard', h('div', {}, h('dl', { class: 'keys' }, ...list), choice));
   }
 

@@ -12,6 +12,8 @@ export type View = 'grid' | 'speaker';
 
 /** As many pairs of slots as the SDK asks for by default: with fewer people nobody needs to be chosen. */
 const PAIRS = 9;
+/** Shared screens that are seen at once: so many slots the call asks for. */
+export const SCREENS = 2;
 
 /** The stage of one room. */
 export class Stage {
@@ -58,6 +60,12 @@ export class Stage {
     }
     if (this.pinned && !this.tiles.has(this.pinned)) this.pinned = undefined;
     this.layout();
+  }
+
+  /** The browser cannot show a track of somebody. */
+  setUnavailable(participant: Participant, { source, trackSid }: { source: TrackSource; trackSid: string }): void {
+    const kind = source === 'screen_share' ? 'screen' : 'camera';
+    this.tiles.get(`${participant.identity}:${kind}`)?.showUnavailable(trackSid);
   }
 
   /** Notes who speaks, for the speaker view. */
@@ -146,6 +154,8 @@ export class Stage {
     }
     for (const tile of others) tile.place(rects[shown.indexOf(tile)]);
     for (const tile of order) tile.showPinned(tile.key === this.pinned);
+    const hidden = order.filter((tile) => tile !== main && !shown.includes(tile));
+    reorder(this.surface, [...(main ? [main] : []), ...shown, ...hidden].map(({ element }) => element));
     this.pages.hidden = this.pageCount < 2;
     this.pageText.textContent = `Page ${this.page + 1} of ${this.pageCount}`;
     this.askFor(main ? [main, ...shown] : shown);
@@ -162,9 +172,10 @@ export class Stage {
     return speaker ?? order.find((tile) => !tile.participant.isLocal);
   }
 
-  /** In a room with more people than slots, asks the server for those on this page. */
+  /** In a room with more people or screens than slots, asks the server for those on this page. */
   private askFor(shown: Tile[]): void {
-    if (this.room.remoteParticipants.size <= PAIRS && this.asked === '') return;
+    const screens = [...this.tiles.values()].filter((tile) => tile.isScreen && !tile.participant.isLocal).length;
+    if (this.room.remoteParticipants.size <= PAIRS && screens <= SCREENS && this.asked === '') return;
     const people = shown.map((tile) => tile.participant).filter((one) => one instanceof RemoteParticipant);
     const unique = [...new Set(people)].slice(0, PAIRS);
     const key = unique.map((one) => one.identity).join('\n');
@@ -172,4 +183,15 @@ export class Stage {
     this.asked = key;
     this.room.setPinned(unique).catch(() => (this.asked = ''));
   }
+}
+
+/** Puts elements into the order in which they are seen, for those who go through them by keyboard or ear. The one with the focus stays. */
+function reorder(parent: HTMLElement, wanted: HTMLElement[]): void {
+  if (wanted.every((element, index) => parent.children[index] === element)) return;
+  const focused = wanted.find((element) => element.contains(document.activeElement));
+  const place = focused ? wanted.indexOf(focused) : -1;
+  wanted.forEach((element, index) => {
+    if (focused && index < place) parent.insertBefore(element, focused);
+    else if (element !== focused) parent.append(element);
+  });
 }

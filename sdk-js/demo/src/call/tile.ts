@@ -34,6 +34,7 @@ export class Tile {
   private readonly why = h('p', { class: 'why' });
   private readonly pin: HTMLButtonElement;
   private video: HTMLMediaElement | undefined;
+  private unavailable: string | undefined;
 
   constructor(
     readonly key: string,
@@ -106,13 +107,34 @@ export class Tile {
   /** Why the picture is as it is. What is worth telling is returned, and seen without asking. */
   private showWhy(stream: StreamState | undefined): string {
     const paused = stream?.state === 'paused';
+    const picture = this.hasPicture;
+    const missing = this.missing();
     const telling = stream !== undefined && (WORTH_TELLING.includes(stream.limit) || (paused && stream.limit !== 'hidden'));
-    this.why.textContent = stream?.describe() ?? '';
-    this.why.classList.toggle('telling', telling);
+    this.why.textContent = missing || (stream?.describe() ?? '');
+    this.why.classList.toggle('telling', telling || missing !== '');
     // The last frame before a pause is not what happens now.
     this.element.classList.toggle('paused', paused);
-    this.avatar.hidden = Boolean(this.video) && !paused;
-    return telling ? this.why.textContent : '';
+    this.avatar.hidden = picture && !paused;
+    return telling || missing ? (this.why.textContent ?? '') : '';
+  }
+
+  private get hasPicture(): boolean {
+    return this.video instanceof HTMLVideoElement && this.video.videoWidth > 0;
+  }
+
+  /** Why there is no picture of something that is published; empty: there is one, or none is expected, or the server says why. */
+  private missing(): string {
+    const publication = this.participant.getTrackPublication(this.source);
+    if (!(publication instanceof RemoteTrackPublication) || publication.isMuted || this.hasPicture) return '';
+    if (this.unavailable === publication.trackSid) return 'This browser cannot show this kind of video';
+    if (publication.track) return publication.streamState?.state === 'paused' ? '' : 'No picture yet';
+    return this.isScreen ? 'Not shown: as many screens as fit are shown. Pin this one to see it' : '';
+  }
+
+  /** The browser has no codec for what is published. */
+  showUnavailable(trackSid: string): void {
+    this.unavailable = trackSid;
+    this.update();
   }
 
   private showQuality(): string {
@@ -135,6 +157,8 @@ export class Tile {
       this.video.setAttribute('playsinline', '');
       this.video.muted = true;
       this.video.classList.toggle('mirror', this.participant.isLocal && !this.isScreen);
+      // Until its first frame an element is black, and stays so where the browser cannot decode what comes.
+      for (const event of ['loadeddata', 'resize', 'emptied']) this.video.addEventListener(event, () => this.update());
       this.element.insertBefore(this.video, this.avatar.nextSibling);
     }
   }

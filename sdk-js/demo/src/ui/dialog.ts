@@ -34,3 +34,19 @@ export function openDialog(title: string, body: Node, options: { wide?: boolean 
   dialog.showModal();
   return { closed, close: () => dialog.close() };
 }
+
+/** Asks something; true: the person agreed. */
+export async function askDialog(title: string, text: string, agree: string): Promise<boolean> {
+  let agreed = false;
+  const yes = h('button', { class: 'button primary', type: 'button' }, agree);
+  const no = h('button', { class: 'button', type: 'button' }, 'Stay here');
+  const dialog = openDialog(title, h('div', { class: 'dialog-body' }, h('p', {}, text), h('div', { class: 'row' }, no, yes)));
+  yes.addEventListener('click', () => {
+    agreed = true;
+    dialog.close();
+  });
+  no.addEventListener('click', () => dialog.close());
+  no.focus();
+  await dialog.closed;
+  return agreed;
+}

@@ -83,6 +83,8 @@ export type MediaDeviceFailure =
   | 'notFound'
   /** Another application holds it. */
   | 'inUse'
+  /** It was unplugged, or the system took it away, while it was in use. */
+  | 'ended'
   /** No device can do what was asked. */
   | 'constraintsUnmet'
   /** The page is not secure (HTTPS or localhost), or the browser lacks the API. */
@@ -114,6 +116,7 @@ const DEVICE_TEXT: Record<MediaDeviceFailure, string> = {
   permissionDenied: 'permission was denied',
   notFound: 'no such device',
   inUse: 'the device is in use elsewhere',
+  ended: 'the device was unplugged or taken away',
   constraintsUnmet: 'no device meets the constraints',
   unsupported: 'not available here; the page must be served over HTTPS or from localhost',
   other: 'the device failed',

@@ -5,7 +5,7 @@ import type { CodecFallbackReason } from './codec-fallback';
 import { randomId, sendStream, sendText } from './data-streams';
 import { capture, captureScreen } from './devices';
 import { EnvelopeKind } from './envelope';
-import { DataError, PublishError, RequestError, RpcError } from './errors';
+import { DataError, MediaDeviceError, PublishError, RequestError, RpcError } from './errors';
 import type { Participant as WireParticipant, PublishTrack, Track as WireTrack } from './generated/protocol';
 import { LocalAudioTrack, LocalTrack, LocalVideoTrack } from './local-track';
 import { log } from './log';
@@ -321,7 +321,10 @@ export class LocalParticipant extends Participant {
     if (this.trackPublications.get(publication.trackSid) !== publication) return;
     if (publication.source === 'screen_share') await this.endScreenShare();
     else if (publication.source === 'screen_share_audio' || !publication.track.isOwned) await this.unpublishTrack(publication.track);
-    else await publication.mute();
+    else {
+      this.engine.deviceFailed(new MediaDeviceError('ended', publication.kind === 'video' ? 'videoinput' : 'audioinput'));
+      await publication.mute();
+    }
   }
 
   private async setMuted(publication: LocalTrackPublication, muted: boolean): Promise<void> {

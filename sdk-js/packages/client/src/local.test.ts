@@ -101,6 +101,19 @@ describe('a device that is not there', () => {
     expect(changed).toHaveBeenCalledOnce();
   });
 
+  it('any more is muted, with a word', async () => {
+    await call.connect();
+    const microphone = (await call.done(me().setMicrophoneEnabled(true)))!;
+    const failures: unknown[] = [];
+    call.room.on(RoomEvent.MediaDevicesError, ({ failure, kind }) => failures.push([failure, kind]));
+    microphone.track.mediaStreamTrack.dispatchEvent(new Event('ended'));
+    await call.settle();
+    expect(failures).toEqual([['ended', 'audioinput']]);
+    expect(me().isMicrophoneEnabled).toBe(false);
+    await call.done(me().setMicrophoneEnabled(true));
+    expect(me().isMicrophoneEnabled).toBe(true);
+  });
+
   it('leaves the one before in use', async () => {
     // Before a permission the browser names no ids.
     list(['videoinput', '']);

@@ -139,6 +139,11 @@ export class MediaTransport extends EventEmitter<MediaTransportEvents> {
     return this.slots.filter(({ role }) => role === 'pair').length;
   }
 
+  /** How many slots of shared screens there are; they come next. */
+  get screens(): number {
+    return this.slots.filter(({ role }) => role === 'screen').length;
+  }
+
   /** Lets video of this source be sent with another codec. True: it must be negotiated. */
   preferCodec(source: TrackSource, codec: VideoCodec): boolean {
     if (kindOf(source) !== 'video' || this.codecs.get(source) === codec) return false;

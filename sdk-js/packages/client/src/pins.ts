@@ -1,4 +1,7 @@
-/** Who the application wants in the first slots, by identity: a new join, and somebody who comes back, find it as it was. */
+/**
+ * Who the application wants in the first slots, by identity: a new join, and somebody who comes back, find it as it was. Of
+ * those who share a screen, the screens go first, too.
+ */
 import { log } from './log';
 import type { RemoteParticipant } from './remote-participant';
 import type { Roster } from './roster';
@@ -25,8 +28,10 @@ export class Pins {
     this.identities = [];
   }
 
-  private async tell({ signal }: Session): Promise<void> {
+  private async tell({ signal, transport }: Session): Promise<void> {
     const present = this.identities.flatMap((identity) => this.roster().participants.get(identity) ?? []);
-    await signal.request<'slots'>({ type: 'slots', pins: present.map(({ sid }, slot) => ({ slot, participant: sid })) });
+    const sharing = present.filter((it) => it.getTrackPublication('screen_share')).slice(0, transport.screens);
+    const pins = [...present.map(({ sid }, slot) => ({ slot, participant: sid })), ...sharing.map(({ sid }, slot) => ({ slot: transport.pairs + slot, participant: sid }))];
+    await signal.request<'slots'>({ type: 'slots', pins });
   }
 }

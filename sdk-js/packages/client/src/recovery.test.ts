@@ -61,13 +61,15 @@ describe('after a crash of the server', () => {
   });
 
   it('what was asked of others counts for their new tracks', async () => {
-    call.server.join = { type: 'joined', ...joined({ participants: [participant(ANN, 'ann', [track('TR_1')])] }) };
+    const tracks = [track('TR_1'), track('TR_screen', { source: 'screen_share' })];
+    call.server.join = { type: 'joined', ...joined({ participants: [participant(ANN, 'ann', tracks)] }) };
     await call.connect();
     const ann = call.room.remoteParticipants.get('ann')!;
     const camera = ann.getTrackPublication('camera')!;
     camera.setVideoQuality('low');
     await call.done(camera.setSubscribed(false));
     await call.done(call.room.setPinned([ann]));
+    expect(requests('slots').at(-1)).toMatchObject({ pins: [{ slot: 0, participant: ANN }, { slot: 9, participant: ANN }] });
     await crash();
     expect(call.room.remoteParticipants.size).toBe(0);
     call.event(1, { type: 'participant_joined', participant: participant(BOB, 'ann') });

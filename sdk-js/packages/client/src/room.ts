@@ -184,7 +184,7 @@ export class Room extends EventEmitter<RoomEvents> {
     return identity === this.localParticipant.identity ? this.localParticipant : this.roster.participants.get(identity);
   }
 
-  /** These participants get the first slots, in this order; the others fill the rest in order of arrival. */
+  /** These participants get the first slots, in this order, and their screens, too; the others fill the rest in order of arrival. */
   async setPinned(participants: readonly RemoteParticipant[]): Promise<void> {
     await this.pins.set(await this.whenConnected(), participants);
   }
