@@ -16,7 +16,7 @@ pub(crate) fn mint(args: &TokenArgs) -> anyhow::Result<String> {
         let _ = writeln!(std::io::stderr(), "no key is configured: signing with the development key of `serve --dev`");
         config.keys.0.insert(DEV_KEY.to_owned(), DEV_SECRET.to_owned());
     }
-    let keyring = Keyring::new(&config.keys);
+    let keyring = Keyring::new(&config.keys, config.sessions.token_leeway);
     let key = args.key.as_deref().or(keyring.first()).unwrap_or_default();
     let claims = claims(args, key);
     claims.joinable_room().map_err(|error| anyhow::anyhow!("{error}"))?;
@@ -52,6 +52,8 @@ fn claims(args: &TokenArgs, key: &str) -> Claims {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::cli::{Cli, Command};
     use clap::Parser;
@@ -63,7 +65,7 @@ mod tests {
         let Command::Token(args) = Cli::parse_from(flags).command else { panic!("token") };
         let token = mint(&args).unwrap();
         let keys = Config::load(&args.sources, args.sources.layer()).unwrap().keys;
-        Keyring::new(&keys).verify(&token).unwrap()
+        Keyring::new(&keys, Duration::ZERO).verify(&token).unwrap()
     }
 
     #[test]

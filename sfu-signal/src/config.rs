@@ -91,6 +91,11 @@ pub struct SessionsConfig {
     #[serde(with = "crate::duration")]
     #[schemars(with = "String")]
     pub ping_interval: Duration,
+    /// By so much the clocks of those that mint tokens and the server's may differ: a token counts that much earlier and
+    /// longer. Default: `60s`.
+    #[serde(with = "crate::duration")]
+    #[schemars(with = "String")]
+    pub token_leeway: Duration,
     /// Events kept per session for a resume. A client that missed more gets a snapshot. Default: 256.
     pub replay_events: usize,
     /// Messages that may wait for a slow client. One that has more is disconnected, and may resume. Default: 512.
@@ -104,6 +109,7 @@ impl Default for SessionsConfig {
             retry_after: Duration::from_millis(500),
             join_timeout: Duration::from_secs(10),
             ping_interval: Duration::from_secs(10),
+            token_leeway: Duration::from_secs(60),
             replay_events: 256,
             queue_messages: 512,
         }

@@ -3,7 +3,7 @@
 use sfu_core::fuzzing::Target;
 
 use crate::adaptation::subscription_settings;
-use crate::config::{DEV_KEY, DEV_SECRET, Keys, Limits};
+use crate::config::{DEV_KEY, DEV_SECRET, Keys, Limits, SessionsConfig};
 use crate::negotiation::{mid, negotiation};
 use crate::protocol::{ClientMessage, Request};
 use crate::tokens::{Expiry, Keyring};
@@ -51,7 +51,10 @@ fn check_request(message: &ClientMessage) {
 
 /// A bearer's token.
 pub fn token(data: &[u8]) {
-    let keys = Keyring::new(&Keys([(DEV_KEY.to_owned(), DEV_SECRET.to_owned())].into()));
+    let keys = Keyring::new(
+        &Keys([(DEV_KEY.to_owned(), DEV_SECRET.to_owned())].into()),
+        SessionsConfig::default().token_leeway,
+    );
     let text = String::from_utf8_lossy(data);
     if let Ok(claims) = keys.verify(&text) {
         assert_eq!(keys.verify_with(&text, Expiry::Ignored).as_ref(), Ok(&claims));

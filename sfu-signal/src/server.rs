@@ -51,7 +51,7 @@ impl Server {
     /// A control plane over this media plane. It answers once [`Server::run`] runs.
     pub fn new(config: SignalConfig, media: Arc<dyn MediaPlane>) -> Arc<Self> {
         Arc::new(Self {
-            keyring: Keyring::new(&config.keys),
+            keyring: Keyring::new(&config.keys, config.sessions.token_leeway),
             config,
             media: MediaLink::new(media),
             counters: Counters::default(),

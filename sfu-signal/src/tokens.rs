@@ -1,7 +1,9 @@
 //! Access tokens: JWTs signed by HS256 with LiveKit's claims and LiveKit's defaults, because people have code that mints them.
 //!
 //! `iss` names the API key, so that several keys live at once. Claims that we do not know are ignored. A token is never
-//! logged: [`Keyring`] and errors do not hold it.
+//! logged: [`Keyring`] and errors do not hold it. How claims are read, whichever library wrote them, is in [`claims`].
+
+mod claims;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -9,13 +11,12 @@ use std::time::Duration;
 use jsonwebtoken::errors::ErrorKind;
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::config::Keys;
 use crate::error::{ErrorCode, SignalError};
 use crate::protocol::{Permissions, TrackSource};
 
-/// Clocks of those who mint and of those who verify differ by so much at most, in seconds.
-const LEEWAY: u64 = 10;
 /// A token is a header line: longer ones are refused unread.
 const MAX_TOKEN_BYTES: usize = 16 * 1024;
 /// The shortest secret that HS256 may have (RFC 7518 section 3.2).
@@ -31,9 +32,10 @@ pub struct Claims {
     /// The identity.
     pub sub: String,
     /// Not before, in seconds of Unix time.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "claims::optional_date")]
     pub nbf: Option<u64>,
     /// Expiry, in seconds of Unix time. Required.
+    #[serde(deserialize_with = "claims::date")]
     pub exp: u64,
     /// The display name.
     #[serde(skip_serializing_if = "String::is_empty")]
@@ -61,8 +63,8 @@ pub struct VideoGrant {
     /// May publish tracks. Absent: true.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub can_publish: Option<bool>,
-    /// Only these sources. Absent or empty: all.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    /// Only these sources, by their names or by the numbers of LiveKit's protocol. Absent or empty: all.
+    #[serde(skip_serializing_if = "Vec::is_empty", deserialize_with = "claims::sources")]
     pub can_publish_sources: Vec<String>,
     /// Receives others' tracks. Absent: true.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -154,6 +156,7 @@ impl Claims {
 /// The API keys, ready for use.
 pub struct Keyring {
     keys: BTreeMap<String, (EncodingKey, DecodingKey)>,
+    leeway: Duration,
 }
 
 impl std::fmt::Debug for Keyring {
@@ -172,12 +175,12 @@ pub enum Expiry {
 }
 
 impl Keyring {
-    /// The keys of a configuration.
-    pub fn new(keys: &Keys) -> Self {
+    /// The keys of a configuration. The clocks of those that mint and verify tokens differ by `leeway` at most.
+    pub fn new(keys: &Keys, leeway: Duration) -> Self {
         let pair = |secret: &String| {
             (EncodingKey::from_secret(secret.as_bytes()), DecodingKey::from_secret(secret.as_bytes()))
         };
-        Self { keys: keys.0.iter().map(|(id, secret)| (id.clone(), pair(secret))).collect() }
+        Self { keys: keys.0.iter().map(|(id, secret)| (id.clone(), pair(secret))).collect(), leeway }
     }
 
     /// The id of the first key, for the tokens that the server mints in dev mode.
@@ -203,42 +206,50 @@ impl Keyring {
             return Err(SignalError::new(ErrorCode::TokenInvalid, "the token is too long"));
         }
         let (_, key) = self.keys.get(&issuer(token)?).ok_or(ErrorCode::TokenUnknownKey)?;
+        // Times are checked on the claims as we read them: the library's own check takes `null` for a malformed claim.
         let mut validation = Validation::new(Algorithm::HS256);
-        validation.leeway = LEEWAY;
+        validation.set_required_spec_claims::<&str>(&[]);
         validation.validate_aud = false;
-        validation.validate_nbf = true;
-        validation.validate_exp = expiry == Expiry::Enforced;
-        jsonwebtoken::decode::<Claims>(token, key, &validation).map(|data| data.claims).map_err(|error| refusal(&error))
+        validation.validate_exp = false;
+        let claims = jsonwebtoken::decode::<Value>(token, key, &validation).map_err(|error| refusal(&error))?.claims;
+        let claims = claims::read(claims)?;
+        self.check_times(&claims, expiry, unix_now().as_secs())?;
+        Ok(claims)
+    }
+
+    fn check_times(&self, claims: &Claims, expiry: Expiry, now: u64) -> Result<(), SignalError> {
+        let leeway = self.leeway.as_secs();
+        if expiry == Expiry::Enforced && claims.exp.saturating_add(leeway) < now {
+            return Err(ErrorCode::TokenExpired.into());
+        }
+        if claims.nbf.is_some_and(|nbf| nbf > now.saturating_add(leeway)) {
+            return Err(ErrorCode::TokenNotYetValid.into());
+        }
+        Ok(())
     }
 }
 
 /// The key id that a token claims, before its signature is checked.
 fn issuer(token: &str) -> Result<String, SignalError> {
-    #[derive(Deserialize)]
-    struct Issuer {
-        #[serde(default)]
-        iss: String,
+    let claims = jsonwebtoken::dangerous::insecure_decode_claims::<Value>(token).map_err(|_| {
+        SignalError::new(ErrorCode::TokenInvalid, "the token is not a JWT of three parts with JSON in them")
+    })?;
+    match claims.get("iss") {
+        Some(Value::String(iss)) => Ok(iss.clone()),
+        None | Some(Value::Null) => {
+            Err(SignalError::new(ErrorCode::TokenInvalid, "the token has no claim iss: it names the API key"))
+        }
+        Some(_) => Err(SignalError::new(ErrorCode::TokenInvalid, "the claim iss is no text: it names the API key")),
     }
-    jsonwebtoken::dangerous::insecure_decode_claims::<Issuer>(token)
-        .map(|claims| claims.iss)
-        .map_err(|_| SignalError::new(ErrorCode::TokenInvalid, "the token is not a JWT"))
 }
 
 fn refusal(error: &jsonwebtoken::errors::Error) -> SignalError {
-    match error.kind() {
-        ErrorKind::ExpiredSignature => ErrorCode::TokenExpired.into(),
-        ErrorKind::ImmatureSignature => ErrorCode::TokenNotYetValid.into(),
-        ErrorKind::InvalidSignature => {
-            SignalError::new(ErrorCode::TokenInvalid, "the signature is not that of the key named by iss")
-        }
-        ErrorKind::MissingRequiredClaim(claim) => {
-            SignalError::new(ErrorCode::TokenInvalid, format!("the token has no {claim}"))
-        }
-        ErrorKind::InvalidAlgorithm | ErrorKind::MissingAlgorithm => {
-            SignalError::new(ErrorCode::TokenInvalid, "the token must be signed by HS256")
-        }
-        _ => ErrorCode::TokenInvalid.into(),
-    }
+    let text = match error.kind() {
+        ErrorKind::InvalidSignature => "the signature is not that of the key named by iss",
+        ErrorKind::InvalidAlgorithm | ErrorKind::MissingAlgorithm => "the token must be signed by HS256",
+        _ => "the token's header is not that of a JWT",
+    };
+    SignalError::new(ErrorCode::TokenInvalid, text)
 }
 
 /// The time for `nbf` and `exp`.

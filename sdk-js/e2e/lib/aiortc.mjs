@@ -1,4 +1,4 @@
-// Runs the aiortc clients, in a virtual environment that is made once.
+// Runs the aiortc clients and LiveKit's Python SDK, in a virtual environment that is made once.
 
 import { execFile } from 'node:child_process';
 import { existsSync } from 'node:fs';
@@ -15,8 +15,14 @@ const PYTHON = join(ENVIRONMENT, 'bin/python');
 /** Makes the environment where it is missing or incomplete. */
 export async function prepareAiortc() {
   if (!existsSync(PYTHON)) await run('python3', ['-m', 'venv', ENVIRONMENT]);
-  const ready = await run(PYTHON, ['-c', 'import aiortc, aiohttp, numpy']).then(() => true, () => false);
+  const ready = await run(PYTHON, ['-c', 'import aiortc, aiohttp, livekit.api, numpy']).then(() => true, () => false);
   if (!ready) await run(PYTHON, ['-m', 'pip', 'install', '--quiet', '-r', join(FOLDER, 'requirements.txt')]);
+}
+
+/** A token as LiveKit's Python SDK mints it: aiortc/mint.py ROOM IDENTITY KEY SECRET. */
+export async function mintByPython(room, identity, { key, secret }) {
+  const { stdout } = await run(PYTHON, [join(FOLDER, 'mint.py'), room, identity, key, secret]);
+  return stdout.trim();
 }
 
 /** A running aiortc client. */

@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 
+import { mintByPython, prepareAiortc } from '../lib/aiortc.mjs';
 import { upgradeStatus } from '../lib/http.mjs';
 import { DEV_KEY, Server } from '../lib/server.mjs';
 import { mint } from '../lib/tokens.mjs';
@@ -59,6 +60,13 @@ test('a token for another room does not open this one over WHIP', async () => {
 test('a token of livekit-server-sdk is accepted, in the query and in the header', async () => {
   const good = await token('hall', 'ann');
   assert.equal((await upgradeStatus(server.http, `/v1/rtc?access_token=${good}`)).status, 101);
+  assert.equal((await upgradeStatus(server.http, '/v1/rtc', { authorization: `Bearer ${good}` })).status, 101);
+});
+
+test("a token of LiveKit's Python SDK is accepted", { timeout: 180_000 }, async () => {
+  await prepareAiortc();
+  const good = await mintByPython('hall', 'ann', DEV_KEY);
+  used.push(good);
   assert.equal((await upgradeStatus(server.http, '/v1/rtc', { authorization: `Bearer ${good}` })).status, 101);
 });
 

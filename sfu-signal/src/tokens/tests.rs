@@ -4,11 +4,12 @@ use serde_json::json;
 
 use super::*;
 
+const LEEWAY: Duration = Duration::from_secs(60);
 const SECRET: &str = "a-secret-that-is-at-least-32-bytes-long";
 
 fn keyring() -> Keyring {
     let keys = [("key", SECRET), ("other", "another-secret-that-is-32-bytes-long!")];
-    Keyring::new(&Keys(keys.map(|(id, secret)| (id.to_owned(), secret.to_owned())).into()))
+    Keyring::new(&Keys(keys.map(|(id, secret)| (id.to_owned(), secret.to_owned())).into()), LEEWAY)
 }
 
 fn claims() -> Claims {
@@ -63,15 +64,95 @@ fn alg_none_is_refused() {
 }
 
 #[test]
-fn times_are_checked_with_a_small_leeway() {
-    let now = unix_now().as_secs();
+fn times_are_checked_with_a_leeway() {
+    let (now, leeway) = (unix_now().as_secs(), LEEWAY.as_secs());
     let at = |exp, nbf| keyring().mint(&Claims { exp, nbf, ..claims() }).unwrap();
-    assert_eq!(refused(&at(now - LEEWAY - 2, None)), ErrorCode::TokenExpired);
-    assert_eq!(refused(&at(now + 60, Some(now + LEEWAY + 5))), ErrorCode::TokenNotYetValid);
-    assert!(keyring().verify(&at(now - 2, Some(now + 2))).is_ok());
+    assert_eq!(refused(&at(now - leeway - 2, None)), ErrorCode::TokenExpired);
+    assert_eq!(refused(&at(now + 60, Some(now + leeway + 5))), ErrorCode::TokenNotYetValid);
+    assert!(keyring().verify(&at(now - leeway + 5, Some(now + leeway - 5))).is_ok());
     assert!(keyring().verify_with(&at(now - 600, None), Expiry::Ignored).is_ok());
-    let eternal = json!({"iss": "key", "sub": "ann", "video": {"roomJoin": true, "room": "demo"}});
-    assert_eq!(refused(&sign(&Header::default(), &eternal, SECRET)), ErrorCode::TokenInvalid);
+}
+
+/// What the claims of `json!({...})`, beside those of a plain token, are read as.
+fn read(changes: serde_json::Value) -> Result<Claims, SignalError> {
+    let mut token = json!({
+        "iss": "key", "sub": "ann", "exp": unix_now().as_secs() + 60, "video": {"roomJoin": true, "room": "demo"},
+    });
+    for (name, value) in changes.as_object().unwrap() {
+        token[name] = value.clone();
+    }
+    keyring().verify(&sign(&Header::default(), &token, SECRET))
+}
+
+/// The shapes of LiveKit's server SDKs: each joins `demo` as `ann`.
+#[test]
+fn tokens_of_other_peoples_libraries_are_read() {
+    let exp = unix_now().as_secs() + 60;
+    let shapes = [
+        ("JavaScript", json!({"video": {"room": "demo", "roomJoin": true}, "nbf": 0, "sub": "ann"})),
+        (
+            "Go",
+            json!({"kind": "standard", "video": {"roomJoin": true, "room": "demo", "canPublishSources": ["camera"]}}),
+        ),
+        (
+            "Python",
+            json!({"name": "", "metadata": "", "attributes": {}, "sha256": "", "roomPreset": "",
+            "video": {"roomJoin": true, "room": "demo", "canPublish": true, "canPublishSources": []}}),
+        ),
+        (
+            "Ruby",
+            json!({"name": null, "metadata": null, "attributes": null, "sha256": null, "nbf": null,
+            "video": {"roomJoin": true, "room": "demo", "canPublish": null, "canPublishSources": null,
+                "hidden": null, "recorder": null, "roomAdmin": null}}),
+        ),
+        ("PHP", json!({"attributes": [], "jti": "ann", "video": {"roomJoin": true, "room": "demo"}})),
+        ("Java", json!({"video": {"roomJoin": true, "room": "demo", "canPublishSources": ["CAMERA", "MICROPHONE"]}})),
+        (
+            "Rust",
+            json!({"name": "", "sha256": "", "metadata": "", "roomConfig": null, "video": {
+            "roomCreate": false, "roomList": false, "roomRecord": false, "roomAdmin": false, "roomJoin": true,
+            "room": "demo", "destinationRoom": "", "canPublish": true, "canSubscribe": true, "canPublishData": true,
+            "canPublishSources": [], "canUpdateOwnMetadata": false, "ingressAdmin": false, "hidden": false,
+            "recorder": false}}),
+        ),
+        ("numbers of the protocol", json!({"video": {"roomJoin": true, "room": "demo", "canPublishSources": [1, 2]}})),
+        ("fractions of a second", json!({"exp": exp as f64 + 0.25, "nbf": 1.5e3})),
+        ("an audience and more", json!({"aud": ["a"], "iat": exp, "sip": {"call": true}, "agent": {"x": [null]}})),
+    ];
+    for (library, shape) in shapes {
+        let claims = read(shape).unwrap_or_else(|error| panic!("{library}: {error:?}"));
+        assert_eq!((claims.joinable_room(), claims.sub.as_str()), (Ok("demo"), "ann"), "{library}");
+        assert!(claims.video.permissions().can_publish, "{library}");
+    }
+    let numbers = read(json!({"video": {"canPublishSources": [1, 4, 9]}})).unwrap().video.permissions();
+    assert_eq!(numbers.can_publish_sources, [TrackSource::Camera, TrackSource::ScreenShareAudio]);
+}
+
+#[test]
+fn an_error_names_the_claim_that_is_wrong() {
+    let wrong = |changes| {
+        let error = read(changes).unwrap_err();
+        assert_eq!(error.code, ErrorCode::TokenInvalid);
+        assert!(!error.message.contains("signature"), "{}", error.message);
+        error.message
+    };
+    assert!(wrong(json!({"exp": "1999999999"})).starts_with("the claim exp: seconds since 1970 as a number"));
+    assert!(wrong(json!({"exp": null})).contains("no claim exp"));
+    assert!(wrong(json!({"nbf": true})).contains("claim nbf"));
+    assert!(wrong(json!({"iss": null})).contains("no claim iss"));
+    assert!(wrong(json!({"iss": 7})).contains("claim iss"));
+    assert!(wrong(json!({"name": {}})).contains("claim name"));
+    assert!(wrong(json!({"attributes": {"seat": 7}})).contains("claim attributes.seat"));
+    assert!(wrong(json!({"video": {"canPublish": "yes"}})).contains("claim video.canPublish"));
+    assert!(wrong(json!({"video": {"canPublishSources": "camera"}})).contains("claim video.canPublishSources"));
+    assert!(wrong(json!({"video": [1]})).contains("claim video"));
+}
+
+#[test]
+fn dates_that_no_clock_shows_are_dates() {
+    assert_eq!(read(json!({"exp": -5})).unwrap_err().code, ErrorCode::TokenExpired);
+    assert_eq!(read(json!({"exp": 1e300})).unwrap().exp, u64::MAX);
+    assert_eq!(read(json!({"nbf": 1e300})).unwrap_err().code, ErrorCode::TokenNotYetValid);
 }
 
 #[test]
@@ -118,7 +199,7 @@ fn joining_needs_the_grant_a_room_and_an_identity() {
 #[test]
 fn secrets_are_not_printed() {
     let keys = Keys([("key".to_owned(), SECRET.to_owned())].into());
-    assert!(!format!("{keys:?} {:?}", Keyring::new(&keys)).contains(SECRET));
+    assert!(!format!("{keys:?} {:?}", Keyring::new(&keys, LEEWAY)).contains(SECRET));
 }
 
 proptest! {
