@@ -4,7 +4,9 @@ import { Room, RoomEvent, type Participant, type RemoteTrack, type RoomOptions, 
 
 import { receivedVideo, sentAudio, sentVideo, styleVideo } from './adaptation';
 import { connections, factories, rawStats, sockets, transport } from './connections';
+import { act, view, type Act } from './random';
 import { busyPicture, pseudoRandomBytes, sha256, solidColour, tone } from './sources';
+import { receivingOpus, tonesOf, twoTones } from './stereo';
 import { colourOf, nameColour, Watch } from './watch';
 
 interface ConnectOptions {
@@ -150,6 +152,16 @@ const e2e = {
     await theRoom().localParticipant.publishTrack(voice.track, { ...publish, source: 'microphone' });
   },
 
+  /** A microphone with another tone in each channel. */
+  async publishTwoTones(left: number, right: number, publish: TrackPublishOptions = {}) {
+    await theRoom().localParticipant.publishTrack(twoTones(left, right), { ...publish, source: 'microphone' });
+  },
+
+  /** The tone that is heard in each channel of somebody. */
+  tonesOf: (identity: string) => tonesOf(theRoom(), identity),
+
+  receivingOpus: () => receivingOpus(connections.at(-1)?.localDescription?.sdp ?? ''),
+
   setLoudness(level: number) {
     if (!voice) throw new Error('no tone is published');
     voice.setLoudness(level);
@@ -176,6 +188,12 @@ const e2e = {
 
   /** The attributes of somebody, oneself included. */
   attributes: (identity: string) => theRoom().getParticipantByIdentity(identity)?.attributes ?? null,
+
+  /** One random operation; the error's name and code where it fails, which is what an application would see. */
+  act: (operation: Act) => act(theRoom(), operation),
+
+  /** Everybody as this page sees them, itself included. */
+  view: () => view(room),
 
   async sendText(text: string) {
     await theRoom().localParticipant.sendText(text, { topic: 'chat' });

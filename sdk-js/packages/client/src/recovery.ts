@@ -91,6 +91,8 @@ export class Recovery {
       } catch (failure) {
         if (signal.aborted) throw failure;
         log.info('a new join failed', failure);
+        // The answer may have had nothing but UDP after all.
+        this.wasOnlyTcp = false;
         error = failure;
         if (isFinal(failure)) return DisconnectReason.JoinFailed;
       }
