@@ -1,9 +1,9 @@
 // What a page does before its own code runs, so that product code needs no door for tests. Each is { script, argument } for
 // `browser.open`; scripts run in the page, so they use nothing from here.
 
-/** Sends media through a `UdpProxy`: the answer keeps its one address, with the proxy's ports, and nothing else. */
-export function pointToProxy({ address, ports }) {
-  return { script: rewriteCandidates, argument: { address, ports } };
+/** Sends media through a `UdpProxy`: the answer keeps its one address, with the proxy's ports, and TCP candidates where they are wanted. */
+export function pointToProxy({ address, ports }, { keepTcp = false } = {}) {
+  return { script: rewriteCandidates, argument: { address, ports, keepTcp } };
 }
 
 /**
@@ -14,13 +14,14 @@ export function withoutTransportCc() {
   return { script: hideTransportCc, argument: null };
 }
 
-function rewriteCandidates({ address, ports }) {
+function rewriteCandidates({ address, ports, keepTcp }) {
   const original = RTCPeerConnection.prototype.setRemoteDescription;
   const rewrite = (line) => {
     if (!line.startsWith('a=candidate:')) return [line];
     const parts = line.split(' ');
     const [, , protocol, , host, port] = parts;
     const ours = ports[port];
+    if (keepTcp && protocol.toLowerCase() === 'tcp') return [line];
     if (protocol.toLowerCase() !== 'udp' || host !== address || ours === undefined) return [];
     parts[5] = String(ours);
     return [parts.join(' ')];

@@ -54,9 +54,13 @@ export async function act(room: Room, operation: Act): Promise<string | null> {
   }
 }
 
+function sorted<T>(entries: readonly (readonly [string, T])[]): Record<string, T> {
+  return Object.fromEntries([...entries].sort(([a], [b]) => a.localeCompare(b)));
+}
+
 function describe(participant: Participant): View['people'][string] {
   const tracks = [...participant.trackPublications.values()].map(({ source, isMuted }) => [source, isMuted] as const);
-  return { attributes: { ...participant.attributes }, tracks: Object.fromEntries(tracks.sort(([a], [b]) => a.localeCompare(b))) };
+  return { attributes: sorted(Object.entries(participant.attributes)), tracks: sorted(tracks) };
 }
 
 async function receivedOf(publication: RemoteTrackPublication): Promise<number> {

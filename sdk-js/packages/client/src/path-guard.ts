@@ -6,7 +6,7 @@
  * |---|---|
  * | `starting` | ICE `connected`: `well`. ICE `failed`, or {@link START_TIMEOUT}: `over` |
  * | `well` | ICE `disconnected`, silence where media should arrive, a change of the network: `suspected`. ICE `failed`, the server hears nothing, `online`: `restarting` |
- * | `suspected` | the WebSocket is asked at once. Media arrives again: `well`. The WebSocket answers and media does not come back within {@link GRACE}: `restarting`. The WebSocket is dead: its resume goes first, then `restarting` |
+ * | `suspected` | the WebSocket is asked at once. Media arrives again: `well`. The WebSocket answers and media does not come back within {@link GRACE} (after silence {@link SILENT_GRACE}): `restarting`. The WebSocket is dead: its resume goes first, then `restarting` |
  * | `waiting` | the path is broken and the WebSocket, too: the resume leads to `restarting` |
  * | `restarting` | media passed both ways: `well`. It did not within {@link VERIFY_TIMEOUT}: `over` |
  * | `over` | nothing: the room joins anew, with another peer connection |
@@ -22,11 +22,13 @@ import type { Flow } from './media-flow';
 import { isFirefox } from './negotiation';
 
 /** Milliseconds between looks at what arrives. */
-const LOOK_INTERVAL = 700;
+const LOOK_INTERVAL = 500;
 /** Milliseconds without a byte, where media should arrive, that are silence. Reports come each second. */
 const SILENCE = 1_300;
-/** Milliseconds from a suspicion to an ICE restart, unless the path heals. */
+/** Milliseconds from a suspicion to an ICE restart, unless the path heals. ICE `disconnected` often does. */
 const GRACE = 2_000;
+/** The same where media that should arrive does not, and the WebSocket answers. */
+const SILENT_GRACE = 300;
 /** Milliseconds that a first connection may take. */
 const START_TIMEOUT = 10_000;
 /** Milliseconds from the answer of an ICE restart until media must have passed both ways. */
@@ -160,14 +162,14 @@ export class PathGuard extends EventEmitter<PathGuardEvents> {
     }
   }
 
-  private suspect(why: string): void {
+  private suspect(why: string, grace = GRACE): void {
     if (this.phase !== 'well') return;
     log.debug(`is the media path broken? ${why}`);
     this.phase = 'suspected';
-    void this.investigate(why, Date.now()).catch(() => undefined);
+    void this.investigate(why, Date.now(), grace).catch(() => undefined);
   }
 
-  private async investigate(why: string, since: number): Promise<void> {
+  private async investigate(why: string, since: number, grace: number): Promise<void> {
     // Without an answer the WebSocket is being resumed, and what follows is up to that.
     if (!(await this.setup.checkSignal())) return;
     while (this.phase === 'suspected') {
@@ -175,7 +177,7 @@ export class PathGuard extends EventEmitter<PathGuardEvents> {
         this.phase = 'well';
         return;
       }
-      if (Date.now() - since >= GRACE) return this.restart(why);
+      if (Date.now() - since >= grace) return this.restart(why);
       await sleep(VERIFY_INTERVAL, this.lifetime.signal);
     }
   }
@@ -194,7 +196,7 @@ export class PathGuard extends EventEmitter<PathGuardEvents> {
     if (flow.received > 0) this.silenceIsOthers = false;
     const isExpected = flow.made > 0 || this.setup.expectsVideo();
     if (flow.received > 0 || !isExpected) this.heardAt = Date.now();
-    if (!this.silenceIsOthers && Date.now() - this.heardAt >= SILENCE) this.suspect('nothing arrives');
+    if (!this.silenceIsOthers && Date.now() - this.heardAt >= SILENCE) this.suspect('nothing arrives', SILENT_GRACE);
   }
 
   private lose(why: unknown): void {
