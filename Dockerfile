@@ -22,6 +22,6 @@ RUN cargo build --locked --release -p sfu-bin
 
 FROM gcr.io/distroless/cc-debian12:nonroot
 COPY --from=server /src/target/release/madang /usr/local/bin/madang
-EXPOSE 7880/tcp 7881/tcp 7882/udp 7889/tcp
+EXPOSE 7880/tcp 7881/tcp 7882/udp 7879/tcp
 ENTRYPOINT ["/usr/local/bin/madang"]
 CMD ["serve"]

@@ -41,15 +41,18 @@ pub(crate) enum Command {
 pub(crate) enum ConfigCommand {
     /// Print the JSON schema of the configuration file
     Schema,
-    /// Check a file and say what is wrong with it
+    /// Check a file and say everything that is wrong with it
     Check {
         /// The file
         file: PathBuf,
+        /// On the machine and in the environment that it is for: files that it names are read, warnings are errors
+        #[arg(long)]
+        strict: bool,
     },
 }
 
 /// Where the configuration comes from, besides the flags.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub(crate) struct Sources {
     /// Configuration file (YAML); `madang.sample.yaml` explains every key
     #[arg(long, env = "MADANG_CONFIG", value_name = "FILE")]
@@ -60,9 +63,10 @@ pub(crate) struct Sources {
 }
 
 /// Flags of `serve`. Each overrides a key of the configuration file.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 #[command(after_help = "Every key of the configuration file can also be set by the environment: MADANG_ and the key in
 upper case, with two underscores between levels, e.g. MADANG_PORTS__HTTP=8080 or MADANG_LOG__FORMAT=json.
+MADANG_KEYS_FILE and MADANG_ICE_SERVERS_FILE name files that hold the value.
 Flags override the environment, which overrides the file.
 
 Examples:

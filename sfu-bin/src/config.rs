@@ -1,20 +1,38 @@
 //! The configuration: one typed schema, read from flags over `MADANG_*` over a YAML file over defaults.
+//!
+//! | Part | What it is |
+//! |---|---|
+//! | this file, `sfu_signal::config` | the types; each field states its range as an attribute of its schema |
+//! | `ranges` | compares a value with the schema: unknown keys, types, ranges |
+//! | `rules` | what one value alone cannot show: two listeners on one port, an origin with a path |
+//! | `machine` | what depends on the machine: interfaces, limits of the kernel; warnings |
+//! | `load` | layers in, a checked configuration or all its faults out |
+//! | `fault` | how a fault is told: key, reason, remedy |
+//!
+//! A configuration that passes the check starts, except where a port is taken.
+
+pub(crate) mod fault;
+pub(crate) mod load;
+mod machine;
+pub(crate) mod ranges;
+mod rules;
+#[cfg(test)]
+mod tests;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::bail;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sfu_core::config::CodecPolicy;
-use sfu_core::net::MAX_WORKERS;
+use sfu_core::net::{MAX_WORKERS, available_workers};
 use sfu_signal::config::{HttpConfig, Keys, Limits, RoomsConfig, SessionsConfig, SignalConfig};
+use sfu_signal::duration::Between;
 use sfu_signal::protocol::IceServer;
-use sfu_signal::tokens::MIN_SECRET_BYTES;
 
-use crate::cli::Sources;
-use crate::layers::{self, Layer};
+/// Below the ports that clients need, so that a firewall rule for "7880 and up" does not open it.
+const OPERATOR_PORT: u16 = 7879;
 
 /// Everything that can be configured.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -23,10 +41,12 @@ pub(crate) struct Config {
     /// API keys: key id (the token's `iss`) to secret (at least 32 bytes). Several may live at once.
     pub(crate) keys: Keys,
     /// The address that all public listeners bind. `::` takes IPv4 as well.
+    #[schemars(extend("x-expected" = "an IP address: \"::\" for all, 0.0.0.0 for all of IPv4, or one of this machine"))]
     pub(crate) bind: IpAddr,
     /// The ports of the public listeners.
     pub(crate) ports: Ports,
     /// The operator's listener, without authentication: /livez /readyz /startupz /metrics.
+    #[schemars(extend("x-expected" = "an IP address with a port, such as 127.0.0.1:7879"))]
     pub(crate) operator: SocketAddr,
     /// HTTPS on the HTTP port. Absent: plain HTTP, for a proxy in front.
     pub(crate) tls: Option<TlsConfig>,
@@ -39,15 +59,15 @@ pub(crate) struct Config {
     /// What clients may ask for.
     pub(crate) limits: Limits,
     /// STUN and TURN servers that clients are told to use.
-    #[schemars(with = "Vec<serde_json::Map<String, serde_json::Value>>")]
-    pub(crate) ice_servers: Vec<IceServer>,
+    #[schemars(length(max = 16))]
+    pub(crate) ice_servers: Vec<IceServerConfig>,
     /// Media threads, addresses and times.
     pub(crate) media: MediaConfig,
     /// What is logged, and how.
     pub(crate) log: LogConfig,
     /// After SIGTERM or Ctrl-C the process ends within this time.
     #[serde(with = "sfu_signal::duration")]
-    #[schemars(with = "String")]
+    #[schemars(with = "Between<2_000, 3_600_000>")]
     pub(crate) shutdown_timeout: Duration,
 }
 
@@ -57,7 +77,7 @@ impl Default for Config {
             keys: Keys::default(),
             bind: Ipv6Addr::UNSPECIFIED.into(),
             ports: Ports::default(),
-            operator: SocketAddr::from((Ipv4Addr::LOCALHOST, 7889)),
+            operator: SocketAddr::from((Ipv4Addr::LOCALHOST, OPERATOR_PORT)),
             tls: None,
             http: HttpConfig::default(),
             rooms: RoomsConfig::default(),
@@ -94,9 +114,34 @@ impl Default for Ports {
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct TlsConfig {
     /// The certificate chain.
+    #[schemars(length(min = 1))]
     pub(crate) cert: PathBuf,
     /// Its private key.
+    #[schemars(length(min = 1))]
     pub(crate) key: PathBuf,
+}
+
+/// A STUN or TURN server, and what lets clients in.
+#[derive(Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct IceServerConfig {
+    /// `stun:`, `stuns:`, `turn:` and `turns:` URLs (RFC 7064, RFC 7065).
+    #[schemars(length(min = 1, max = 16), inner(length(min = 6, max = 512)), extend("uniqueItems" = true))]
+    pub(crate) urls: Vec<String>,
+    /// For TURN.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 1_024))]
+    pub(crate) username: Option<String>,
+    /// For TURN.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 1_024), extend("writeOnly" = true))]
+    pub(crate) credential: Option<String>,
+}
+
+impl std::fmt::Debug for IceServerConfig {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("IceServerConfig").field("urls", &self.urls).finish_non_exhaustive()
+    }
 }
 
 /// Media threads, addresses and times.
@@ -104,36 +149,43 @@ pub(crate) struct TlsConfig {
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct MediaConfig {
     /// Media threads; 0: one per processor that the process may use (affinity, cgroup quota).
+    #[schemars(range(min = 0, max = MAX_WORKERS))]
     pub(crate) workers: usize,
     /// Addresses that clients reach media at, where they are not an interface's (NAT). They replace the interfaces'.
+    #[schemars(length(max = 8), extend("uniqueItems" = true))]
     pub(crate) external_ips: Vec<IpAddr>,
     /// Only the addresses of these interfaces are advertised. Empty: of all but container bridges.
+    #[schemars(length(max = 64), inner(length(min = 1, max = 15)), extend("uniqueItems" = true))]
     pub(crate) interfaces: Vec<String>,
     /// Whether media over TCP is offered.
     pub(crate) ice_tcp: bool,
     /// Which codecs rooms may use, besides Opus.
+    #[schemars(length(min = 1), extend("uniqueItems" = true))]
     pub(crate) codecs: Vec<VideoCodec>,
     /// Bytes of a worker's UDP receive buffer; the kernel's limit is net.core.rmem_max.
+    #[schemars(range(min = 65_536, max = 1_073_741_824))]
     pub(crate) receive_buffer: usize,
     /// Bytes of a worker's UDP send buffer; the kernel's limit is net.core.wmem_max.
+    #[schemars(range(min = 65_536, max = 1_073_741_824))]
     pub(crate) send_buffer: usize,
     /// Without a sign of life for so long, nothing more is sent to a client (RFC 7675).
     #[serde(with = "sfu_signal::duration")]
-    #[schemars(with = "String")]
+    #[schemars(with = "Between<5_000, 600_000>")]
     pub(crate) consent_timeout: Duration,
     /// A media connection must be up within this time.
     #[serde(with = "sfu_signal::duration")]
-    #[schemars(with = "String")]
+    #[schemars(with = "Between<5_000, 300_000>")]
     pub(crate) handshake_timeout: Duration,
     /// A participant whose media connection was interrupted for so long is removed.
     #[serde(with = "sfu_signal::duration")]
-    #[schemars(with = "String")]
+    #[schemars(with = "Between<5_000, 3_600_000>")]
     pub(crate) interruption_timeout: Duration,
     /// How long packets are kept for those who lost them.
     #[serde(with = "sfu_signal::duration")]
-    #[schemars(with = "String")]
+    #[schemars(with = "Between<100, 10_000>")]
     pub(crate) retransmission_window: Duration,
     /// The most microphones of a room that are forwarded at a time, the loudest; 0: all.
+    #[schemars(range(min = 0, max = 1_000))]
     pub(crate) loudest_speakers: usize,
 }
 
@@ -177,6 +229,7 @@ pub(crate) struct LogConfig {
     /// How lines look.
     pub(crate) format: LogFormat,
     /// What is logged, e.g. `info,sfu_signal=debug`.
+    #[schemars(length(min = 1, max = 4_096))]
     pub(crate) filter: String,
 }
 
@@ -197,38 +250,6 @@ pub(crate) enum LogFormat {
 }
 
 impl Config {
-    /// Reads all layers; `flags` is the topmost.
-    pub(crate) fn load(sources: &Sources, flags: serde_json::Value) -> anyhow::Result<Self> {
-        let file = sources.config.as_deref().map(layers::from_file).transpose()?;
-        let env = layers::from_env(std::env::vars())?;
-        let flags = Layer { source: "command line".to_owned(), value: flags };
-        let config: Self = layers::resolve(file.into_iter().chain([env, flags]))?;
-        config.validate()?;
-        Ok(config)
-    }
-
-    /// What the types cannot say. That there is a key is asked only of servers.
-    fn validate(&self) -> anyhow::Result<()> {
-        for (id, secret) in &self.keys.0 {
-            if id.is_empty() || secret.len() < MIN_SECRET_BYTES {
-                bail!("keys.{id}: the secret has {} bytes; use at least {MIN_SECRET_BYTES}", secret.len());
-            }
-        }
-        let Ports { http, tcp, .. } = self.ports;
-        if http != 0 && http == tcp {
-            bail!("ports.http and ports.tcp are both {http}; give them different ports");
-        }
-        if self.media.workers > MAX_WORKERS {
-            bail!("media.workers: {} is too many; use at most {MAX_WORKERS}", self.media.workers);
-        }
-        if let Some(tls) = &self.tls
-            && (tls.cert.as_os_str().is_empty() || tls.key.as_os_str().is_empty())
-        {
-            bail!("tls: set both tls.cert and tls.key");
-        }
-        Ok(())
-    }
-
     /// The control plane's part.
     pub(crate) fn signal(&self, dev: bool, tls: bool) -> SignalConfig {
         SignalConfig {
@@ -237,14 +258,26 @@ impl Config {
             sessions: self.sessions.clone(),
             limits: self.limits.clone(),
             http: self.http.clone(),
-            ice_servers: self.ice_servers.clone(),
+            ice_servers: self.ice_servers.iter().map(IceServerConfig::told).collect(),
             dev,
             tls,
         }
     }
 }
 
+impl IceServerConfig {
+    /// As clients are told.
+    fn told(&self) -> IceServer {
+        IceServer { urls: self.urls.clone(), username: self.username.clone(), credential: self.credential.clone() }
+    }
+}
+
 impl MediaConfig {
+    /// Media threads, counted.
+    pub(crate) fn worker_count(&self) -> usize {
+        if self.workers == 0 { available_workers() } else { self.workers }
+    }
+
     /// The codecs as the core takes them.
     pub(crate) fn codec_policy(&self) -> CodecPolicy {
         let has = |codec| self.codecs.contains(&codec);
@@ -258,56 +291,6 @@ impl MediaConfig {
 }
 
 /// The JSON schema of the file.
-pub(crate) fn schema() -> String {
-    let schema = schemars::schema_for!(Config);
-    serde_json::to_string_pretty(&schema).expect("a schema is JSON")
-}
-
-/// Checks one file alone.
-pub(crate) fn check_file(path: &Path) -> anyhow::Result<Config> {
-    let config: Config = layers::resolve([layers::from_file(path)?])?;
-    config.validate()?;
-    Ok(config)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use serde_json::json;
-
-    fn resolve(value: serde_json::Value) -> anyhow::Result<Config> {
-        let config: Config = layers::resolve([Layer { source: "file.yaml".to_owned(), value }])?;
-        config.validate()?;
-        Ok(config)
-    }
-
-    #[test]
-    fn the_sample_file_is_right_and_shows_the_defaults() {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../madang.sample.yaml");
-        let mut sample = check_file(&path).unwrap();
-        assert!(!sample.keys.0.is_empty());
-        sample.keys = Keys::default();
-        assert_eq!(serde_json::to_value(&sample).unwrap(), serde_json::to_value(Config::default()).unwrap());
-    }
-
-    #[test]
-    fn errors_name_the_source_the_key_and_what_is_expected() {
-        for (value, expected) in [
-            (json!({ "ports": { "htpp": 1 } }), ["file.yaml: ports.htpp", "unknown field", "`http`"]),
-            (json!({ "ports": { "udp": 1, "http": "x" } }), ["file.yaml: ports.http", "invalid type", "u16"]),
-            (json!({ "rooms": { "empty_timeout": 5 } }), ["file.yaml: rooms.empty_timeout", "invalid type", "string"]),
-            (json!({ "media": { "codecs": ["vp7"] } }), ["file.yaml: media.codecs", "vp7", "`vp8`"]),
-            (json!({ "keys": { "a": "short" } }), ["keys.a", "5 bytes", "at least 32"]),
-            (json!({ "ports": { "tcp": 7880 } }), ["ports.http", "ports.tcp", "different"]),
-        ] {
-            let error = format!("{:#}", resolve(value).unwrap_err());
-            assert!(expected.iter().all(|part| error.contains(part)), "{error}");
-        }
-    }
-
-    #[test]
-    fn secrets_are_not_debug_printed() {
-        let config = resolve(json!({ "keys": { "a": "0123456789abcdef0123456789abcdef" } })).unwrap();
-        assert!(!format!("{config:?}").contains("0123456789abcdef"));
-    }
+pub(crate) fn schema() -> serde_json::Value {
+    schemars::schema_for!(Config).to_value()
 }

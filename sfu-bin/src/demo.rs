@@ -9,6 +9,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
 use rust_embed::RustEmbed;
+use sfu_signal::config::HttpConfig;
 
 #[derive(RustEmbed)]
 #[folder = "../sdk-js/demo/dist"]
@@ -30,9 +31,13 @@ const HEADERS: [(HeaderName, &str); 4] = [
     (HeaderName::from_static("permissions-policy"), "camera=(self), microphone=(self), display-capture=(self)"),
 ];
 
-/// Serves the demo for every path that `router` does not know. Pages of `frame_ancestors` may show it in a frame.
-pub(crate) fn mount(router: Router, frame_ancestors: &[String]) -> Router {
-    let policy = policy(frame_ancestors);
+/// Serves the demo for every path that `router` does not know, unless it is switched off. Pages of `frame_ancestors` may
+/// show it in a frame.
+pub(crate) fn mount(router: Router, config: &HttpConfig) -> Router {
+    if !config.demo {
+        return router;
+    }
+    let policy = policy(&config.frame_ancestors);
     router.fallback(get(async move |uri: Uri, headers: HeaderMap| guarded(asset(&uri, &headers), policy)))
 }
 

@@ -1,23 +1,45 @@
 //! Log lines, on stderr.
+//!
+//! A thread of its own writes them, so that nobody waits where stderr takes none: a full disk, a pipe whose reader stands
+//! still. Lines that find [`WAITING`] before them are dropped.
 
 use std::io::{self, IsTerminal};
 
 use anyhow::Context;
-use tracing_subscriber::EnvFilter;
+use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Layer, Registry, fmt, reload};
 
 use crate::config::{LogConfig, LogFormat};
 
-/// Starts logging. May be called once.
-pub(crate) fn start(config: &LogConfig) -> anyhow::Result<()> {
+/// Lines that may wait to be written: about a megabyte.
+const WAITING: usize = 4096;
+
+/// The running log.
+#[derive(Clone)]
+pub(crate) struct Log {
+    filter: reload::Handle<EnvFilter, Registry>,
+}
+
+/// Starts logging. May be called once. What waits is written when the guard is dropped.
+pub(crate) fn start(config: &LogConfig) -> anyhow::Result<(Log, WorkerGuard)> {
     let filter = EnvFilter::try_new(&config.filter).with_context(|| format!("log.filter: {:?}", config.filter))?;
-    let lines = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(io::stderr)
-        .with_ansi(io::stderr().is_terminal())
-        .log_internal_errors(false);
-    match config.format {
-        LogFormat::Text => lines.init(),
-        LogFormat::Json => lines.json().flatten_event(true).init(),
+    let (filter, handle) = reload::Layer::new(filter);
+    let (writer, guard) =
+        NonBlockingBuilder::default().lossy(true).buffered_lines_limit(WAITING).thread_name("log").finish(io::stderr());
+    let lines = fmt::layer().with_writer(writer).with_ansi(io::stderr().is_terminal()).log_internal_errors(false);
+    let lines = match config.format {
+        LogFormat::Text => lines.boxed(),
+        LogFormat::Json => lines.json().flatten_event(true).boxed(),
+    };
+    tracing_subscriber::registry().with(filter).with(lines).init();
+    Ok((Log { filter: handle }, guard))
+}
+
+impl Log {
+    /// Takes another filter; false if it is none.
+    pub(crate) fn set_filter(&self, filter: &str) -> bool {
+        EnvFilter::try_new(filter).is_ok_and(|filter| self.filter.reload(filter).is_ok())
     }
-    Ok(())
 }

@@ -6,22 +6,26 @@ mod addresses;
 mod cli;
 mod config;
 mod demo;
-mod layers;
+mod environment;
 mod logging;
 mod media;
 mod metrics;
 mod operator;
+mod reload;
 mod serve;
+mod signals;
 mod tls;
 mod token;
 mod trim;
 
 use std::io::{self, Write};
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::Parser;
 
 use crate::cli::{Cli, Command, ConfigCommand};
+use crate::config::load::{self, Check};
 
 fn main() -> ExitCode {
     match run(Cli::parse()) {
@@ -38,14 +42,28 @@ fn run(cli: Cli) -> anyhow::Result<()> {
     match cli.command {
         Command::Serve(args) => serve::run(&args),
         Command::Token(args) => print(&token::mint(&args)?),
-        Command::Config { command: ConfigCommand::Schema } => print(&config::schema()),
-        Command::Config { command: ConfigCommand::Check { file } } => {
-            config::check_file(&file)?;
-            print(&format!("{}: no error", file.display()))
-        }
+        Command::Config { command: ConfigCommand::Schema } => print(&format!("{:#}", config::schema())),
+        Command::Config { command: ConfigCommand::Check { file, strict } } => check(&file, strict),
     }
 }
 
+/// Warnings and faults on stderr, one a line.
+fn check(file: &Path, strict: bool) -> anyhow::Result<()> {
+    let Check { faults, warnings } = load::check(file, strict);
+    let lines = warnings.iter().map(|warning| format!("warning: {warning}"));
+    let lines = lines.chain(faults.iter().map(|fault| format!("error: {fault}")));
+    for line in lines {
+        writeln!(io::stderr(), "{line}")?;
+    }
+    let wrong = faults.len() + if strict { warnings.len() } else { 0 };
+    anyhow::ensure!(wrong == 0, "{}: {wrong} to mend", file.display());
+    print(&format!("{}: no error", file.display()))
+}
+
 fn print(text: &str) -> anyhow::Result<()> {
-    Ok(writeln!(io::stdout(), "{text}")?)
+    match writeln!(io::stdout(), "{text}") {
+        // The reader has seen enough.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        other => Ok(other?),
+    }
 }

@@ -6,7 +6,7 @@ use std::time::Instant;
 use anyhow::Context;
 use sfu_core::config::{CoreConfig, DataLimits};
 use sfu_core::control::{Command, Event, WorkerIndex};
-use sfu_core::net::{Buffers, NetConfig, Sockets, Workers, available_workers};
+use sfu_core::net::{Buffers, NetConfig, Sockets, Workers};
 use sfu_core::transport::{Certificate, stun_username, worker_of_ufrag};
 use sfu_core::{ClockAnchor, Core};
 use sfu_signal::tokens::unix_now;
@@ -42,7 +42,7 @@ impl Media {
             bind: config.bind,
             udp_port: config.ports.udp,
             tcp_port: media.ice_tcp.then_some(config.ports.tcp),
-            workers: if media.workers == 0 { available_workers() } else { media.workers },
+            workers: media.worker_count(),
             buffers: Buffers { receive: media.receive_buffer, send: media.send_buffer },
             ..NetConfig::default()
         })?;

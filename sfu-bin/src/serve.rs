@@ -13,34 +13,59 @@ use sfu_signal::Server;
 use sfu_signal::config::{DEV_KEY, DEV_SECRET};
 
 use crate::cli::ServeArgs;
-use crate::config::Config;
+use crate::config::fault::Faults;
+use crate::config::load::{self, Loaded};
+use crate::config::{Config, TlsConfig};
+use crate::logging::Log;
 use crate::media::Media;
 use crate::operator::Operator;
-use crate::{addresses, demo, logging, tls};
+use crate::reload::Reload;
+use crate::{addresses, demo, logging, signals, tls};
 
 /// Of the time for shutdown, what is left for HTTP requests and media threads once clients were told.
 const LISTENERS_END: Duration = Duration::from_secs(1);
 
 /// Runs the server until it is told to stop.
 pub(crate) fn run(args: &ServeArgs) -> anyhow::Result<()> {
-    let mut config = Config::load(&args.sources, args.layer())?;
-    if args.dev && config.keys.0.is_empty() {
-        config.keys.0.insert(DEV_KEY.to_owned(), DEV_SECRET.to_owned());
-    }
+    let loaded = configure(args)?;
+    let config = &loaded.config;
     anyhow::ensure!(
         !config.keys.0.is_empty(),
-        "no API key: set keys in the configuration file, MADANG_KEYS='ID: SECRET', or --keys ID:SECRET; \
+        "no API key: set keys in the configuration file, MADANG_KEYS='ID: SECRET', MADANG_KEYS_FILE, or --keys ID:SECRET; \
          --dev brings one for trying things out"
     );
-    logging::start(&config.log)?;
+    let (log, guard) = logging::start(&config.log)?;
+    for warning in loaded.warnings(args.dev) {
+        tracing::warn!("{warning}");
+    }
     tls::install_provider();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(serve(args, &config))
+    let ended = runtime.block_on(serve(args, config, log))?;
+    // Writes what waits.
+    drop(guard);
+    if !ended {
+        // Returning would wait for threads that may hang.
+        std::process::exit(1);
+    }
+    Ok(())
 }
 
-async fn serve(args: &ServeArgs, config: &Config) -> anyhow::Result<()> {
+/// The configuration of all layers, in dev mode with the well-known key.
+pub(crate) fn configure(args: &ServeArgs) -> Result<Loaded, Faults> {
+    let mut loaded = load::load(&args.sources, args.layer())?;
+    if args.dev && loaded.config.keys.0.is_empty() {
+        loaded.config.keys.0.insert(DEV_KEY.to_owned(), DEV_SECRET.to_owned());
+    }
+    Ok(loaded)
+}
+
+/// Serves until it is told to stop; false if something did not end in time.
+async fn serve(args: &ServeArgs, config: &Config, log: Log) -> anyhow::Result<bool> {
+    let (mut stop_signal, hangup) = signals::install()?;
     let (media, events) = Media::start(config, args.dev)?;
     let tls = tls_config(args, config).await?;
+    let files: Option<(RustlsConfig, TlsConfig)> = tls.clone().zip(config.tls.clone());
+    tokio::spawn(Reload { args: args.clone(), config: config.clone(), tls: files, log }.run(hangup));
     let server = Server::new(config.signal(args.dev, tls.is_some()), Arc::new(media.clone()));
     tokio::spawn(Arc::clone(&server).run(events));
     tokio::spawn(crate::trim::run(Arc::clone(&server)));
@@ -51,30 +76,28 @@ async fn serve(args: &ServeArgs, config: &Config) -> anyhow::Result<()> {
     let public_handle = Handle::new();
     let address = SocketAddr::new(config.bind, config.ports.http);
     let is_tls = tls.is_some();
-    let address =
-        listen(address, demo::mount(server.router(), &config.http.frame_ancestors), tls, public_handle.clone())
-            .context("ports.http")?;
+    let address = listen(address, demo::mount(server.router(), &config.http), tls, public_handle.clone())
+        .context("ports.http")?;
     let scheme = if is_tls { "https" } else { "http" };
     tracing::info!(%address, %operator, scheme, "listening");
     if args.dev {
         announce(config, scheme, address.port());
     }
 
-    stop_signal().await?;
-    tracing::info!(within = ?config.shutdown_timeout, "shutting down");
+    let signal = stop_signal.recv().await;
+    tracing::info!(signal, within = ?config.shutdown_timeout, "shutting down");
     let stop = stop(&server, &media, [public_handle, operator_handle], config.shutdown_timeout);
     let ended = tokio::select! {
         () = stop => true,
         () = tokio::time::sleep(config.shutdown_timeout) => false,
-        _ = stop_signal() => false,
+        _ = stop_signal.recv() => false,
     };
-    if !ended {
-        // Returning would wait for threads that may hang.
+    if ended {
+        tracing::info!("stopped");
+    } else {
         tracing::warn!("not everything ended in time");
-        std::process::exit(1);
     }
-    tracing::info!("stopped");
-    Ok(())
+    Ok(ended)
 }
 
 async fn tls_config(args: &ServeArgs, config: &Config) -> anyhow::Result<Option<RustlsConfig>> {
@@ -144,19 +167,6 @@ fn announce(config: &Config, scheme: &str, port: u16) {
         }
     }
     let _ = writeln!(io::stdout(), "{text}");
-}
-
-async fn stop_signal() -> io::Result<()> {
-    #[cfg(unix)]
-    {
-        let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
-        tokio::select! {
-            result = tokio::signal::ctrl_c() => result,
-            _ = terminate.recv() => Ok(()),
-        }
-    }
-    #[cfg(not(unix))]
-    tokio::signal::ctrl_c().await
 }
 
 /// Clients are told first, then media and listeners end.

@@ -1,4 +1,4 @@
-//! HTTPS: from files that are read again when they change, or with a certificate made at start (`--dev-tls`).
+//! HTTPS: from files that are read again when they change and on SIGHUP, or with a certificate made at start (`--dev-tls`).
 
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -6,6 +6,9 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::Context;
 use axum_server::tls_rustls::RustlsConfig;
+use rustls::ServerConfig;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use crate::config::TlsConfig;
 
@@ -18,7 +21,24 @@ pub(crate) fn install_provider() {
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
 }
 
-/// Reads the files, and reads them again whenever they change or SIGHUP comes.
+/// Whether the files are there, can be read, and belong together.
+pub(crate) fn check(files: &TlsConfig) -> anyhow::Result<()> {
+    install_provider();
+    let (cert, key) = (&files.cert, &files.key);
+    let of_cert = || format!("tls.cert {}", cert.display());
+    let of_key = || format!("tls.key {}", key.display());
+    let chain: Vec<_> = CertificateDer::pem_file_iter(cert).and_then(Iterator::collect).with_context(of_cert)?;
+    anyhow::ensure!(!chain.is_empty(), "{}: there is no certificate in it", of_cert());
+    let private = PrivateKeyDer::from_pem_file(key).with_context(of_key)?;
+    // With a chain of which the key is another's, this fails.
+    ServerConfig::builder()
+        .with_no_client_auth()
+        .with_single_cert(chain, private)
+        .with_context(|| format!("{} with {}", of_cert(), of_key()))?;
+    Ok(())
+}
+
+/// Reads the files, and reads them again whenever they change.
 pub(crate) async fn from_files(files: TlsConfig) -> anyhow::Result<RustlsConfig> {
     let config = RustlsConfig::from_pem_file(&files.cert, &files.key)
         .await
@@ -31,22 +51,26 @@ async fn watch(config: RustlsConfig, files: TlsConfig) {
     let modified = |path: &PathBuf| std::fs::metadata(path).and_then(|file| file.modified()).ok();
     let state = || (modified(&files.cert), modified(&files.key));
     let mut known: (Option<SystemTime>, Option<SystemTime>) = state();
-    let mut hangup = Hangup::new();
     loop {
-        let asked = tokio::select! {
-            () = tokio::time::sleep(CHECK) => false,
-            () = hangup.recv() => true,
-        };
+        tokio::time::sleep(CHECK).await;
         let now = state();
-        if asked || now != known {
-            // On failure the old certificate stays, and the next look tries again.
-            match config.reload_from_pem_file(&files.cert, &files.key).await {
-                Ok(()) => {
-                    known = now;
-                    tracing::info!("the TLS certificate was read again");
-                }
-                Err(error) => tracing::error!(%error, "the TLS certificate cannot be read; the old one stays"),
-            }
+        // On failure the next look tries again.
+        if now != known && reload(&config, &files).await {
+            known = now;
+        }
+    }
+}
+
+/// Reads the files again; false, and the old certificate stays, if they are not right.
+pub(crate) async fn reload(config: &RustlsConfig, files: &TlsConfig) -> bool {
+    match config.reload_from_pem_file(&files.cert, &files.key).await {
+        Ok(()) => {
+            tracing::info!("the TLS certificate was read again");
+            true
+        }
+        Err(error) => {
+            tracing::error!(%error, "the TLS certificate cannot be read; the old one stays");
+            false
         }
     }
 }
@@ -56,32 +80,4 @@ pub(crate) async fn self_signed(addresses: &[IpAddr]) -> anyhow::Result<RustlsCo
     let names = addresses.iter().map(ToString::to_string).chain(["localhost".to_owned()]).collect::<Vec<_>>();
     let rcgen::CertifiedKey { cert, signing_key } = rcgen::generate_simple_self_signed(names)?;
     Ok(RustlsConfig::from_der(vec![cert.der().to_vec()], signing_key.serialize_der()).await?)
-}
-
-/// SIGHUP where there is one.
-struct Hangup {
-    #[cfg(unix)]
-    signal: Option<tokio::signal::unix::Signal>,
-}
-
-impl Hangup {
-    #[cfg(unix)]
-    fn new() -> Self {
-        Self { signal: tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup()).ok() }
-    }
-
-    #[cfg(not(unix))]
-    fn new() -> Self {
-        Self {}
-    }
-
-    async fn recv(&mut self) {
-        #[cfg(unix)]
-        if let Some(signal) = &mut self.signal
-            && signal.recv().await.is_some()
-        {
-            return;
-        }
-        std::future::pending().await
-    }
 }

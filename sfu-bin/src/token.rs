@@ -7,11 +7,11 @@ use sfu_signal::config::{DEV_KEY, DEV_SECRET};
 use sfu_signal::tokens::{Claims, Keyring, VideoGrant, unix_now};
 
 use crate::cli::TokenArgs;
-use crate::config::Config;
+use crate::config::load;
 
 /// The token that the flags ask for.
 pub(crate) fn mint(args: &TokenArgs) -> anyhow::Result<String> {
-    let mut config = Config::load(&args.sources, args.sources.layer())?;
+    let mut config = load::load(&args.sources, args.sources.layer())?.config;
     if config.keys.0.is_empty() {
         let _ = writeln!(std::io::stderr(), "no key is configured: signing with the development key of `serve --dev`");
         config.keys.0.insert(DEV_KEY.to_owned(), DEV_SECRET.to_owned());
@@ -64,7 +64,7 @@ mod tests {
         let flags = [&["madang", "token", "--keys", KEY, "--room", "demo", "--identity", "ann"], flags].concat();
         let Command::Token(args) = Cli::parse_from(flags).command else { panic!("token") };
         let token = mint(&args).unwrap();
-        let keys = Config::load(&args.sources, args.sources.layer()).unwrap().keys;
+        let keys = load::load(&args.sources, args.sources.layer()).unwrap().config.keys;
         Keyring::new(&keys, Duration::ZERO).verify(&token).unwrap()
     }
 

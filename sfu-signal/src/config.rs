@@ -1,13 +1,19 @@
 //! The part of the configuration that the control plane reads. `sfu-bin` embeds it in its schema.
+//!
+//! A field's range stands at the field, as an attribute of its schema. The check of a file, the JSON schema for editors and
+//! the Helm chart's schema are all made from that; a test of `sfu-bin` refuses fields without one.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 use sfu_core::config::DataLimits;
 
+use crate::duration::Between;
 use crate::protocol::IceServer;
+use crate::tokens::MIN_SECRET_BYTES;
 
 /// The API key of dev mode.
 pub const DEV_KEY: &str = "devkey";
@@ -40,9 +46,24 @@ pub struct SignalConfig {
 }
 
 /// API keys and their secrets.
-#[derive(Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Default, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Keys(pub BTreeMap<String, String>);
+
+impl JsonSchema for Keys {
+    fn schema_name() -> Cow<'static, str> {
+        "Keys".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "API keys and their secrets.",
+            "type": "object",
+            "propertyNames": { "minLength": 1, "maxLength": 256 },
+            "additionalProperties": { "type": "string", "minLength": MIN_SECRET_BYTES, "maxLength": 4096, "writeOnly": true },
+        })
+    }
+}
 
 impl std::fmt::Debug for Keys {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -58,9 +79,10 @@ pub struct RoomsConfig {
     pub auto_create: bool,
     /// A room without participants closes after so long. Default: `5m`.
     #[serde(with = "crate::duration")]
-    #[schemars(with = "String")]
+    #[schemars(with = "Between<1_000, 86_400_000>")]
     pub empty_timeout: Duration,
     /// A room with more participants is spread over further workers, this many to each; then evenly. Default: 100.
+    #[schemars(range(min = 1, max = 100_000))]
     pub participants_per_worker: usize,
 }
 
@@ -76,7 +98,7 @@ impl Default for RoomsConfig {
 pub struct SessionsConfig {
     /// A lost WebSocket may be resumed for so long; then the participant leaves. Default: `30s`.
     #[serde(with = "crate::duration")]
-    #[schemars(with = "String")]
+    #[schemars(with = "Between<0, 600_000>")]
     pub resume_grace: Duration,
     /// When the server stops, clients are told to join anew after so long. Default: `500ms`.
     #[serde(with = "crate::duration")]
@@ -84,21 +106,23 @@ pub struct SessionsConfig {
     pub retry_after: Duration,
     /// `join` or `resume` must come so soon after the WebSocket opened. Default: `10s`.
     #[serde(with = "crate::duration")]
-    #[schemars(with = "String")]
+    #[schemars(with = "Between<1_000, 300_000>")]
     pub join_timeout: Duration,
     /// The server sends WebSocket pings this often, and takes a connection for lost that was silent for three times
     /// as long. Default: `10s`.
     #[serde(with = "crate::duration")]
-    #[schemars(with = "String")]
+    #[schemars(with = "Between<1_000, 300_000>")]
     pub ping_interval: Duration,
     /// By so much the clocks of those that mint tokens and the server's may differ: a token counts that much earlier and
     /// longer. Default: `60s`.
     #[serde(with = "crate::duration")]
-    #[schemars(with = "String")]
+    #[schemars(with = "Between<0, 600_000>")]
     pub token_leeway: Duration,
     /// Events kept per session for a resume. A client that missed more gets a snapshot. Default: 256.
+    #[schemars(range(min = 0, max = 65_536))]
     pub replay_events: usize,
     /// Messages that may wait for a slow client. One that has more is disconnected, and may resume. Default: 512.
+    #[schemars(range(min = 16, max = 65_536))]
     pub queue_messages: usize,
 }
 
@@ -121,32 +145,44 @@ impl Default for SessionsConfig {
 #[serde(default, deny_unknown_fields)]
 pub struct Limits {
     /// Bytes of one WebSocket message. Default: 262144, enough for an offer with 64 m-lines.
+    #[schemars(range(min = 16_384, max = 16_777_216))]
     pub message_bytes: usize,
     /// Messages per second and WebSocket, with bursts of twice as many. Default: 50.
+    #[schemars(range(min = 1, max = 10_000))]
     pub messages_per_second: u32,
     /// Participants of one room. Default: 1000.
+    #[schemars(range(min = 1, max = 1_000_000))]
     pub participants_per_room: usize,
     /// Tracks that one participant may publish. Default: 16.
+    #[schemars(range(min = 1, max = 256))]
     pub tracks_per_participant: usize,
     /// M-lines of one offer. Default: 64.
+    #[schemars(range(min = 1, max = 256))]
     pub media_per_offer: usize,
     /// Bytes of an SDP offer. Default: 200000.
+    #[schemars(range(min = 4_096, max = 16_777_216))]
     pub sdp_bytes: usize,
     /// Bytes of an HTTP body. Default: 262144.
+    #[schemars(range(min = 4_096, max = 16_777_216))]
     pub http_body_bytes: usize,
     /// Bytes of a participant's metadata, and of its attributes together. Default: 16384.
+    #[schemars(range(min = 0, max = 1_048_576))]
     pub metadata_bytes: usize,
     /// Bytes of one message on a data channel; clients are told. Default: 65536.
+    #[schemars(range(min = 1_024, max = 65_536))]
     pub data_message_bytes: u32,
     /// Messages a second that one participant may send on data channels, each times its receivers. Default: 10000.
+    #[schemars(range(min = 1, max = 10_000_000))]
     pub data_messages_per_second: u32,
     /// Bytes of messages a second, each times its receivers. Default: 16000000.
+    #[schemars(range(min = 65_536, max = 4_000_000_000u32))]
     pub data_bytes_per_second: u32,
     /// Bytes of reliable messages that wait for one participant. Default: 1048576.
+    #[schemars(range(min = 65_536, max = 1_073_741_824))]
     pub data_buffer_bytes: usize,
     /// How long senders wait for a participant with a full buffer that reads less than 128 kbit/s. Default: `2s`.
     #[serde(with = "crate::duration")]
-    #[schemars(with = "String")]
+    #[schemars(with = "Between<100, 60_000>")]
     pub data_stall: Duration,
 }
 
@@ -176,14 +212,18 @@ impl Default for Limits {
 pub struct HttpConfig {
     /// Origins of pages that may use the API, e.g. `https://meet.example.com`. Default: `*`, any page; tokens protect the
     /// API, and there are no cookies.
+    #[schemars(length(min = 1, max = 256), inner(length(min = 1, max = 300)), extend("uniqueItems" = true))]
     pub allowed_origins: Vec<String>,
     /// Origins of pages that may show the demo in a frame, e.g. `https://intranet.example.com`. Default: none.
+    #[schemars(length(max = 64), inner(length(min = 1, max = 300)), extend("uniqueItems" = true))]
     pub frame_ancestors: Vec<String>,
+    /// Whether the demo is served at `/`, to everybody who comes. Default: true.
+    pub demo: bool,
 }
 
 impl Default for HttpConfig {
     fn default() -> Self {
-        Self { allowed_origins: vec!["*".to_owned()], frame_ancestors: Vec::new() }
+        Self { allowed_origins: vec!["*".to_owned()], frame_ancestors: Vec::new(), demo: true }
     }
 }
 
