@@ -26,7 +26,15 @@ check(container["securityContext"]["readOnlyRootFilesystem"], "the root file sys
 check(container["securityContext"]["capabilities"] == {"drop": ["ALL"]}, "keeps capabilities")
 
 # Secrets are in Secrets only.
-check("keys" not in config, "the configuration holds keys")
+check("keys" not in config and "ice_servers" not in config, "the configuration holds keys or TURN's credentials")
+secrets = {o["metadata"]["name"]: o["stringData"] for o in objects if o["kind"] == "Secret"}
+environment = {e["name"]: e for e in container["env"]}
+
+# A new version of the chart alone restarts nothing: what the pod is made of names no version but the image's.
+selector = one["Deployment"]["spec"]["selector"]["matchLabels"]
+labels = one["Deployment"]["spec"]["template"]["metadata"]["labels"]
+check(selector.items() <= labels.items(), "the Deployment does not find its pods")
+check(not {"helm.sh/chart", "app.kubernetes.io/version"} & labels.keys(), f"the pod bears a version: {labels}")
 
 # Probes reach the operator's listener.
 host, _, port = config["operator"].rpartition(":")
@@ -42,19 +50,35 @@ check(host != "127.0.0.1" or pod.get("hostNetwork"), "the kubelet cannot reach t
 workers = config["media"]["workers"]
 udp = [p["containerPort"] for p in container["ports"] if p.get("protocol") == "UDP"]
 check(udp == [config["ports"]["udp"] + n for n in range(max(workers, 1))], f"UDP ports are {udp}")
+tcp = [config["ports"]["tcp"]] if config["media"].get("ice_tcp", True) else []
+check([p["containerPort"] for p in container["ports"] if p["name"] == "media-tcp"] == tcp, "media over TCP: the pod's ports")
 media = [o for o in objects if o["kind"] == "Service" and o["spec"]["type"] == "NodePort"]
 check(bool(media) != bool(pod.get("hostNetwork")), "media has a service with node ports, or the node's network")
 for port in media[0]["spec"]["ports"] if media else []:
     check(port["port"] == port["nodePort"], f"node port {port['nodePort']} differs from {port['port']}")
 if media:
-    check([p["port"] for p in media[0]["spec"]["ports"]] == [config["ports"]["tcp"], *udp], "the service lacks a port")
-    check(any(e["name"] == "MADANG_MEDIA__EXTERNAL_IPS" for e in container["env"]), "the node's address is not advertised")
+    check([p["port"] for p in media[0]["spec"]["ports"]] == [*tcp, *udp], "the service's ports")
+    check("MADANG_MEDIA__EXTERNAL_IPS" in environment, "the node's address is not advertised")
 
 # Clients are told before the pod is killed.
-check(config["shutdown_timeout"].removesuffix("s").isdigit(), "give shutdown_timeout in seconds here")
-check(pod["terminationGracePeriodSeconds"] > int(config["shutdown_timeout"][:-1]), "killed before its own deadline")
+number, unit = int(config["shutdown_timeout"][:-1]), config["shutdown_timeout"][-1]
+check(pod["terminationGracePeriodSeconds"] > number * {"s": 1, "m": 60}[unit], "killed before its own deadline")
+
+# HTTPS behind the Ingress is called so.
+port = next(o for o in objects if o["kind"] == "Service" and o["spec"]["ports"][0]["targetPort"] == "http")["spec"]["ports"][0]
+protocol = "https" if "tls" in config else "http"
+check(port["name"] == port["appProtocol"] == protocol, f"the HTTP port is {port}, and the pod speaks {protocol}")
 
 if name == "everything":
-    check("Secret" not in one, "an existing Secret is used, and another one made")
+    check(set(secrets) == {"sfu-ice"}, "an existing Secret is used, and another one made")
+    check("credential: secret" in secrets["sfu-ice"]["ice_servers"], "TURN's credentials are missing")
+    check(environment["MADANG_ICE_SERVERS"]["valueFrom"]["secretKeyRef"]["name"] == "sfu-ice", "TURN is not configured")
+    ingress = one["Ingress"]
+    check(ingress["spec"]["rules"][0]["http"]["paths"][0]["backend"]["service"]["port"]["name"] == "https", "the Ingress' port")
+    check(ingress["metadata"]["annotations"]["nginx.ingress.kubernetes.io/backend-protocol"] == "HTTPS", "the Ingress speaks HTTP")
     check(container["args"][-1] == "/etc/madang/madang.yaml" and config["tls"]["cert"].startswith("/etc/madang/tls/"), "TLS")
     check({"Ingress", "PodDisruptionBudget"} <= one.keys(), "not everything is there")
+
+if name == "processors":
+    check(workers == 4, f"{workers} workers for 3.5 processors")
+    check(environment["MADANG_ICE_SERVERS"]["valueFrom"]["secretKeyRef"]["name"] == "madang-turn", "TURN's own Secret")
