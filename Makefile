@@ -1,7 +1,7 @@
 # Thin: the work is done by cargo, npm and scripts/. `make help` lists the targets.
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test check bench bench-instructions plots compare goals e2e fuzz types nightly
+.PHONY: help run demo test check bench bench-instructions plots compare goals soak e2e fuzz types nightly
 
 help: ## this list
 	@printf 'usage: make TARGET\n\n'
@@ -38,6 +38,10 @@ compare: ## madang beside Janus, a plain forwarder and the floor, in turns (16 m
 
 goals: ## latency, first keyframe, capacity, memory and joins (10 minutes once built); ROWS='10 11' for some
 	@scripts/goals $(ROWS)
+
+soak: ## wear the server out and see whether it gives everything back; MINUTES=60
+	cargo build --release -p sfu-bin -p load-tests
+	target/release/madang-load soak --minutes $(or $(MINUTES),60)
 
 fuzz: ## parsers against random input; SECONDS_EACH=60 per target, ONE=sdp for one
 	@scripts/fuzz $(ONE)

@@ -1,6 +1,7 @@
 //! The command line.
 
 pub mod measure;
+mod soak;
 
 use std::path::PathBuf;
 
@@ -12,6 +13,7 @@ use crate::publisher::Pacing;
 use crate::scenario::{Audio, Scenario, Video};
 use crate::units::{Bitrate, Span};
 pub use measure::{GoalsArgs, HostArgs, Opponent, PublishArgs, VersusArgs};
+pub use soak::SoakArgs;
 
 /// Synthetic participants that measure what a WebRTC server can carry, and whether it carries it well.
 #[derive(Debug, Parser)]
@@ -45,6 +47,8 @@ pub enum Command {
     Versus(VersusArgs),
     /// What a comparison does not tell: capacity, memory, joins
     Goals(GoalsArgs),
+    /// Wear a server out, and see whether it gives everything back
+    Soak(SoakArgs),
     /// Write tables and charts of `versus` and `goals` into documents
     Publish(PublishArgs),
 }

@@ -12,7 +12,7 @@
 //!
 //! A figure is only worth something if it says when it is worth nothing: a report declares a run void when packets were
 //! lost, or when this generator and not the server was the limit. [`versus`] sets servers side by side in turns, among
-//! them the [`baseline`]s; [`goals`] measures what is no comparison of runs; [`publish`] writes both into documents.
+//! them the [`baseline`]s; [`goals`] measures what is no comparison of runs; [`soak`] wears a server out; [`publish`] writes both into documents.
 
 pub mod baseline;
 pub mod cli;
@@ -32,6 +32,7 @@ pub mod publisher;
 pub mod report;
 pub mod run;
 pub mod scenario;
+pub mod soak;
 pub mod stamp;
 pub mod stats;
 pub mod synthetic;

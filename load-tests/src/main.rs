@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::Context;
 use clap::Parser;
 use indicatif::ProgressBar;
-use load_tests::cli::{BaselineArgs, Cli, Command, CompareArgs, GoalsArgs, RunArgs, VersusArgs};
+use load_tests::cli::{BaselineArgs, Cli, Command, CompareArgs, GoalsArgs, RunArgs, SoakArgs, VersusArgs};
 use load_tests::report::{Report, compare, html};
 
 fn main() -> ExitCode {
@@ -19,6 +19,7 @@ fn main() -> ExitCode {
         Command::Baseline(args) => baseline(&args),
         Command::Versus(args) => versus(&args),
         Command::Goals(args) => goals(&args),
+        Command::Soak(args) => soak(&args),
         Command::Publish(args) => load_tests::publish::publish(&args).map(|()| ExitCode::SUCCESS),
     };
     match done {
@@ -78,6 +79,15 @@ fn goals(args: &GoalsArgs) -> anyhow::Result<ExitCode> {
         save(path, &(serde_json::to_string_pretty(&found)? + "\n"))?;
     }
     print(&found.markdown())
+}
+
+fn soak(args: &SoakArgs) -> anyhow::Result<ExitCode> {
+    let (runtime, bar) = (tokio::runtime::Builder::new_multi_thread().enable_all().build()?, progress());
+    let report = runtime.block_on(load_tests::soak::soak(args, &bar))?;
+    bar.finish_and_clear();
+    runtime.shutdown_background();
+    print(&report.markdown())?;
+    Ok(if report.is_well() { ExitCode::SUCCESS } else { ExitCode::from(4) })
 }
 
 fn progress() -> ProgressBar {

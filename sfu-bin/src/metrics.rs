@@ -90,8 +90,8 @@ const SIGNAL_GAUGES: &[Metric<Snapshot>] = &[
     ("websockets", "Open WebSockets", |c| c.websockets),
 ];
 
-/// All metrics in Prometheus' text format.
-pub(crate) fn gather(workers: &Workers, signal: &Snapshot) -> prometheus::Result<Vec<u8>> {
+/// All metrics in Prometheus' text format; `tasks` live in the control plane's runtime.
+pub(crate) fn gather(workers: &Workers, signal: &Snapshot, tasks: usize) -> prometheus::Result<Vec<u8>> {
     let registry = Registry::new_custom(Some("madang".to_owned()), None)?;
     let (mut net, mut core) = (Vec::new(), Vec::new());
     for handle in workers.handles() {
@@ -105,6 +105,8 @@ pub(crate) fn gather(workers: &Workers, signal: &Snapshot) -> prometheus::Result
     let signal_row = [(vec![], signal.clone())];
     counters(&registry, SIGNAL_COUNTERS, &[], &signal_row)?;
     gauges(&registry, SIGNAL_GAUGES, &[], &signal_row)?;
+    let alive = [("control_tasks", "Tasks of the control plane's runtime", (|tasks| *tasks) as fn(&u64) -> u64)];
+    gauges(&registry, &alive, &[], &[(vec![], tasks as u64)])?;
     errors(&registry, signal)?;
     let mut text = Vec::new();
     TextEncoder::new().encode(&registry.gather(), &mut text)?;

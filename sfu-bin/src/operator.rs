@@ -38,7 +38,8 @@ impl Operator {
     }
 
     fn metrics(&self) -> Response {
-        match metrics::gather(&self.workers, &self.server.counters()) {
+        let tasks = tokio::runtime::Handle::current().metrics().num_alive_tasks();
+        match metrics::gather(&self.workers, &self.server.counters(), tasks) {
             Ok(text) => ([(header::CONTENT_TYPE, prometheus::TEXT_FORMAT)], text).into_response(),
             Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
         }

@@ -26,6 +26,8 @@ pub struct Running {
     pub pid: u32,
     /// Where it is.
     pub url: Url,
+    /// Its address.
+    pub address: SocketAddr,
     /// How to join.
     pub target: Target,
     /// Where it tells of its sockets.
@@ -45,16 +47,38 @@ impl Running {
     pub async fn start(server: Opponent, host: &HostArgs) -> anyhow::Result<Self> {
         let address = SocketAddr::new(host.address, free_port()?);
         let recipe = recipe(server, host, address)?;
+        Self::launch(host, recipe, address, &[NO_ROOM_LIMIT], Stdio::null()).await
+    }
+
+    /// Starts Madang with few descriptors and with its log on a full disk.
+    pub async fn start_to_be_hurt(host: &HostArgs, descriptors: u32, env: &[(&str, &str)]) -> anyhow::Result<Self> {
+        let address = SocketAddr::new(host.address, free_port()?);
+        let operator = SocketAddr::new(host.address, free_port()?);
+        let limited = format!("ulimit -n {descriptors} && exec \"$@\"");
+        let mut program = ["sh", "-c", &limited, "sh"].map(str::to_owned).to_vec();
+        program.extend(madang(host, address, operator, "debug"));
+        let recipe = Recipe { program, target: Target::Madang, scheme: "http", metrics: Some(operator) };
+        let full_disk = std::fs::File::options().write(true).open("/dev/full").context("/dev/full")?;
+        Self::launch(host, recipe, address, env, full_disk.into()).await
+    }
+
+    async fn launch(
+        host: &HostArgs,
+        recipe: Recipe,
+        address: SocketAddr,
+        env: &[(&str, &str)],
+        stderr: Stdio,
+    ) -> anyhow::Result<Self> {
         let words = wrap(host, recipe.program);
         let mut command = Command::new(&words[0]);
-        command.env(NO_ROOM_LIMIT.0, NO_ROOM_LIMIT.1);
-        command.args(&words[1..]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true);
+        command.envs(env.iter().copied());
+        command.args(&words[1..]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(stderr).kill_on_drop(true);
         let mut child = command.spawn().with_context(|| format!("starting {words:?}"))?;
         let pid = child.id().context("it ended at once")?;
         wait_for(&mut child, address).await.with_context(|| format!("{words:?}"))?;
         let url = Url::parse(&format!("{}://{address}", recipe.scheme))?;
         let metrics = recipe.metrics.map(|address| Url::parse(&format!("http://{address}/metrics"))).transpose()?;
-        Ok(Self { child, pid, url, target: recipe.target, metrics })
+        Ok(Self { child, pid, url, address, target: recipe.target, metrics })
     }
 
     /// What runs a scenario against it.
@@ -77,9 +101,21 @@ impl Running {
 
     /// Datagrams sent per message that the kernel cut up, if it counts them and there were any.
     pub async fn datagrams_per_train(&self) -> Option<f64> {
-        let text = reqwest::get(self.metrics.clone()?).await.ok()?.text().await.ok()?;
-        let trains = sum(&text, "madang_udp_sent_trains_total");
-        (trains > 0.0).then(|| sum(&text, "madang_udp_sent_datagrams_total") / trains)
+        let metrics = self.metrics().await.ok()?;
+        let trains = metrics.sum("madang_udp_sent_trains_total");
+        (trains > 0.0).then(|| metrics.sum("madang_udp_sent_datagrams_total") / trains)
+    }
+
+    /// All that it tells.
+    pub async fn metrics(&self) -> anyhow::Result<Metrics> {
+        let url = self.metrics.clone().context("this server has no metrics")?;
+        Ok(Metrics(reqwest::get(url).await?.error_for_status()?.text().await?))
+    }
+
+    /// Whether its threads are.
+    pub async fn is_alive(&self) -> bool {
+        let Some(url) = self.metrics.as_ref().and_then(|metrics| metrics.join("/livez").ok()) else { return false };
+        reqwest::get(url).await.is_ok_and(|answer| answer.status().is_success())
     }
 
     /// Ends it.
@@ -89,10 +125,16 @@ impl Running {
     }
 }
 
-/// Of all samples of a metric in the Prometheus text format.
-fn sum(text: &str, name: &str) -> f64 {
-    let samples = text.lines().filter(|line| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' '])));
-    samples.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
+/// Metrics in the Prometheus text format.
+pub struct Metrics(String);
+
+impl Metrics {
+    /// Of all samples of one; 0 if there are none.
+    pub fn sum(&self, name: &str) -> f64 {
+        let is_sample = |line: &&str| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' ']));
+        let samples = self.0.lines().filter(is_sample);
+        samples.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
+    }
 }
 
 /// Free a moment ago on all addresses of this namespace; in another one nobody else starts servers.
@@ -132,7 +174,7 @@ fn recipe(server: Opponent, host: &HostArgs, address: SocketAddr) -> anyhow::Res
     Ok(match server {
         Opponent::Madang => {
             let operator = SocketAddr::new(host.address, free_port()?);
-            whip(madang(host, address, operator), Some(operator))
+            whip(madang(host, address, operator, "error"), Some(operator))
         }
         Opponent::Floor => whip(baseline("floor", address)?, Some(address)),
         Opponent::FloorSendto => whip(baseline("floor-sendto", address)?, Some(address)),
@@ -148,11 +190,11 @@ fn recipe(server: Opponent, host: &HostArgs, address: SocketAddr) -> anyhow::Res
     })
 }
 
-fn madang(host: &HostArgs, address: SocketAddr, operator: SocketAddr) -> Vec<String> {
+fn madang(host: &HostArgs, address: SocketAddr, operator: SocketAddr, log: &str) -> Vec<String> {
     let (ip, port, workers) = (address.ip().to_string(), address.port().to_string(), host.workers.to_string());
     // All microphones: the others forward all of them.
     let fixed = ["serve", "--dev", "--udp-port", "0", "--tcp-port", "0", "--loudest-speakers", "0"];
-    let fixed = fixed.into_iter().chain(["--workers", &workers, "--log-filter", "error"]);
+    let fixed = fixed.into_iter().chain(["--workers", &workers, "--log-filter", log]);
     let mut words = vec![host.madang.display().to_string()];
     words.extend(fixed.map(str::to_owned));
     words.extend(["--bind", &ip, "--http-port", &port, "--operator", &operator.to_string()].map(str::to_owned));
@@ -180,6 +222,7 @@ mod tests {
     #[test]
     fn metrics_are_summed_over_workers() {
         let text = "# HELP a_total x\na_total{worker=\"0\"} 3\na_total{worker=\"1\"} 4\na_total_more 9\nb_total 5\n";
-        assert_eq!([sum(text, "a_total"), sum(text, "b_total"), sum(text, "c")], [7.0, 5.0, 0.0]);
+        let metrics = Metrics(text.to_owned());
+        assert_eq!(["a_total", "b_total", "c"].map(|name| metrics.sum(name)), [7.0, 5.0, 0.0]);
     }
 }
