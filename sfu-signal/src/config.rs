@@ -102,7 +102,7 @@ pub struct SessionsConfig {
     pub resume_grace: Duration,
     /// When the server stops, clients are told to join anew after so long. Default: `500ms`.
     #[serde(with = "crate::duration")]
-    #[schemars(with = "String")]
+    #[schemars(with = "Between<0, 60_000>")]
     pub retry_after: Duration,
     /// `join` or `resume` must come so soon after the WebSocket opened. Default: `10s`.
     #[serde(with = "crate::duration")]

@@ -111,9 +111,7 @@ fn from_file(path: &Path) -> Result<Layer, Fault> {
         Fault::new(&source, format!("cannot read it: {error}"), "name a file that this user can read")
     })?;
     // Into YAML's own value first, which refuses a key that stands twice.
-    let wrong = |error: serde_yaml_ng::Error| {
-        Fault::new(&source, error.to_string(), "madang.sample.yaml shows how it is written")
-    };
+    let wrong = |error| not_yaml(&source, &error);
     let value: serde_yaml_ng::Value = serde_yaml_ng::from_str(&text).map_err(wrong)?;
     let value: Value = serde_yaml_ng::from_value(value).map_err(wrong)?;
     match without_nulls(value) {
@@ -122,6 +120,17 @@ fn from_file(path: &Path) -> Result<Layer, Fault> {
         _ => {
             Err(Fault::new(source, "there are no keys with values in it", "madang.sample.yaml shows how it is written"))
         }
+    }
+}
+
+/// A number that is too large is told without the number: it may be a secret that nobody put in quotes.
+fn not_yaml(source: &str, error: &serde_yaml_ng::Error) -> Fault {
+    let text = error.to_string();
+    match text.split_once(": invalid type: integer") {
+        Some((key, _)) => {
+            Fault::new(key, "a number of more than 64 bits", "write texts, such as secrets, in quotes").of(source)
+        }
+        None => Fault::new(source, text, "madang.sample.yaml shows how it is written"),
     }
 }
 
