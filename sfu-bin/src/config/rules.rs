@@ -145,10 +145,7 @@ fn wrong_origin(origin: &str) -> Option<&'static str> {
     let Some((scheme, rest)) = origin.split_once("://") else {
         return Some("there is no scheme such as https://");
     };
-    let (host, port) = match rest.rsplit_once(':') {
-        Some((host, port)) if !port.contains(']') => (host, Some(port)),
-        _ => (rest, None),
-    };
+    let (host, port) = host_and_port(rest);
     let letters =
         |text: &str, also: &str| text.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || also.contains(c));
     if rest.contains(['/', '?', '#', '@']) {
@@ -169,6 +166,14 @@ fn wrong_origin(origin: &str) -> Option<&'static str> {
         }
     }
     None
+}
+
+/// What stands before and behind the last colon that is not within an IPv6 address's brackets.
+fn host_and_port(text: &str) -> (&str, Option<&str>) {
+    match text.rsplit_once(':') {
+        Some((host, port)) if !port.contains(']') => (host, Some(port)),
+        _ => (text, None),
+    }
 }
 
 /// RFC 7064, RFC 7065, and what browsers demand of them (W3C WebRTC section 4.4.1.5).
@@ -201,10 +206,7 @@ fn wrong_ice_url(url: &str) -> Option<&'static str> {
     if address.contains('/') {
         return Some("there are no slashes in it");
     }
-    let (host, port) = match address.rsplit_once(':') {
-        Some((host, port)) if !port.contains(']') => (host, Some(port)),
-        _ => (address, None),
-    };
+    let (host, port) = host_and_port(address);
     let is_v6 = host
         .strip_prefix('[')
         .and_then(|host| host.strip_suffix(']'))
