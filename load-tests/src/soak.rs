@@ -48,7 +48,8 @@ pub struct Report {
     rounds: u32,
     lasted: Duration,
     bounds: Vec<Bound>,
-    refused: u32,
+    /// The most that were open at a time, and how many may be.
+    descriptors: (u64, u32),
 }
 
 impl Report {
@@ -60,11 +61,12 @@ impl Report {
     /// As a table.
     pub fn markdown(&self) -> String {
         let mut text = format!(
-            "Soak: {} rounds in {:.1} minutes; {} connections found no descriptor or were refused.\n\n\
+            "Soak: {} rounds in {:.1} minutes; at most {} of {} descriptors were taken.\n\n\
              | What | Baseline | Afterwards | At most | |\n|---|--:|--:|--:|---|\n",
             self.rounds,
             self.lasted.as_secs_f64() / 60.0,
-            self.refused,
+            self.descriptors.0,
+            self.descriptors.1,
         );
         for bound in &self.bounds {
             let verdict = if bound.holds() { "ok" } else { "**too much**" };
@@ -98,14 +100,14 @@ pub async fn soak(args: &SoakArgs, bar: &ProgressBar) -> anyhow::Result<Report> 
     call(&server, rounds).await.context("the call after the last round")?;
     server.stop().await;
     let bounds = Bound::all(&baseline, &after);
-    Ok(Report { rounds, lasted: began.elapsed(), bounds, refused: crowd.refused })
+    Ok(Report { rounds, lasted: began.elapsed(), bounds, descriptors: (crowd.most_descriptors, args.descriptors) })
 }
 
 /// A call amid a crowd, then one after it.
 async fn round(server: &Running, crowd: &mut Crowd, number: u32) -> anyhow::Result<()> {
     let crowded = crowd.arrive(server, number).await?;
     call(server, number * 2).await.context("the call amid the crowd")?;
-    crowd.exhaust_descriptors().await?;
+    crowd.exhaust_descriptors(server).await?;
     crowded.vanish().await;
     call(server, number * 2 + 1).await.context("the call after the crowd")?;
     ensure!(server.is_alive().await, "/livez is not 200");

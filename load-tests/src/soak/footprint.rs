@@ -29,15 +29,11 @@ impl Footprint {
     /// Of a server that runs.
     pub(super) async fn of(server: &Running) -> anyhow::Result<Self> {
         let metrics = tokio::time::timeout(PATIENCE, server.metrics()).await.context("the metrics took too long")??;
-        let entries = |folder: &str| -> anyhow::Result<u64> {
-            let path = format!("/proc/{}/{folder}", server.pid);
-            Ok(std::fs::read_dir(&path).with_context(|| path.clone())?.count() as u64)
-        };
         let metric = |name: &str| metrics.sum(&format!("madang_{name}")) as u64;
         Ok(Self {
             memory: pss(server.pid).context("the server's memory")?,
-            descriptors: entries("fd")?,
-            threads: entries("task")?,
+            descriptors: descriptors(server)?,
+            threads: entries(server, "task")?,
             tasks: metric("control_tasks"),
             guests: GUESTS.map(metric),
             panics: metric("panics_total"),
@@ -54,6 +50,16 @@ impl Footprint {
         let counts = |this: &Self| (this.descriptors, this.threads, this.tasks);
         counts(self) == counts(other) && self.memory.abs_diff(other.memory) < MIB
     }
+}
+
+/// How many it has.
+pub(super) fn descriptors(server: &Running) -> anyhow::Result<u64> {
+    entries(server, "fd")
+}
+
+fn entries(server: &Running, folder: &str) -> anyhow::Result<u64> {
+    let path = format!("/proc/{}/{folder}", server.pid);
+    Ok(std::fs::read_dir(&path).with_context(|| path.clone())?.count() as u64)
 }
 
 /// One figure before and after.
