@@ -2,7 +2,7 @@
 //!
 //! The server is started here: its log goes to a full disk, and it may have few descriptors. Each round has a small call that
 //! must work, and beside it [`crowd`]: clients that leave without a word, that are stopped, that never read, whose sockets are
-//! reset, and more connections than there are descriptors. A round that goes well takes about twelve seconds.
+//! reset, and more connections than there are descriptors. A round takes some seconds.
 //!
 //! The [`footprint`] after the first round is the baseline: heaps and threads have then been made. After the last round all
 //! must be back at it, within bounds: memory, descriptors, threads, tasks, rooms, participants, WebSockets.

@@ -120,7 +120,8 @@ fn is_outward(interface: &Interface, alone: &HashSet<String>) -> bool {
         IfAddr::V4(v4) => v4.prefixlen == 32,
         IfAddr::V6(v6) => v6.prefixlen == 128,
     };
-    !is_one_of(INTERNAL) && !is_one_of(VPN) && !(for_this_host_alone && alone.contains(&interface.name))
+    let is_alone = for_this_host_alone && alone.contains(&interface.name);
+    !is_one_of(INTERNAL) && !is_one_of(VPN) && !is_alone
 }
 
 /// Interfaces that ask nobody for link-layer addresses (NOARP): dummies, IPVS, tunnels.
