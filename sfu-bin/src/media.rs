@@ -71,8 +71,8 @@ fn core_configs(config: &Config, sockets: &Sockets, dev: bool) -> anyhow::Result
         handshake_timeout: media.handshake_timeout,
         interruption_timeout: media.interruption_timeout,
         retransmission_window: media.retransmission_window,
+        media_limits: config.limits.media(),
         loudest: (media.loudest_speakers > 0).then_some(media.loudest_speakers),
-        max_media: config.limits.media_per_offer,
         data: DataLimits {
             messages_per_second: config.limits.data_messages_per_second,
             bytes_per_second: config.limits.data_bytes_per_second,

@@ -10,7 +10,10 @@ type Metric<T> = (&'static str, &'static str, fn(&T) -> u64);
 
 const NET_COUNTERS: &[Metric<NetCounters>] = &[
     ("worker_turns_total", "Turns of a worker's loop", |c| c.turns),
-    ("worker_busy_nanoseconds_total", "Time in which a worker did not wait for work", |c| c.busy_ns),
+    ("worker_busy_nanoseconds_total", "Time that a worker's own work took, or that a CPU quota took from it", |c| {
+        c.busy_ns
+    }),
+    ("worker_delayed_nanoseconds_total", "Time in which other processes kept a worker from running", |c| c.delayed_ns),
     ("worker_shed_nanoseconds_total", "Time in which a worker withheld video because of its load", |c| c.shed_ns),
     ("worker_commands_total", "Commands that a worker took", |c| c.commands),
     ("worker_events_total", "Events that a worker handed over", |c| c.events),
@@ -52,6 +55,14 @@ const CORE_COUNTERS: &[Metric<Counters>] = &[
     ("rtp_sent_bytes_total", "Bytes of them", |c| c.rtp_bytes_out),
     ("rtp_retransmitted_packets_total", "RTP packets sent again", |c| c.retransmitted),
     ("rtp_unsent_packets_total", "RTP packets that had no path to leave on", |c| c.unsent),
+    ("rtp_limited_packets_total", "RTP packets beyond a publisher's limits, dropped before they were kept", |c| {
+        c.limited
+    }),
+    ("rtp_oversized_packets_total", "RTP packets dropped because a datagram on most paths is not so large", |c| {
+        c.oversized
+    }),
+    ("rtp_unwanted_packets_total", "RTP packets of participants that may send none, dropped unopened", |c| c.unwanted),
+    ("rtcp_limited_total", "RTCP datagrams and NACKs beyond a participant's limits", |c| c.reports_limited),
     ("rtcp_received_packets_total", "RTCP packets read", |c| c.rtcp_in),
     ("data_received_messages_total", "Messages on data channels that arrived", |c| c.data_in),
     ("data_sent_messages_total", "Messages on data channels that were sent", |c| c.data_out),
@@ -81,6 +92,7 @@ const SIGNAL_COUNTERS: &[Metric<Snapshot>] = &[
     ("leaves_total", "Participants that left", |c| c.leaves),
     ("resumes_total", "Sessions that were resumed", |c| c.resumes),
     ("client_messages_total", "WebSocket messages from clients", |c| c.messages),
+    ("media_limits_total", "Times that a publisher was told of a limit on its media", |c| c.media_limits),
     ("slow_clients_total", "Clients disconnected because they did not read", |c| c.slow_clients),
 ];
 

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::sdp::Candidate;
 use crate::transport::Certificate;
+use crate::unit::Bitrate;
 
 /// The configuration of one worker's [`Core`](crate::Core).
 #[derive(Debug, Clone)]
@@ -22,10 +23,10 @@ pub struct CoreConfig {
     pub interruption_timeout: Duration,
     /// How long packets are kept for retransmission.
     pub retransmission_window: Duration,
+    /// How much media a participant may send.
+    pub media_limits: MediaLimits,
     /// The most microphones of a room that are forwarded at a time, the loudest; `None`: all.
     pub loudest: Option<usize>,
-    /// The most m-lines, and so slots and tracks, that a participant may have.
-    pub max_media: usize,
     /// What a participant may send, and what is kept for it, on data channels.
     pub data: DataLimits,
 }
@@ -66,6 +67,33 @@ impl DataLimits {
 impl Default for DataLimits {
     fn default() -> Self {
         Self::DEFAULT
+    }
+}
+
+/// How much a flow of packets may bring.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FlowLimit {
+    /// Of payloads.
+    pub bitrate: Bitrate,
+    pub packets_per_second: u32,
+}
+
+/// How much media a participant may send; what is beyond is dropped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MediaLimits {
+    /// Of each audio track. RED may take three times as much.
+    pub audio: FlowLimit,
+    /// Of each video track, with all its encodings and retransmissions.
+    pub video: FlowLimit,
+    /// Of all tracks of a participant.
+    pub publisher: FlowLimit,
+}
+
+impl Default for MediaLimits {
+    /// The most that Opus can take (RFC 6716 section 2.1.1), and frames of 5 ms; more than encoders of browsers can be told to send.
+    fn default() -> Self {
+        let limit = |bitrate, packets_per_second| FlowLimit { bitrate: Bitrate(bitrate), packets_per_second };
+        Self { audio: limit(510_000, 200), video: limit(40_000_000, 6_000), publisher: limit(50_000_000, 10_000) }
     }
 }
 

@@ -2,6 +2,8 @@
 
 #[path = "core/adaptation.rs"]
 mod adaptation;
+#[path = "core/admission.rs"]
+mod admission;
 #[path = "core/data.rs"]
 mod data;
 #[path = "core/hostile.rs"]

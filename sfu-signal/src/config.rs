@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
-use sfu_core::config::DataLimits;
+use sfu_core::config::{DataLimits, FlowLimit, MediaLimits};
+use sfu_core::unit::Bitrate;
 
 use crate::duration::Between;
 use crate::protocol::IceServer;
@@ -184,10 +185,37 @@ pub struct Limits {
     #[serde(with = "crate::duration")]
     #[schemars(with = "Between<100, 60_000>")]
     pub data_stall: Duration,
+    /// Bits per second of one audio track; RED may take three times as many. Default: 510000, the most that Opus takes.
+    pub audio_bitrate: u64,
+    /// Packets per second of one audio track. Default: 200, which are frames of 5 ms.
+    pub audio_packets_per_second: u32,
+    /// Bits per second of one video track, all its encodings together. Default: 40000000.
+    pub video_bitrate: u64,
+    /// Packets per second of one video track. Default: 6000.
+    pub video_packets_per_second: u32,
+    /// Bits per second of all tracks of one participant. Default: 50000000.
+    pub publisher_bitrate: u64,
+    /// Packets per second of all tracks of one participant. Default: 10000.
+    pub publisher_packets_per_second: u32,
+}
+
+impl Limits {
+    /// What the media plane must know of them.
+    pub const fn media(&self) -> MediaLimits {
+        const fn limit(bitrate: u64, packets_per_second: u32) -> FlowLimit {
+            FlowLimit { bitrate: Bitrate(bitrate), packets_per_second }
+        }
+        MediaLimits {
+            audio: limit(self.audio_bitrate, self.audio_packets_per_second),
+            video: limit(self.video_bitrate, self.video_packets_per_second),
+            publisher: limit(self.publisher_bitrate, self.publisher_packets_per_second),
+        }
+    }
 }
 
 impl Default for Limits {
     fn default() -> Self {
+        let media = MediaLimits::default();
         Self {
             message_bytes: 256 * 1024,
             messages_per_second: 50,
@@ -202,6 +230,12 @@ impl Default for Limits {
             data_bytes_per_second: DataLimits::DEFAULT.bytes_per_second,
             data_buffer_bytes: DataLimits::DEFAULT.buffer_bytes,
             data_stall: DataLimits::DEFAULT.stall,
+            audio_bitrate: media.audio.bitrate.0,
+            audio_packets_per_second: media.audio.packets_per_second,
+            video_bitrate: media.video.bitrate.0,
+            video_packets_per_second: media.video.packets_per_second,
+            publisher_bitrate: media.publisher.bitrate.0,
+            publisher_packets_per_second: media.publisher.packets_per_second,
         }
     }
 }

@@ -13,6 +13,7 @@ pub(crate) struct Counters {
     pub(crate) resumes: AtomicU64,
     pub(crate) messages: AtomicU64,
     pub(crate) slow_clients: AtomicU64,
+    pub(crate) media_limits: AtomicU64,
     errors: ErrorCounts,
 }
 
@@ -43,6 +44,7 @@ impl Counters {
             resumes: read(&self.resumes),
             messages: read(&self.messages),
             slow_clients: read(&self.slow_clients),
+            media_limits: read(&self.media_limits),
             errors: ErrorCode::ALL.iter().copied().zip(self.errors.0.iter().map(read)).collect(),
         }
     }
@@ -88,6 +90,8 @@ pub struct Snapshot {
     pub messages: u64,
     /// Clients that were disconnected because they did not read.
     pub slow_clients: u64,
+    /// Publishers that were told of a limit on their media.
+    pub media_limits: u64,
     /// Errors that were told to clients, by code; every code is there.
     pub errors: Vec<(ErrorCode, u64)>,
 }

@@ -6,12 +6,23 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use sfu_core::control::{ConnectionState, DataLimit, Event};
+use sfu_core::control::{ConnectionState, DataLimit, Event, MediaLimit};
 use sfu_core::id::{ParticipantId, RoomId};
 
+use crate::counters::add;
 use crate::protocol::{self, LeaveReason, RoomEvent};
 use crate::room::{Room, RoomState};
 use crate::server::Server;
+
+const fn media_limit(limit: MediaLimit) -> protocol::MediaLimit {
+    match limit {
+        MediaLimit::TrackBitrate => protocol::MediaLimit::TrackBitrate,
+        MediaLimit::TrackPackets => protocol::MediaLimit::TrackPackets,
+        MediaLimit::PublisherBitrate => protocol::MediaLimit::PublisherBitrate,
+        MediaLimit::PublisherPackets => protocol::MediaLimit::PublisherPackets,
+        MediaLimit::PacketSize => protocol::MediaLimit::PacketSize,
+    }
+}
 
 impl Server {
     pub(crate) fn on_event(&self, event: Event) {
@@ -67,6 +78,12 @@ impl Server {
                     let event = RoomEvent::TrackUnavailable { participant, track, reason: reason.to_string() };
                     state.tell_surely(id, &event, now);
                 }
+            }
+            Event::MediaLimited { track, limit, dropped, .. } => {
+                add(&self.counters.media_limits, 1);
+                tracing::warn!(participant = %id, %track, %limit, dropped, "a participant's media meets a limit");
+                let (track, limit, dropped) = (track.to_string(), media_limit(*limit), *dropped);
+                room.state.lock().tell(id, &RoomEvent::TrackLimited { track, limit, dropped }, now);
             }
             Event::Streams { streams, .. } => room.state.lock().apply_streams(id, streams, now),
             Event::DataLimited { limit, lost, .. } => {

@@ -2,7 +2,7 @@
 
 use sfu_core::control::{Negotiation, SlotLines};
 use sfu_core::id::Mid;
-use sfu_core::sdp::{NegotiationError, Offer, OfferLimits};
+use sfu_core::sdp::{MAX_MEDIA, NegotiationError, Offer, OfferLimits};
 
 use crate::config::Limits;
 use crate::error::{ErrorCode, SignalError};
@@ -11,7 +11,7 @@ use crate::protocol::{SlotLayout, SlotRole};
 /// Reads an offer and the slot layout that belongs to it.
 pub(crate) fn negotiation(offer: &str, slots: &[SlotLayout], limits: &Limits) -> Result<Negotiation, SignalError> {
     let offer = parse_offer(offer, limits)?;
-    if slots.len() > limits.media_per_offer.min(usize::from(u8::MAX)) {
+    if slots.len() > limits.media_per_offer.min(MAX_MEDIA) {
         return Err(SignalError::new(ErrorCode::SlotLayout, "more slots than an offer may have m-lines"));
     }
     let slots = slots.iter().map(slot_lines).collect::<Result<Vec<_>, _>>()?;

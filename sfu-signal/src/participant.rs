@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use sfu_core::control::{
-    EncodingDemand, ParticipantSettings, SlotContent, SlotIndex, Source, StreamState, WorkerIndex,
+    EncodingDemand, MayPublish, ParticipantSettings, SlotContent, SlotIndex, Source, StreamState, TrackKind,
+    WorkerIndex,
 };
 use sfu_core::id::{Mid, ParticipantId, TrackId};
 
@@ -181,13 +182,24 @@ pub(crate) fn slot_view(content: &SlotContent) -> Slot {
 }
 
 /// What the media plane must know of a participant's permissions.
-pub(crate) const fn settings(permissions: &Permissions, auto_subscribe: bool, door: Door) -> ParticipantSettings {
+pub(crate) fn settings(permissions: &Permissions, auto_subscribe: bool, door: Door) -> ParticipantSettings {
     ParticipantSettings {
         can_subscribe: permissions.can_subscribe && !matches!(door, Door::Whip),
+        can_publish: may_publish(permissions, door),
         can_publish_data: permissions.can_publish_data,
         auto_subscribe,
         confirms_slots: matches!(door, Door::WebSocket),
     }
+}
+
+/// The kinds of media whose sources may be published; a WHEP player publishes nothing.
+fn may_publish(permissions: &Permissions, door: Door) -> MayPublish {
+    let sources = &permissions.can_publish_sources;
+    let may = |kind| {
+        let is_of_kind = |source: &TrackSource| core_source(*source).kind() == kind;
+        permissions.can_publish && door != Door::Whep && (sources.is_empty() || sources.iter().any(is_of_kind))
+    };
+    MayPublish { audio: may(TrackKind::Audio), video: may(TrackKind::Video) }
 }
 
 /// The media plane's name of a source.

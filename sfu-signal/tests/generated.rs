@@ -55,6 +55,7 @@ fn export_types() {
         StreamLimit,
         TrackDemand,
         EncodingDemand,
+        MediaLimit,
         Speaker,
         ParticipantQuality,
         ConnectionQuality,
@@ -111,5 +112,5 @@ fn golden_messages_survive_and_are_documented() {
         assert!(page.contains(text.trim_end()), "docs/protocol.md lacks {name}");
         count += 1;
     }
-    assert_eq!(count, 42);
+    assert_eq!(count, 44);
 }

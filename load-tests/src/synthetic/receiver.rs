@@ -12,7 +12,7 @@ use hashbrown::HashMap;
 use sfu_core::id::Ssrc;
 use sfu_core::rtcp::{Packet, packets, write_nack, write_pli, write_receiver_report};
 use sfu_core::rtp::{RtpPacket, header_len, rtx};
-use sfu_core::stream::{MAX_NACKS, NackTracker, Ntp, ReceiveStats, TwccRecorder};
+use sfu_core::stream::{MAX_NACKS, NackTracker, Ntp, Offset, ReceiveStats, TwccRecorder};
 use sfu_core::transport::srtp::Open;
 use sfu_core::unit::SeqNo;
 
@@ -143,7 +143,10 @@ impl Receiver {
             if let Packet::SenderReport(report) = packet
                 && let Some(index) = self.by_ssrc.get(&report.ssrc.0)
             {
-                self.streams[*index].stats.on_sender_report(at, Ntp(report.ntp), report.rtp_timestamp);
+                let theirs = Ntp(report.ntp);
+                // The clocks of both ends are one: whose time it is does not matter here.
+                let offset = Offset::of(theirs, theirs, std::iter::empty());
+                self.streams[*index].stats.on_sender_report(at, theirs, report.rtp_timestamp, offset);
             }
         }
     }

@@ -192,6 +192,8 @@ pub struct ParticipantExplanation {
     pub rtt_ms: Option<f64>,
     /// Packets lost on the way to it, 0 to 1.
     pub loss: f64,
+    /// Packets that it sent beyond a limit and that were dropped.
+    pub limited: u64,
     pub subscriptions: Vec<SubscriptionExplanation>,
 }
 

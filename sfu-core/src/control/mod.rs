@@ -83,11 +83,36 @@ pub struct Negotiation {
     pub slots: Vec<SlotLines>,
 }
 
+/// Which kinds of media a participant may publish. M-lines of other kinds are answered as if the client only received on them:
+/// nothing that arrives there is decrypted, kept or asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MayPublish {
+    pub audio: bool,
+    pub video: bool,
+}
+
+impl MayPublish {
+    /// Everything.
+    pub const ALL: Self = Self { audio: true, video: true };
+    /// Nothing.
+    pub const NONE: Self = Self { audio: false, video: false };
+
+    /// Whether media of this kind may be published.
+    pub const fn allows(self, kind: TrackKind) -> bool {
+        match kind {
+            TrackKind::Audio => self.audio,
+            TrackKind::Video => self.video,
+        }
+    }
+}
+
 /// What a participant may do and how it takes slots.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ParticipantSettings {
     /// Takes part in slot assignment of others, and receives theirs.
     pub can_subscribe: bool,
+    /// Which media it may send.
+    pub can_publish: MayPublish,
     /// May send on data channels; receiving is always allowed.
     pub can_publish_data: bool,
     /// Others' tracks are shown without asking. Otherwise only what [`Command::Subscribe`] names.
@@ -156,6 +181,9 @@ pub enum Event {
     TrackStarted { participant: ParticipantId, track: TrackId, codec: Codec },
     /// `participant` cannot be sent `track`.
     TrackUnavailable { participant: ParticipantId, track: TrackId, reason: UnavailableReason },
+    /// A limit was met by what the participant sends of a track; so many packets were dropped because of it since it was told last.
+    /// At most once in five seconds for each limit.
+    MediaLimited { participant: ParticipantId, track: TrackId, limit: MediaLimit, dropped: u64 },
     /// What the participant is sent of these tracks changed.
     Streams { participant: ParticipantId, streams: Vec<StreamState> },
     /// What anybody takes of a publisher's track changed: what nobody takes may be paused. All its encodings, always.
@@ -182,6 +210,7 @@ impl Event {
             | Self::Slots { participant, .. }
             | Self::TrackStarted { participant, .. }
             | Self::TrackUnavailable { participant, .. }
+            | Self::MediaLimited { participant, .. }
             | Self::Streams { participant, .. }
             | Self::Demand { participant, .. }
             | Self::DataLimited { participant, .. }
@@ -255,6 +284,39 @@ pub enum DataLimit {
     Reading,
 }
 
+/// A limit on what a participant sends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum MediaLimit {
+    /// Bits per second of a track.
+    TrackBitrate,
+    /// Packets per second of a track.
+    TrackPackets,
+    /// Bits per second of all tracks of a participant.
+    PublisherBitrate,
+    /// Packets per second of all of them.
+    PublisherPackets,
+    /// Bytes of a packet: most paths do not carry it, and what is larger than 2,048 is dropped.
+    PacketSize,
+}
+
+impl MediaLimit {
+    /// All, in the order of their numbers.
+    pub const ALL: [Self; 5] =
+        [Self::TrackBitrate, Self::TrackPackets, Self::PublisherBitrate, Self::PublisherPackets, Self::PacketSize];
+}
+
+impl fmt::Display for MediaLimit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::TrackBitrate => "track_bitrate",
+            Self::TrackPackets => "track_packets",
+            Self::PublisherBitrate => "publisher_bitrate",
+            Self::PublisherPackets => "publisher_packets",
+            Self::PacketSize => "packet_size",
+        })
+    }
+}
+
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -291,6 +353,8 @@ pub struct ParticipantStats {
     pub protocol: Option<&'static str>,
     /// The smoothed round-trip time of STUN or RTCP, in milliseconds.
     pub rtt_ms: Option<f64>,
+    /// Packets that it sent beyond a limit and that were dropped.
+    pub limited: u64,
     /// One per encoding that arrived.
     pub inbound: Vec<InboundStats>,
     /// One per slot m-line that was ever used.

@@ -100,7 +100,9 @@ impl Core {
         if self.by_room.contains_key(&id) {
             return;
         }
-        let mut room = Room::new(id, self.clock, self.config.retransmission_window).with_loudest(self.config.loudest);
+        let mut room = Room::new(id, self.clock, self.config.retransmission_window)
+            .with_loudest(self.config.loudest)
+            .with_media_limits(self.config.media_limits);
         room.set_shed(self.shedding.shed);
         if !others.is_empty() {
             room = room.as_further_part(others);
@@ -147,7 +149,8 @@ impl Core {
             self.rng.next_u64() >> 2,
             self.config.certificate.fingerprint(),
             self.config.candidates.clone(),
-        );
+        )
+        .with_may_publish(settings.can_publish);
         let answer = answer(&self.config, &mut negotiator, offer, &ice, &planned)?;
 
         let remote_ice = offer.ice().clone();
@@ -168,6 +171,7 @@ impl Core {
             can_publish_data: settings.can_publish_data,
             quota: Quota::new(&self.config.data, now),
             mailbox: Mailbox::default(),
+            sends_media: false,
             remote_ice,
             ice: ice.clone(),
         });
@@ -219,6 +223,7 @@ impl Core {
         let room = &mut self.rooms[room];
         let Some(member) = room.member_mut(at) else { return };
         let orphans = member.negotiate(answer, slots, added, now, || self.rng.next_u32());
+        peer.sends_media = !member.receiver.lines.is_empty();
         room.renegotiated(at, orphans, &mut self.events);
     }
 
@@ -249,6 +254,7 @@ impl Core {
                 Protocol::Tcp => "tcp",
             }),
             rtt_ms: rtt.map(|rtt| rtt.as_secs_f64() * 1e3),
+            limited: room.member(peer.member).map_or(0, |member| member.receiver.admission.dropped),
             inbound,
             outbound,
         })

@@ -7,12 +7,12 @@ use slab::Slab;
 
 use crate::ClockAnchor;
 use crate::prefetch::{Distance, prefetch};
-use crate::router::{Class, OutPacket, Outbox, PeerIndex};
+use crate::router::{Class, OutPacket, Outbox, PeerIndex, Refused};
 use crate::rtp::values::{AbsSendTime, TransportCc};
 use crate::rtp::{self, Extension};
 use crate::stream::Ntp;
 
-use crate::transport::MAX_OVERHEAD;
+use crate::transport::{MAX_DATAGRAM, MAX_OVERHEAD, Protocol};
 
 use super::Counters;
 use super::peer::Peer;
@@ -64,6 +64,11 @@ impl Outbox for Egress<'_> {
         let padding_at = header_len + osn_len + packet.payload.len();
         let evened = class == Class::Video && packet.padding == 0 && !packet.header.marker;
         let (least, overhead) = (padding_at + usize::from(packet.padding), peer.transport.overhead());
+        if least + overhead > MAX_DATAGRAM && path.protocol == Protocol::Udp {
+            // Its publisher was told: see `router::admission`.
+            self.counters.oversized += 1;
+            return;
+        }
         let buffer = match evened {
             true => self.trains.push_even(&mut peer.open_train, path, least + overhead),
             false => self.trains.push(&mut peer.open_train, path, least + overhead),
@@ -87,6 +92,14 @@ impl Outbox for Egress<'_> {
         }
         self.counters.rtp_out += 1;
         self.counters.rtp_bytes_out += len as u64;
+    }
+
+    fn on_refused(&mut self, what: Refused) {
+        match what {
+            Refused::Media => self.counters.limited += 1,
+            Refused::Oversized => self.counters.oversized += 1,
+            Refused::Report => self.counters.reports_limited += 1,
+        }
     }
 
     fn prefetch(&self, peer: PeerIndex, distance: Distance) {

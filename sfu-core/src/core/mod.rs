@@ -83,6 +83,14 @@ pub struct Counters {
     pub retransmitted: u64,
     /// RTP packets that had no path to leave on.
     pub unsent: u64,
+    /// RTP packets beyond a publisher's limits, dropped before they were kept or forwarded.
+    pub limited: u64,
+    /// RTP packets that were too large to be kept, or for a datagram that paths carry.
+    pub oversized: u64,
+    /// RTP packets of participants that may not send any, dropped unopened.
+    pub unwanted: u64,
+    /// RTCP beyond a participant's limits: datagrams that were not read, and NACKs that were not answered.
+    pub reports_limited: u64,
     /// Packets in RTCP that were read.
     pub rtcp_in: u64,
     /// Messages on data channels that arrived.
@@ -338,6 +346,10 @@ impl Core {
 
     fn handle_rtp(&mut self, now: Instant, peer: PeerIndex, data: &mut [u8]) {
         let state = &mut self.peers[peer.0 as usize];
+        if !state.sends_media {
+            self.counters.unwanted += 1;
+            return;
+        }
         let Ok(len) = state.transport.open_rtp(data) else {
             self.counters.rejected += 1;
             return;

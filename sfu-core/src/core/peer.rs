@@ -37,6 +37,8 @@ pub(super) struct Peer {
     pub quota: Quota,
     /// What it is sent there.
     pub mailbox: Mailbox,
+    /// It has an m-line on which it may send media.
+    pub sends_media: bool,
 }
 
 impl Peer {

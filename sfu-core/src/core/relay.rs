@@ -103,13 +103,14 @@ impl Core {
         }
     }
 
-    /// Relays the clock of a participant that publishes.
+    /// Relays the clock of a participant that publishes, and that its streams end.
     pub(super) fn relay_report(&mut self, room: usize, member: MemberIndex, compound: &[u8]) {
         let Self { rooms, relays, .. } = self;
         let room = &rooms[room];
         let Some(member) = room.member(member).filter(|member| !member.publications.is_empty()) else { return };
-        let is_report = rtcp::packets(compound).flatten().any(|packet| matches!(packet, rtcp::Packet::SenderReport(_)));
-        if is_report {
+        let concerns_others =
+            |packet: rtcp::Packet<'_>| matches!(packet, rtcp::Packet::SenderReport(_) | rtcp::Packet::Bye(_));
+        if rtcp::packets(compound).flatten().any(concerns_others) {
             for worker in room.part.others() {
                 let relayed = Relayed { room: room.id, participant: member.id, kind: Kind::Rtcp, packet: compound };
                 batch_for(relays, *worker).push(relayed);

@@ -14,7 +14,7 @@ use rand::{Rng, SeedableRng};
 use super::Input;
 use crate::ClockAnchor;
 use crate::config::CodecPolicy;
-use crate::control::{Event, ParticipantSettings, SlotLines, SlotRole, Source};
+use crate::control::{Event, MayPublish, ParticipantSettings, SlotLines, SlotRole, Source};
 use crate::id::{Mid, ParticipantId, RoomId, Ssrc, TrackId};
 use crate::router::{Class, MemberIndex, OutPacket, Outbox, PeerIndex, Room, layout};
 use crate::rtp::{self, Extension, RtpPacket};
@@ -222,6 +222,7 @@ impl Session {
 fn settings(bits: u8) -> ParticipantSettings {
     ParticipantSettings {
         can_subscribe: bits & 1 == 0,
+        can_publish: MayPublish::ALL,
         can_publish_data: true,
         auto_subscribe: bits & 2 == 0,
         confirms_slots: bits & 4 != 0,

@@ -18,6 +18,9 @@ pub use selector::{Choice, Flows, Selector};
 use crate::control::Size;
 use crate::unit::Bitrate;
 
+/// Simulcast encodings of an m-line: as many as are answered, received, chosen from and reported on. Browsers send at most three.
+pub const MAX_ENCODINGS: usize = 4;
+
 /// Spatial layers of an encoding; higher ones count as the highest.
 pub const MAX_SPATIAL: usize = 4;
 

@@ -10,13 +10,10 @@
 //! - Down within an encoding: with the next picture. Up: a temporal layer where a frame refers to nothing of its own
 //!   layer, a spatial layer where a frame refers to no earlier picture, which mostly is a key picture.
 
-use super::{Frame, Layer};
+use super::{Frame, Layer, MAX_ENCODINGS};
 
 /// Frames whose fate is remembered for packets that come late.
 const REMEMBERED: usize = 16;
-
-/// Encodings of one m-line.
-const MAX_ENCODINGS: usize = 4;
 
 /// What a publication sends: which encodings flow, and the highest layers of each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

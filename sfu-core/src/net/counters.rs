@@ -10,8 +10,10 @@ use crate::Counters;
 pub struct NetCounters {
     /// Turns of the loop. Also rises when idle: at least once in two seconds.
     pub turns: u64,
-    /// Nanoseconds in which the worker did not wait for work: it worked, or was not given a processor.
+    /// Nanoseconds that its own work took, or that a CPU quota took from it; see `load`.
     pub busy_ns: u64,
+    /// Nanoseconds in which it was ready to run and other processes had the processor.
+    pub delayed_ns: u64,
     /// The same as a share of the last second, in parts per thousand. A gauge.
     pub load_permille: u64,
     /// The share of the video that is withheld because the worker is past its limit, in parts per thousand. A gauge.

@@ -17,6 +17,7 @@ mod framing;
 mod lanes;
 mod linger;
 mod load;
+mod quota;
 mod schedule;
 #[cfg(target_os = "linux")]
 mod sys;

@@ -11,11 +11,11 @@ use arrayvec::ArrayVec;
 
 use crate::alloc::{Availability, Offer};
 use crate::control::Size;
-use crate::layers::{Layer, LayerOffer};
+use crate::layers::{Layer, LayerOffer, MAX_ENCODINGS};
 use crate::unit::Bitrate;
 
 use super::demand::Demand;
-use super::receiver::{MAX_ENCODINGS, MAX_OFFERS};
+use super::receiver::MAX_OFFERS;
 
 /// What packets weigh on the wire beyond their RTP: 28 bytes of UDP and IPv4 and 16 of SRTP to about 800.
 const OVERHEAD: u64 = 16;

@@ -10,13 +10,12 @@ use smallvec::SmallVec;
 
 use crate::alloc::Decision;
 use crate::control::{EncodingDemand, Event, Limit, TrackKind};
-use crate::layers::{Layer, MAX_SPATIAL};
+use crate::layers::{Layer, MAX_ENCODINGS, MAX_SPATIAL};
 use crate::relay::News;
 
 use super::Room;
 use super::catalog::Catalog;
 use super::publication::Publication;
-use super::receiver::MAX_ENCODINGS;
 
 /// What nobody takes is kept for so long: a publisher pauses within 2 s, and somebody who scrolls back finds it there.
 const KEPT_FOR: Duration = Duration::from_millis(1_500);

@@ -16,7 +16,7 @@ use super::PeerIndex;
 use super::packet::{OutPacket, Outbox};
 
 /// What a packet takes on the wire besides its payload, roughly: header with extensions, SRTP tag, UDP and IPv4.
-const OVERHEAD: usize = 40 + 16 + 28;
+pub const OVERHEAD: usize = 40 + 16 + 28;
 
 /// Rates are averaged over so long.
 const RATE_WINDOW: Duration = Duration::from_millis(500);

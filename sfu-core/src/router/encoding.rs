@@ -24,6 +24,9 @@ const SKIPPED_AFTER: (Duration, u8) = (Duration::from_millis(2_000), 16);
 /// Whoever sent nothing for so long has stopped, whatever the others do.
 const SILENT_AFTER: Duration = Duration::from_secs(5);
 
+/// Packets that overtook a farewell arrive within this time, and do not take it back.
+const LATE: Duration = Duration::from_millis(200);
+
 /// An encoding of an m-line, and which of its SSRCs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct EncodingKey {
@@ -53,6 +56,8 @@ pub struct Encoding {
     pub(super) rtx_ssrc: Option<Ssrc>,
     pub(super) generation: u32,
     pub(super) last_packet: Option<Instant>,
+    /// When it was said to end.
+    ended: Option<Instant>,
     /// Frames that the m-line's smaller encodings sent since then, and its larger ones.
     pub(super) missed: u8,
     pub(super) skipped: u8,
@@ -78,6 +83,7 @@ impl Encoding {
             rtx_ssrc: None,
             generation,
             last_packet: None,
+            ended: None,
             missed: 0,
             skipped: 0,
             frames: FrameReader::default(),
@@ -87,10 +93,16 @@ impl Encoding {
 
     /// Whether packets came lately.
     pub fn flows(&self, now: Instant) -> bool {
-        let Some(silence) = self.last_packet.map(|at| now.saturating_duration_since(at)) else { return false };
+        let since_end = self.last_packet.filter(|at| self.ended.is_none_or(|end| *at > end + LATE));
+        let Some(silence) = since_end.map(|at| now.saturating_duration_since(at)) else { return false };
         let stopped = |(time, frames): (Duration, u8)| silence >= time && self.missed >= frames;
         let skipped = silence >= SKIPPED_AFTER.0 && self.skipped >= SKIPPED_AFTER.1;
         silence < SILENT_AFTER && !skipped && !STOPPED_AFTER.into_iter().any(stopped)
+    }
+
+    /// Its publisher says that it ends (RFC 3550 section 6.6): it flows no longer, unless more comes.
+    pub const fn end(&mut self, now: Instant) {
+        self.ended = Some(now);
     }
 
     /// What receivers of some of its layers must be told.
@@ -103,8 +115,9 @@ impl Encoding {
         self.codec = Some(packet.codec);
         let frame = self.frames.read(packet);
         if kind == TrackKind::Video {
+            let sizes = (packet.payload.len() as u64, self.stats.bytes());
+            self.keyframes.on_packet(now, frame.keyframe, packet.marker, packet.timestamp, sizes);
             if frame.keyframe {
-                self.keyframes.on_keyframe(now);
                 self.note_sizes(packet);
             }
             self.meter.on_packet(now, &frame, bytes, packet.marker);
@@ -160,4 +173,25 @@ impl Encoding {
 fn size(width: u32, height: u32) -> Option<Size> {
     let side = |side| u16::try_from(side).ok().filter(|side| *side > 0);
     Some(Size { width: side(width)?, height: side(height)? })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Red if a stream that ended is taken for one that flows until it was silent for five seconds.
+    #[test]
+    fn a_farewell_ends_the_flow_at_once_and_late_packets_do_not_take_it_back() {
+        let start = Instant::now();
+        let mut encoding = Encoding::new(None, TrackKind::Video, Duration::from_secs(1), start, 0);
+        encoding.last_packet = Some(start);
+        assert!(encoding.flows(start));
+        encoding.end(start);
+        assert!(!encoding.flows(start));
+        encoding.last_packet = Some(start + LATE);
+        assert!(!encoding.flows(start + LATE), "it overtook the farewell");
+        let again = start + LATE + Duration::from_millis(1);
+        encoding.last_packet = Some(again);
+        assert!(encoding.flows(again), "an encoding that was paused says the same, and comes back");
+    }
 }

@@ -29,6 +29,7 @@ impl Room {
             budget: budget(member, now).rate().map(|rate| rate.0),
             rtt_ms: rtt.map(|rtt| rtt.as_secs_f64() * 1e3),
             loss: estimator.loss(),
+            limited: member.receiver.admission.dropped,
             subscriptions: lines.filter_map(|place| self.explain_line(now, member, place)).collect(),
         }
     }
@@ -43,7 +44,7 @@ impl Room {
         let flowing = line.sending().map(|layer| self.sent_layer(publication, layer));
         let reason = match &decision.layer {
             Some(layer) => sent(layer, decision.limit, member, publication),
-            None => unsent(decision.limit, member),
+            None => unsent(decision.limit, member, publication),
         };
         Some(SubscriptionExplanation {
             publisher: self.members[publication.publisher.0 as usize].id,
@@ -95,12 +96,15 @@ fn sent(layer: &SentLayer, limit: Limit, member: &Member, publication: &Publicat
     format!("{}: {why}", name(layer))
 }
 
-fn unsent(limit: Limit, member: &Member) -> String {
+fn unsent(limit: Limit, member: &Member, publication: &Publication) -> String {
     match limit {
         Limit::Hidden => "paused: hidden".to_owned(),
         Limit::Disabled => "paused: disabled by the application".to_owned(),
         Limit::Muted => "paused: muted by its publisher".to_owned(),
-        Limit::Codec => "not sent: the receiver has no such codec".to_owned(),
+        Limit::Codec => {
+            let codec = publication.codec().map_or("the codec", |codec| codec.name());
+            format!("not sent: the receiver cannot decode {codec}, and no keyframe is asked for it")
+        }
         Limit::Bandwidth => format!("paused: {}", carries(member)),
         Limit::Overload => "paused: the server is overloaded".to_owned(),
         Limit::Publisher | Limit::None | Limit::Size | Limit::Cap => "waiting: the publisher sends nothing".to_owned(),

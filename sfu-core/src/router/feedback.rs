@@ -3,6 +3,8 @@
 //! A publisher gets transport-wide feedback, NACKs within 10 ms of a gap, keyframe requests and receiver reports; a
 //! subscriber gets sender reports in our NTP time (the publisher's clock plus one offset for all its streams, so that lip
 //! sync holds) and retransmissions.
+//!
+//! What a member's reports cost us is bounded: in datagrams per second ([`Reporting`]), and in what one datagram may ask for.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -12,13 +14,14 @@ use arrayvec::ArrayVec;
 use crate::bwe::Estimator;
 use crate::control::{Event, InboundStats, OutboundStats, TrackKind};
 use crate::id::Ssrc;
+use crate::limiter::{Limit, Limiter};
 use crate::pacer::Resend;
-use crate::rtcp::{self, Packet, ReportBlock};
-use crate::stream::{MAX_NACKS, Ntp};
+use crate::rtcp::{self, MAX_BLOCKS, Packet, ReportBlock};
+use crate::stream::{MAX_NACKS, Ntp, Offset};
 
 use super::downlink::Downlink;
 use super::member::Member;
-use super::packet::Outbox;
+use super::packet::{Outbox, Refused};
 use super::{MemberIndex, PeerIndex, Room};
 
 /// Reports are this far apart. RFC 3550 section 6.2 allows it at these rates, and browsers do the same.
@@ -31,16 +34,46 @@ const TURNS: usize = 4;
 /// A compound packet of so many bytes is sent; the next report starts another, so that all stay below an MTU.
 const COMPOUND_BYTES: usize = 1_000;
 
-/// Sequence numbers of one NACK that are answered; browsers ask for far fewer.
+/// Sequence numbers that the NACKs of one datagram are answered for; browsers ask for far fewer.
 const MAX_RETRANSMITTED: usize = 256;
+
+/// Messages of transport-wide feedback that are read of one datagram; browsers send one.
+const MAX_FEEDBACK: usize = 8;
+
+/// Datagrams of RTCP that are read of one member: feedback comes twenty times a second, reports once for each stream, and NACKs and
+/// keyframe requests when something is lost.
+const REPORTS_PER_SECOND: u32 = 500;
+
+/// Sequence numbers that one member's NACKs are answered for: of 20 Mbps that lose a tenth, each five times.
+const NACKS_PER_SECOND: u32 = 1_000;
+
+/// What one member's RTCP may cost.
+#[derive(Debug)]
+pub struct Reporting {
+    datagrams: Limiter,
+    nacked: Limiter,
+}
+
+impl Reporting {
+    /// Nothing came yet.
+    pub fn new(now: Instant) -> Self {
+        let limiter = |per_second| Limiter::new(Limit::per_second(per_second, 2 * per_second), now);
+        Self { datagrams: limiter(REPORTS_PER_SECOND), nacked: limiter(NACKS_PER_SECOND) }
+    }
+}
 
 impl Room {
     /// Digests a compound RTCP packet that `member` sent.
     pub fn handle_rtcp(&mut self, now: Instant, member: MemberIndex, compound: &[u8], out: &mut impl Outbox) {
         let ours = Ntp::at(&self.clock, now);
         if let Some(member) = self.member_mut(member) {
+            if !member.reporting.datagrams.admit(now, 1) {
+                out.on_refused(Refused::Report);
+                return;
+            }
             member.health.on_report();
         }
+        let (mut feedback_left, mut nacks_left) = (MAX_FEEDBACK, MAX_RETRANSMITTED);
         for packet in rtcp::packets(compound).flatten() {
             match packet {
                 Packet::SenderReport(report) => {
@@ -50,22 +83,49 @@ impl Room {
                     self.on_report_blocks(now, member, ours, report.reports.iter());
                 }
                 Packet::ReceiverReport(report) => self.on_report_blocks(now, member, ours, report.reports.iter()),
-                Packet::TransportFeedback(feedback) => self.adapt(member, |path| path.on_feedback(now, &feedback)),
+                Packet::Bye(bye) => self.on_bye(now, member, &bye),
+                Packet::TransportFeedback(feedback) if feedback_left > 0 => {
+                    feedback_left -= 1;
+                    self.adapt(member, |path| path.on_feedback(now, &feedback));
+                }
                 Packet::Remb(remb) => self.adapt(member, |path| path.on_remb(now, remb.bitrate)),
-                Packet::Nack(nack) => self.retransmit(now, member, nack.media, nack.iter(), out),
-                Packet::Pli(pli) => self.on_keyframe_request(member, pli.media),
-                Packet::Fir(fir) => fir.entries().for_each(|entry| self.on_keyframe_request(member, entry.media)),
+                Packet::Nack(nack) => self.retransmit(
+                    now,
+                    member,
+                    nack.media,
+                    nack.iter().take(nacks_left).inspect(|_| nacks_left -= 1),
+                    out,
+                ),
+                Packet::Pli(pli) => self.on_keyframe_request(now, member, pli.media),
+                Packet::Fir(fir) => fir.entries().for_each(|entry| self.on_keyframe_request(now, member, entry.media)),
                 _ => {}
             }
         }
     }
 
-    /// Digests a compound packet with a sender report that was relayed. What it reports of our streams is for its own part.
+    /// Streams that end (RFC 3550 section 6.6) no longer flow, from now on. One that goes on all the same flows again.
+    fn on_bye(&mut self, now: Instant, member: MemberIndex, bye: &rtcp::Bye<'_>) {
+        let Some(member) = self.member_mut(member) else { return };
+        for ssrc in bye.ssrcs() {
+            if let Some(encoding) = member.receiver.encoding_of(ssrc) {
+                encoding.end(now);
+            }
+        }
+    }
+
+    /// Digests a compound packet with a sender report, or a farewell, that was relayed. What it reports of our streams is for its
+    /// own part.
     pub fn handle_relayed_report(&mut self, now: Instant, member: MemberIndex, compound: &[u8]) {
         let ours = Ntp::at(&self.clock, now);
         for packet in rtcp::packets(compound).flatten() {
-            if let (Packet::SenderReport(report), Some(member)) = (packet, self.member_mut(member)) {
-                on_sender_report(member, now, ours, &report);
+            match packet {
+                Packet::SenderReport(report) => {
+                    if let Some(member) = self.member_mut(member) {
+                        on_sender_report(member, now, ours, &report);
+                    }
+                }
+                Packet::Bye(bye) => self.on_bye(now, member, &bye),
+                _ => {}
             }
         }
     }
@@ -105,7 +165,7 @@ impl Room {
             if member.next_report <= now {
                 member.next_report = now + REPORT_INTERVAL;
                 member.receiver.shrink(now);
-                write_receiver_reports(member, now, &mut buffer);
+                write_receiver_reports(member, now, &mut buffer, out);
                 self.send_sender_reports(index, now, ours, &mut buffer, out);
             }
             flush(&mut buffer, now, peer, out);
@@ -183,7 +243,11 @@ impl Room {
         else {
             return;
         };
-        for wire in numbers.take(MAX_RETRANSMITTED) {
+        for wire in numbers {
+            if !self.members[member.0 as usize].reporting.nacked.admit(now, 1) {
+                out.on_refused(Refused::Report);
+                break;
+            }
             let resend = Resend { line: place as u16, wire };
             let pacer = &mut self.members[member.0 as usize].downlink.pacer;
             if pacer.passes_resend(now) {
@@ -202,9 +266,7 @@ impl Room {
             let publisher = &self.members[publication.publisher.0 as usize];
             let source = publisher.receiver.lines.iter().find(|from| from.mid == publication.mid);
             let clock = source.and_then(|from| from.encoding(key)).and_then(|encoding| encoding.stats.source_clock());
-            let timestamp = clock
-                .zip(publisher.clock.theirs(ours))
-                .map(|(clock, theirs)| line.outgoing_timestamp(clock.timestamp_at(theirs)));
+            let timestamp = clock.map(|clock| line.outgoing_timestamp(clock.timestamp_at(ours)));
             let ssrc = Ssrc(line.ssrc());
             let Some(report) = line.stats.sender_info(now, ours, ssrc, timestamp) else { continue };
             rtcp::write_sender_report(buffer, &report, &[], line.cname());
@@ -221,9 +283,10 @@ pub(super) const fn is_due(turn: usize, index: usize, path: &Downlink) -> bool {
 }
 
 fn on_sender_report(member: &mut Member, now: Instant, ours: Ntp, report: &rtcp::SenderReport<'_>) {
-    member.clock.on_sender_report(ours, Ntp(report.ntp));
+    let theirs = Ntp(report.ntp);
+    let offset = Offset::of(ours, theirs, member.receiver.clocks().map(|clock| clock.offset));
     if let Some(encoding) = member.receiver.encoding_of(report.ssrc) {
-        encoding.stats.on_sender_report(now, Ntp(report.ntp), report.rtp_timestamp);
+        encoding.stats.on_sender_report(now, theirs, report.rtp_timestamp, offset);
     }
 }
 
@@ -251,7 +314,7 @@ fn write_feedback(member: &mut Member, now: Instant, buffer: &mut Vec<u8>, out: 
             if encoding.nack.take_keyframe_needed() && line.kind == TrackKind::Video {
                 encoding.keyframes.request();
             }
-            if encoding.keyframes.poll(now, rtt) {
+            if encoding.keyframes.poll(now, rtt, encoding.stats.bytes()) {
                 match fir {
                     true => rtcp::write_fir(buffer, sender, media, encoding.keyframes.sent as u8),
                     false => rtcp::write_pli(buffer, sender, media),
@@ -265,11 +328,19 @@ fn write_feedback(member: &mut Member, now: Instant, buffer: &mut Vec<u8>, out: 
     any
 }
 
-fn write_receiver_reports(member: &mut Member, now: Instant, buffer: &mut Vec<u8>) {
+/// Reports of all encodings, so many to a datagram.
+fn write_receiver_reports(member: &mut Member, now: Instant, buffer: &mut Vec<u8>, out: &mut impl Outbox) {
+    let (sender, peer) = (Ssrc(member.rtcp_ssrc), member.peer);
     let encodings = member.receiver.lines.iter_mut().flat_map(|line| &mut line.encodings);
-    let blocks: ArrayVec<ReportBlock, 31> =
-        encodings.filter_map(|encoding| encoding.stats.report_block(now, encoding.ssrc?)).take(31).collect();
-    if !blocks.is_empty() {
-        rtcp::write_receiver_report(buffer, Ssrc(member.rtcp_ssrc), &blocks, "madang");
+    let mut blocks = encodings.filter_map(|encoding| encoding.stats.report_block(now, encoding.ssrc?));
+    loop {
+        let some: ArrayVec<ReportBlock, MAX_BLOCKS> = blocks.by_ref().take(MAX_BLOCKS).collect();
+        if some.is_empty() {
+            return;
+        }
+        if buffer.len() + some.len() * rtcp::BLOCK_LEN > COMPOUND_BYTES {
+            flush(buffer, now, peer, out);
+        }
+        rtcp::write_receiver_report(buffer, sender, &some, "madang");
     }
 }

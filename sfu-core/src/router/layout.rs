@@ -4,7 +4,9 @@
 
 use crate::control::{ControlError, SlotIndex, SlotLines, SlotRole, TrackKind};
 use crate::id::{Mid, Ssrc};
-use crate::sdp::{Direction, MediaKind, Offer, SendStream};
+use crate::sdp::{Direction, MAX_MEDIA, MediaKind, Offer, SendStream};
+
+const _: () = assert!(MAX_MEDIA <= SlotIndex::MAX as usize, "a layout has no more slots than m-lines");
 
 /// Why a slot layout does not fit its offer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -46,7 +48,7 @@ pub struct PlannedLine {
 pub fn check(offer: &Offer, wanted: &[SlotLines], current: &[SlotLines]) -> Result<Vec<SlotLines>, LayoutError> {
     let layout = if wanted.is_empty() && current.is_empty() { implied(offer) } else { wanted.to_vec() };
     let layout = if layout.is_empty() { current.to_vec() } else { layout };
-    if layout.len() > usize::from(SlotIndex::MAX) {
+    if layout.len() > MAX_MEDIA {
         return Err(LayoutError::TooMany);
     }
     if !layout.starts_with(current) {

@@ -15,14 +15,15 @@ use crate::layers::{Choice, Flows, Layer, Selector};
 use crate::prefetch::{Distance, prefetch};
 use crate::rtp::dependency_descriptor::Layers;
 use crate::rtp::{Extension, ExtensionMap, HeaderOut};
-use crate::sdp::{AnswerMedia, Codec, NegotiatedCodec, SendStream};
+use crate::sdp::{AnswerMedia, Codec, MAX_CODECS, NegotiatedCodec, SendStream};
 use crate::stream::{SendHistory, SendStats};
 use crate::unit::SeqNo;
 
 use super::PublicationIndex;
 use super::downlink::{Class, Delivery};
+use super::keyframe::Asker;
 use super::layout::PlannedLine;
-use super::munger::Munger;
+use super::munger::{Munger, Refusal};
 use super::packet::{MediaPacket, OutPacket, Outbox};
 use super::receiver::EncodingKey;
 use super::redundancy::RedundancyGate;
@@ -32,9 +33,6 @@ use super::sent::Sources;
 mod repair;
 
 pub use repair::Repair;
-
-/// Codecs of an m-line that are looked at.
-const MAX_CODECS: usize = 16;
 
 /// A codec that the receiver knows.
 #[derive(Debug, Clone, Copy)]
@@ -99,6 +97,8 @@ pub struct Line {
     history: SendHistory,
     sources: Sources,
     redundancy: RedundancyGate,
+    /// What it has keyframes asked for.
+    pub asker: Asker,
     rtx_seq: SeqNo,
     resends: Resends,
     /// How many subscriptions there were.
@@ -133,6 +133,7 @@ impl Line {
             history: SendHistory::new(window, now),
             sources: Sources::default(),
             redundancy: RedundancyGate::default(),
+            asker: Asker::new(now),
             rtx_seq: SeqNo::first(first.1 & 0x7fff),
             resends: Resends::new(now),
             subscriptions: 0,
@@ -278,9 +279,15 @@ impl Line {
         self.selector.follow(flows);
     }
 
-    /// The encoding whose keyframe the line waits for.
-    pub fn awaits(&self) -> Option<u8> {
-        self.subscription.and_then(|_| self.selector.awaits())
+    /// The encoding whose keyframe is to be asked for: the line waits for it, can take the publication's codec, and has not
+    /// asked too often.
+    pub fn asks(&mut self, now: Instant, codec: Option<Codec>) -> Option<u8> {
+        let awaited = self.subscription.and_then(|_| self.selector.awaits());
+        if awaited.is_none() && !self.asker.is_waiting() {
+            return None;
+        }
+        let awaited = awaited.filter(|_| codec.is_some_and(|codec| !self.refuses(codec)));
+        self.asker.awaits(now, awaited)
     }
 
     /// Whether `first` is all that was sent of this encoding, so that later packets of it may be missing here.
@@ -329,7 +336,11 @@ impl Line {
             let offsets = self.munger.offsets();
             self.sources.begin(packet.encoding, packet.codec, codec.rtx, offsets, packet.targets);
         }
-        let Some(numbers) = self.munger.munge(now, &packet.numbers) else { return Forwarded::Skipped };
+        let numbers = match self.munger.munge(now, &packet.numbers) {
+            Ok(numbers) => numbers,
+            Err(Refusal::Late) => return Forwarded::Skipped,
+            Err(Refusal::Gap) => return self.begin_anew(now, packet, to),
+        };
         let marker = packet.marker || ends || (starts && self.kind == TrackKind::Audio);
         let (spatial, temporal) = self.selector.taken().unwrap_or_default();
         let layers = Layers { spatial, temporal };
@@ -365,6 +376,14 @@ impl Line {
             },
         );
         if starts { Forwarded::Started } else { Forwarded::Sent }
+    }
+
+    /// What comes after a gap that is too long to stay one is a new start: audio at once, video with a keyframe.
+    #[cold]
+    fn begin_anew(&mut self, now: Instant, packet: &MediaPacket<'_>, to: &mut Delivery<'_, impl Outbox>) -> Forwarded {
+        self.pause();
+        // Once more at most: what starts a stream has no gap before it.
+        self.forward(now, packet, to)
     }
 
     /// What the receiver calls the packet's codec.

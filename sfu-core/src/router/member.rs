@@ -11,12 +11,12 @@ use crate::pacer::Queued;
 use crate::prefetch::{Distance, prefetch};
 use crate::rtp::Extension;
 use crate::sdp::{Answer, AnswerMedia, MediaKind};
-use crate::stream::PublisherOffset;
 
 use super::allocation::Adaptation;
 use super::assignment::Occupant;
 use super::connection_quality::Health;
 use super::downlink::Downlink;
+use super::feedback::Reporting;
 use super::layout::PlannedLine;
 use super::line::Line;
 use super::packet::MediaPacket;
@@ -61,13 +61,12 @@ pub struct Member {
     pub confirmed: u64,
     /// The sender SSRC of our RTCP to this member.
     pub rtcp_ssrc: u32,
-    /// Its NTP clock against ours.
-    pub clock: PublisherOffset,
     pub rtt: Option<Duration>,
     pub next_report: Instant,
+    /// What its RTCP may cost.
+    pub reporting: Reporting,
     /// Exceptions from `settings.auto_subscribe`: tracks that are not wanted if it is set, wanted ones if not.
     exceptions: HashSet<TrackId>,
-    window: Duration,
 }
 
 impl Member {
@@ -77,7 +76,7 @@ impl Member {
         peer: PeerIndex,
         settings: ParticipantSettings,
         rtcp_ssrc: u32,
-        window: Duration,
+        receiver: Receiver,
         (epoch, now): (Instant, Instant),
     ) -> Self {
         Self {
@@ -85,7 +84,7 @@ impl Member {
             peer,
             away: None,
             settings,
-            receiver: Receiver::new(window, now),
+            receiver,
             downlink: Downlink::new(epoch, now),
             adaptation: Adaptation::default(),
             health: Health::default(),
@@ -98,11 +97,10 @@ impl Member {
             revision: 0,
             confirmed: 0,
             rtcp_ssrc,
-            clock: PublisherOffset::default(),
             rtt: None,
             next_report: now,
+            reporting: Reporting::new(now),
             exceptions: HashSet::new(),
-            window,
         }
     }
 
@@ -148,7 +146,7 @@ impl Member {
                 TrackKind::Video => slot.video = Some(place),
             }
             let first = (draw() as u16, draw() as u16, draw());
-            self.lines.push(Line::new(line, self.window, now, first));
+            self.lines.push(Line::new(line, self.receiver.window(), now, first));
         }
         for line in &mut self.lines {
             line.negotiate(answer.media.iter().find(|media| media.mid == line.mid), answer.allow_mixed);

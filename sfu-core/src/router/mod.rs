@@ -6,6 +6,7 @@
 //! The router works on plaintext: it knows neither SRTP nor paths, so that whole rooms are simulated in virtual time
 //! without a handshake. It owns no clock and draws numbers only from the RNG that it is given.
 
+mod admission;
 pub mod allocation;
 pub mod assignment;
 pub mod catalog;
@@ -39,7 +40,7 @@ pub mod stage;
 pub use demand::Taken;
 pub use downlink::Class;
 pub use layout::{LayoutError, PlannedLine};
-pub use packet::{MediaPacket, OutPacket, Outbox};
+pub use packet::{MediaPacket, OutPacket, Outbox, Refused};
 pub use part::{Arrived, Part};
 pub use room::Room;
 

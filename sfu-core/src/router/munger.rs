@@ -7,6 +7,10 @@
 //! Invariants:
 //! - Output sequence numbers of one source keep the source's distances: a gap upstream is a gap downstream, so that the
 //!   receiver NACKs what is really missing. A packet that *we* leave out closes up.
+//! - A gap is paid for by packets that were sent before it ([`Gaps`]): whatever numbers a publisher writes, at most as many are
+//!   skipped as are sent, and [`MAX_GAP`]. Beyond it is a new start, which closes up. So a receiver must miss
+//!   16,000 packets that were really sent before it loses count of the roll-over of SRTP (RFC 3711 section 3.3.1), of which
+//!   it would not recover.
 //! - Two different packets never get the same output number, and no output number is given twice.
 //! - The first packet of a new source follows the highest of the old one by exactly one.
 //! - Timestamps of one source keep their distances; across a change they advance by the time that passed, and at least by
@@ -33,6 +37,10 @@ const MAX_CLOSED: u64 = 64;
 /// Numbers so far below the next are refused: receivers' replay windows are as long (RFC 3711 section 3.3.2).
 const GIVEN: u64 = 128;
 
+/// The longest gap that stays one. A longer one is no loss that retransmission repairs: of the incoming stream so many are asked
+/// for again at most.
+const MAX_GAP: u64 = 512;
+
 /// Where picture ids are extended from: both their widths wrap here.
 const FIRST_PICTURE: u64 = 1 << 20;
 
@@ -53,6 +61,38 @@ pub struct Munged {
     pub seq: SeqNo,
     pub timestamp: u32,
     pub payload: PayloadNumbers,
+}
+
+/// Why a packet has no output numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    /// It is from before the switch, was left out, has its number already, or is too old to know.
+    Late,
+    /// The gap before it is too long: the stream is to begin anew with it, or later.
+    Gap,
+}
+
+/// How much of a gap may stay.
+#[derive(Debug, Clone, Copy)]
+struct Gaps {
+    /// Numbers that may be skipped, when `at` was the next to go out. Each packet since then pays for one more.
+    credit: u64,
+    at: u64,
+}
+
+impl Gaps {
+    /// Whether numbers from `next` up to below `number` may be skipped; they count as skipped if so.
+    const fn admit(&mut self, next: u64, number: u64) -> bool {
+        let earned = self.credit.saturating_add(next - self.at);
+        let credit = if earned < MAX_GAP { earned } else { MAX_GAP };
+        (self.credit, self.at) = (credit, next);
+        let gap = number - next;
+        if gap > credit {
+            return false;
+        }
+        (self.credit, self.at) = (credit - gap, number);
+        true
+    }
 }
 
 /// The counters in a payload descriptor, as they go out.
@@ -94,6 +134,7 @@ impl Offsets {
 pub struct Munger {
     clock_rate: u32,
     seqs: Numbering<RUNS>,
+    gaps: Gaps,
     offsets: Offsets,
     /// Of the packet with the highest output number.
     last: Option<Last>,
@@ -157,9 +198,11 @@ impl Munger {
     /// A stream that starts at `first_seq` (below 2^15, so that a reordered first packet cannot wrap the receiver's
     /// roll-over counter, RFC 3711 section 3.3.1) and `first_timestamp`.
     pub fn new(clock_rate: u32, first_seq: u16, first_timestamp: u32) -> Self {
+        let first = SeqNo::first(first_seq & 0x7fff).0;
         Self {
             clock_rate,
-            seqs: Numbering::new(SeqNo::first(first_seq & 0x7fff).0),
+            seqs: Numbering::new(first),
+            gaps: Gaps { credit: MAX_GAP, at: first },
             offsets: Offsets { timestamp: first_timestamp, ..Offsets::default() },
             last: None,
             pictures: Pictures { numbering: None, newest: 0 },
@@ -208,16 +251,13 @@ impl Munger {
         }
     }
 
-    /// The output numbers of a packet of the current source; `None` if it is from before the switch, was left out, has
-    /// its number already, or is too old to know.
-    pub fn munge(&mut self, now: Instant, packet: &Incoming) -> Option<Munged> {
+    /// The output numbers of a packet of the current source.
+    pub fn munge(&mut self, now: Instant, packet: &Incoming) -> Result<Munged, Refusal> {
         let newest = self.seqs.next();
-        let seq = self.seqs.give(packet.seq.0)?;
-        if !self.note_given(seq, newest) {
-            return None;
-        }
+        let seq = self.seqs.give(packet.seq.0).ok_or(Refusal::Late)?;
+        self.note_given(seq, newest)?;
         let picture_id = match packet.frame.picture_id {
-            Some(id) => Some(self.pictures.give(id)?),
+            Some(id) => Some(self.pictures.give(id).ok_or(Refusal::Late)?),
             None => None,
         };
         let munged = Munged {
@@ -230,24 +270,34 @@ impl Munger {
             self.last_tl0 = munged.payload.tl0.or(self.last_tl0);
             self.last_number = self.offsets.number(&packet.frame).or(self.last_number);
         }
-        Some(munged)
+        Ok(munged)
     }
 
-    /// Whether `seq` was not given before. One number sealed twice would give the keystream away (RFC 7714 section 8).
+    /// Notes that `seq` is given, unless it was before: one number sealed twice would give the keystream away (RFC 7714 section
+    /// 8).
     #[inline]
-    const fn note_given(&mut self, seq: u64, next: u64) -> bool {
+    const fn note_given(&mut self, seq: u64, next: u64) -> Result<(), Refusal> {
         if seq == next {
             self.given = self.given << 1 | 1;
-            return true;
+            return Ok(());
+        }
+        self.note_given_apart(seq, next)
+    }
+
+    #[cold]
+    const fn note_given_apart(&mut self, seq: u64, next: u64) -> Result<(), Refusal> {
+        if seq > next && !self.gaps.admit(next, seq) {
+            self.seqs.take_back(next);
+            return Err(Refusal::Gap);
         }
         let (shift, place) = if seq > next { (seq + 1 - next, 0) } else { (0, next - 1 - seq) };
         if place >= GIVEN {
-            return false;
+            return Err(Refusal::Late);
         }
         self.given = if shift < GIVEN { self.given << shift } else { 0 };
         let is_new = self.given >> place & 1 == 0;
         self.given |= 1 << place;
-        is_new
+        if is_new { Ok(()) } else { Err(Refusal::Late) }
     }
 
     /// Leaves a packet without media out: later ones close up. Only a packet newer than all that were sent can be left

@@ -56,6 +56,11 @@ impl<const RANGES: usize> Numbering<RANGES> {
         self.next
     }
 
+    /// Takes a number back that was the highest to go out and did not: `next` is what [`Self::next`] was before.
+    pub const fn take_back(&mut self, next: u64) {
+        self.next = next;
+    }
+
     /// Begins another source: its number `first` is the next to go out, and lower ones are refused.
     pub fn switch(&mut self, first: u64) {
         self.older = None;

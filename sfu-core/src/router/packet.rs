@@ -16,6 +16,17 @@ use super::downlink::Class;
 use super::munger::{Incoming, PayloadNumbers};
 use super::receiver::EncodingKey;
 
+/// What goes no further, for the worker's counters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refused {
+    /// Media beyond a publisher's limit.
+    Media,
+    /// Media in a packet that is too large.
+    Oversized,
+    /// RTCP beyond a member's limit.
+    Report,
+}
+
 /// Takes what the router sends.
 pub trait Outbox {
     /// A media or RTX packet for `peer`. The outbox adds the transport's own extensions and seals it.
@@ -23,6 +34,9 @@ pub trait Outbox {
 
     /// A compound RTCP packet for `peer`.
     fn send_rtcp(&mut self, now: Instant, peer: PeerIndex, packet: &[u8]);
+
+    /// Something that a member sent goes no further.
+    fn on_refused(&mut self, _what: Refused) {}
 
     /// A packet for `peer` follows soon; see [`prefetch`](crate::prefetch).
     fn prefetch(&self, _peer: PeerIndex, _distance: Distance) {}
@@ -33,6 +47,9 @@ pub trait Outbox {
 /// rewritten.
 const FORWARDED: [Extension; 4] =
     [Extension::AudioLevel, Extension::VideoOrientation, Extension::PlayoutDelay, Extension::AbsCaptureTime];
+
+/// Header extensions of one packet that are kept: those, and the dependency descriptor.
+pub const MAX_FORWARDED: usize = FORWARDED.len() + 1;
 
 /// The longest value that is forwarded as it came, in bytes: of the abs-capture-time, and what the one-byte form can carry.
 /// A sender may write up to 255 bytes, for which an outgoing header has no room.

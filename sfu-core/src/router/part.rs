@@ -11,7 +11,7 @@ use bytes::Bytes;
 use rand::rngs::StdRng;
 use smallvec::SmallVec;
 
-use crate::control::{Event, ParticipantSettings, TrackKind, WorkerIndex};
+use crate::control::{Event, MayPublish, ParticipantSettings, TrackKind, WorkerIndex};
 use crate::data;
 use crate::id::ParticipantId;
 use crate::relay::{News, Window};
@@ -24,8 +24,13 @@ use super::member::Member;
 use super::{MemberIndex, PeerIndex, PublicationIndex, Room};
 
 /// A stand-in takes part in nothing.
-const STAND_IN: ParticipantSettings =
-    ParticipantSettings { can_subscribe: false, can_publish_data: false, auto_subscribe: false, confirms_slots: false };
+const STAND_IN: ParticipantSettings = ParticipantSettings {
+    can_subscribe: false,
+    can_publish: MayPublish::ALL,
+    can_publish_data: false,
+    auto_subscribe: false,
+    confirms_slots: false,
+};
 
 /// A room's relation to its other parts.
 #[derive(Debug, Default)]
@@ -208,7 +213,8 @@ impl Room {
                 let publisher = &mut self.members[publication.publisher.0 as usize];
                 let line = publisher.receiver.line_of(&publication.mid).filter(|_| !publication.muted);
                 if let Some(encoding) = line.and_then(|line| line.encodings.get_mut(usize::from(encoding))) {
-                    encoding.keyframes.request();
+                    // Who may have it asked for was judged there.
+                    encoding.keyframes.request_first();
                 }
             }
             News::Taken { track, taken } => {
@@ -276,7 +282,7 @@ impl Room {
                 encoding.nack.poll(now, rtt, &mut ArrayVec::<u16, MAX_NACKS>::new());
                 encoding.nack.take_keyframe_needed();
                 if let Some(publication) = publication
-                    && encoding.keyframes.poll(now, rtt)
+                    && encoding.keyframes.poll(now, rtt, encoding.stats.bytes())
                 {
                     let news = News::KeyframeWanted { track: publication.track, encoding: index as u8 };
                     self.part.tell(home, news);

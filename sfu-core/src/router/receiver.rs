@@ -11,27 +11,26 @@ use std::time::{Duration, Instant};
 use arrayvec::ArrayVec;
 use hashbrown::HashMap;
 
-use crate::control::TrackKind;
+use crate::config::MediaLimits;
+use crate::control::{MediaLimit, TrackKind};
 use crate::id::{Mid, Rid, Ssrc};
-use crate::layers::{Arrived, Flows, FrameReader, Layer, LayerOffer, MAX_SPATIAL, MAX_TEMPORAL};
+use crate::layers::{Arrived, Flows, FrameReader, Layer, LayerOffer, MAX_ENCODINGS, MAX_SPATIAL, MAX_TEMPORAL};
 use crate::rtp::dependency_descriptor::Targets;
 use crate::rtp::red::Redundancy;
 use crate::rtp::{self, Extension, ExtensionMap, RtpPacket};
-use crate::sdp::{AnswerMedia, Codec, Feedback, MediaKind};
-use crate::stream::{PacketMeta, RingIndex, TwccRecorder};
+use crate::sdp::{AnswerMedia, Codec, Feedback, MAX_CODECS, MediaKind};
+use crate::stream::{PacketMeta, RingIndex, SourceClock, TwccRecorder};
 use crate::unit::SeqNo;
 
 pub use super::encoding::{Encoding, EncodingKey};
 
-use super::PublicationIndex;
+use super::admission::{Admission, Gate};
 use super::munger::Incoming;
-use super::packet::ForwardedExtensions;
-
-/// Encodings of one m-line that are received; browsers send at most three.
-pub const MAX_ENCODINGS: usize = 4;
+use super::packet::{ForwardedExtensions, MAX_FORWARDED};
+use super::{PublicationIndex, admission};
 
 /// The most layers that are offered of an m-line.
-pub const MAX_OFFERS: usize = 36;
+pub const MAX_OFFERS: usize = MAX_ENCODINGS * MAX_SPATIAL * MAX_TEMPORAL;
 
 /// A codec of an m-line that we receive.
 #[derive(Debug, Clone, Copy)]
@@ -58,14 +57,15 @@ pub struct ReceivingLine {
     pub extensions: ExtensionMap,
     pub publication: Option<PublicationIndex>,
     pub encodings: ArrayVec<Encoding, MAX_ENCODINGS>,
-    codecs: ArrayVec<ReceivedCodec, 16>,
+    gate: Option<Gate>,
+    codecs: ArrayVec<ReceivedCodec, MAX_CODECS>,
     ssrcs: Vec<(Ssrc, Option<Ssrc>)>,
     generations: u32,
 }
 
 #[derive(Debug, Clone, Copy)]
 struct StreamRef {
-    line: u8,
+    line: u16,
     encoding: u8,
     rtx: bool,
 }
@@ -76,6 +76,8 @@ pub struct Received<'a> {
     pub line: usize,
     pub key: EncodingKey,
     pub content: Content<'a>,
+    /// The limit that the packet met, if it did.
+    pub limit: Option<MediaLimit>,
 }
 
 /// Media, or a packet without any.
@@ -94,12 +96,15 @@ pub enum Content<'a> {
     },
     /// Padding (a probe), or RED that is not: its number is to be left out.
     Padding(SeqNo),
+    /// Beyond a limit: the same, and nothing of it goes on.
+    Refused(SeqNo),
 }
 
 /// All m-lines on which a member sends.
 #[derive(Debug)]
 pub struct Receiver {
     pub lines: Vec<ReceivingLine>,
+    pub admission: Admission,
     pub twcc: TwccRecorder,
     streams: HashMap<u32, StreamRef>,
     /// Header extension ids hold for the whole bundle (RFC 8843 section 9).
@@ -110,16 +115,22 @@ pub struct Receiver {
 }
 
 impl Receiver {
-    /// No m-lines yet. Packets are kept for `window`.
-    pub fn new(window: Duration, now: Instant) -> Self {
+    /// No m-lines yet. Packets are kept for `window`. `limits` are of what may be sent; `None`: none.
+    pub fn new(window: Duration, limits: Option<MediaLimits>, now: Instant) -> Self {
         Self {
             lines: Vec::new(),
+            admission: Admission::new(limits, now),
             twcc: TwccRecorder::new(now),
             streams: HashMap::new(),
             extensions: ExtensionMap::default(),
             window,
             unknown: 0,
         }
+    }
+
+    /// How long packets are kept.
+    pub const fn window(&self) -> Duration {
+        self.window
     }
 
     /// Takes over an answer's m-lines on which we receive. M-lines that are gone take their streams with them; their
@@ -134,7 +145,7 @@ impl Receiver {
             let known = old.iter().position(|line| line.mid == media.mid);
             let mut line = match known {
                 Some(place) => old.swap_remove(place),
-                None => ReceivingLine::new(media, self.window, now),
+                None => ReceivingLine::new(media, self.window, &self.admission, now),
             };
             line.negotiate(media, self.window, now);
             for (extension, id) in line.extensions.iter() {
@@ -163,7 +174,7 @@ impl Receiver {
                 refs.into_iter().filter_map(move |(ssrc, rtx)| Some((line, encoding, ssrc?, rtx)))
             })
         }) {
-            self.streams.insert(ssrc.0, StreamRef { line: line as u8, encoding: encoding as u8, rtx });
+            self.streams.insert(ssrc.0, StreamRef { line: line as u16, encoding: encoding as u8, rtx });
         }
     }
 
@@ -176,6 +187,11 @@ impl Receiver {
     pub fn encoding_of(&mut self, ssrc: Ssrc) -> Option<&mut Encoding> {
         let stream = *self.streams.get(&ssrc.0).filter(|stream| !stream.rtx)?;
         self.lines.get_mut(usize::from(stream.line))?.encodings.get_mut(usize::from(stream.encoding))
+    }
+
+    /// The clocks of all streams that reported.
+    pub fn clocks(&self) -> impl Iterator<Item = SourceClock> {
+        self.lines.iter().flat_map(|line| &line.encodings).filter_map(|encoding| encoding.stats.source_clock())
     }
 
     /// Gives back what the rings no longer need.
@@ -191,22 +207,40 @@ impl Receiver {
 
     /// Digests a packet. `None`: not of a known stream, a duplicate, or not to be believed yet.
     pub fn receive<'a>(&mut self, now: Instant, packet: &RtpPacket<'a>) -> Option<Received<'a>> {
+        let ssrc = packet.ssrc();
+        let stream = match self.streams.get(&ssrc.0) {
+            Some(stream) => Some(*stream),
+            None => self.locate(now, packet),
+        };
+        let Some(stream) = stream else {
+            self.note_arrival(now, packet);
+            return None;
+        };
+        let line = &mut self.lines[usize::from(stream.line)];
+        let bytes = packet.payload().len() + packet.padding_len();
+        let redundant = is_red(&line.codecs, packet.payload_type());
+        let admitted = self.admission.admit(now, &mut line.gate, bytes, redundant);
+        if admitted.is_ok() {
+            self.note_arrival(now, packet);
+        }
+        let line = &mut self.lines[usize::from(stream.line)];
+        let (key, content) = line.receive(now, packet, stream, admitted.is_ok())?;
+        let limit = match content {
+            Content::Refused(_) => Some(admitted.err().unwrap_or(MediaLimit::PacketSize)),
+            Content::Media { payload, .. } if admission::is_oversized(payload.len()) => Some(MediaLimit::PacketSize),
+            _ => None,
+        };
+        Some(Received { line: usize::from(stream.line), key, content, limit })
+    }
+
+    /// Notes when a packet came, for the bandwidth estimation of its sender.
+    #[inline]
+    fn note_arrival(&mut self, now: Instant, packet: &RtpPacket<'_>) {
         if let Some(number) = self.extensions.id(Extension::TransportCc).and_then(|id| packet.extension(id))
             && let Some(number) = rtp::values::TransportCc::parse(number)
         {
             self.twcc.record(number.0, now);
         }
-        let ssrc = packet.ssrc();
-        let stream = match self.streams.get(&ssrc.0) {
-            Some(stream) => *stream,
-            None => self.locate(now, packet)?,
-        };
-        let line = &mut self.lines[usize::from(stream.line)];
-        line.receive(now, packet, stream).map(|(key, content)| Received {
-            line: usize::from(stream.line),
-            key,
-            content,
-        })
     }
 
     #[cold]
@@ -215,7 +249,7 @@ impl Receiver {
             let rid = self.token(packet, Extension::Rid);
             let repaired = self.token(packet, Extension::RepairedRid);
             let (encoding, rtx) = self.lines[line].find_encoding(packet, rid, repaired)?;
-            Some(StreamRef { line: line as u8, encoding: encoding as u8, rtx })
+            Some(StreamRef { line: line as u16, encoding: encoding as u8, rtx })
         });
         let Some(stream) = found else {
             self.unknown += 1;
@@ -252,7 +286,7 @@ impl Receiver {
 }
 
 impl ReceivingLine {
-    fn new(media: &AnswerMedia, window: Duration, now: Instant) -> Self {
+    fn new(media: &AnswerMedia, window: Duration, admission: &Admission, now: Instant) -> Self {
         let kind = if media.kind == MediaKind::Audio { TrackKind::Audio } else { TrackKind::Video };
         let mut line = Self {
             mid: media.mid,
@@ -260,6 +294,7 @@ impl ReceivingLine {
             extensions: media.extensions,
             publication: None,
             encodings: ArrayVec::new(),
+            gate: admission.gate(kind, now),
             codecs: ArrayVec::new(),
             ssrcs: Vec::new(),
             generations: 0,
@@ -276,7 +311,7 @@ impl ReceivingLine {
             red: c.red.map(|red| red.payload_type),
             feedback: c.feedback,
         };
-        self.codecs = media.codecs.iter().map(codec).take(16).collect();
+        self.codecs = media.codecs.iter().map(codec).take(MAX_CODECS).collect();
         self.extensions = media.extensions;
         self.ssrcs = media.ssrcs.clone();
         let rids: ArrayVec<Option<Rid>, MAX_ENCODINGS> = match media.rids.len() {
@@ -363,6 +398,7 @@ impl ReceivingLine {
         now: Instant,
         packet: &RtpPacket<'a>,
         stream: StreamRef,
+        admitted: bool,
     ) -> Option<(EncodingKey, Content<'a>)> {
         let encoding = &mut self.encodings[usize::from(stream.encoding)];
         let payload_type = packet.payload_type();
@@ -388,7 +424,10 @@ impl ReceivingLine {
         if !encoding.nack.on_packet(seq, now) {
             return None;
         }
-        let is_red = self.codecs.iter().any(|codec| codec.red == Some(payload_type));
+        if !admitted {
+            return Some((key, Content::Refused(seq)));
+        }
+        let is_red = is_red(&self.codecs, payload_type);
         let redundancy = if is_red { Redundancy::parse(payload) } else { None };
         if payload.is_empty() || (is_red && redundancy.is_none()) {
             return Some((key, Content::Padding(seq)));
@@ -405,8 +444,10 @@ impl ReceivingLine {
         let frame = encoding.digest(now, self.kind, &arrived, packet.header_len() + payload.len());
         let Arrived { timestamp, marker, .. } = arrived;
         let meta = PacketMeta { seq, timestamp, marker, payload_type, frame };
-        let kept: ArrayVec<(u8, &[u8]), 5> = extensions.all(&self.extensions).collect();
-        let stored = encoding.ring.insert(now, meta, &kept, payload)?;
+        let kept: ArrayVec<(u8, &[u8]), MAX_FORWARDED> = extensions.all(&self.extensions).collect();
+        let Some(stored) = encoding.ring.insert(now, meta, &kept, payload) else {
+            return Some((key, Content::Refused(seq)));
+        };
         let targets = encoding.targets();
         if marker && self.kind == TrackKind::Video {
             self.count_frame(stream.encoding);
@@ -420,4 +461,10 @@ impl ReceivingLine {
         smaller.iter_mut().for_each(|encoding| encoding.skipped = encoding.skipped.saturating_add(1));
         larger.iter_mut().skip(1).for_each(|encoding| encoding.missed = encoding.missed.saturating_add(1));
     }
+}
+
+/// Whether a payload type is that of RED.
+#[inline]
+fn is_red(codecs: &[ReceivedCodec], payload_type: u8) -> bool {
+    codecs.iter().any(|codec| codec.red == Some(payload_type))
 }

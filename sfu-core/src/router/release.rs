@@ -124,9 +124,11 @@ impl Room {
         let mut delivery = to.downlink.delivery(Moment::new(self.clock.instant, now), to.peer, out);
         let repair = to.lines[line].retransmit(now, resend.wire, rtt, from, &mut delivery);
         if let Repair::Abandoned(key, at) = repair
-            && let Some(encoding) = from.encoding_mut(key)
+            && let Some(encoding) = from.encoding_mut(key).filter(|encoding| !encoding.keyframes.is_wanted())
+            && encoding.keyframes.is_missing_since(at)
+            && to.lines[line].asker.may_repair(now)
         {
-            encoding.keyframes.request_after(at);
+            encoding.keyframes.request();
         }
     }
 

@@ -14,7 +14,10 @@ use rand::rngs::StdRng;
 use slab::Slab;
 
 use crate::ClockAnchor;
-use crate::control::{ControlError, Event, ParticipantSettings, SlotIndex, Source, TrackKind, UnavailableReason};
+use crate::config::MediaLimits;
+use crate::control::{
+    ControlError, Event, MediaLimit, ParticipantSettings, SlotIndex, Source, TrackKind, UnavailableReason,
+};
 use crate::id::{Mid, ParticipantId, RoomId, TrackId};
 use crate::prefetch::Distance;
 use crate::relay::News;
@@ -29,9 +32,9 @@ use super::member::Member;
 use super::packet::{MediaPacket, Outbox};
 use super::part::Part;
 use super::publication::{CodecUse, Publication, Subscriber};
-use super::receiver::{Content, EncodingKey, Received};
+use super::receiver::{Content, EncodingKey, Received, Receiver};
 use super::speakers::Speakers;
-use super::{MemberIndex, PeerIndex, PublicationIndex};
+use super::{MemberIndex, PeerIndex, PublicationIndex, admission};
 
 /// The most packets that are sent again after the first packet of a keyframe that they overtook.
 const MAX_REPLAYED: usize = 512;
@@ -66,6 +69,7 @@ pub struct Room {
     /// When connections are looked at next.
     pub(super) look_due: Option<Instant>,
     window: Duration,
+    limits: MediaLimits,
 }
 
 impl Room {
@@ -88,12 +92,19 @@ impl Room {
             part: Part::default(),
             look_due: None,
             window,
+            limits: MediaLimits::default(),
         }
     }
 
     /// The same with at most so many microphones forwarded at a time, the loudest; `None`: all.
     pub fn with_loudest(mut self, limit: Option<usize>) -> Self {
         self.speakers = Speakers::new(limit);
+        self
+    }
+
+    /// The same with other limits of what members may send.
+    pub const fn with_media_limits(mut self, limits: MediaLimits) -> Self {
+        self.limits = limits;
         self
     }
 
@@ -136,7 +147,9 @@ impl Room {
         settings: ParticipantSettings,
         rng: &mut StdRng,
     ) -> MemberIndex {
-        let member = Member::new(id, peer, settings, rng.next_u32(), self.window, (self.clock.instant, now));
+        let limits = (peer != PeerIndex::NONE).then_some(self.limits);
+        let receiver = Receiver::new(self.window, limits, now);
+        let member = Member::new(id, peer, settings, rng.next_u32(), receiver, (self.clock.instant, now));
         if self.members.len() == self.members.capacity() {
             // Members are large, and most rooms small: doubling would leave half of the room empty.
             self.members.reserve_exact((self.members.len() / 4).max(FEW));
@@ -284,7 +297,13 @@ impl Room {
         let publisher = self.members.get_mut(member.0 as usize)?;
         let (participant, is_here) = (publisher.id, publisher.away.is_none());
         let received = publisher.receiver.receive(now, packet)?;
-        let line = &publisher.receiver.lines[received.line];
+        if let Some(limit) = received.limit {
+            self.on_limit(now, member, &received, limit, out, events);
+            if matches!(received.content, Content::Refused(_)) {
+                return None;
+            }
+        }
+        let line = &self.members[member.0 as usize].receiver.lines[received.line];
         let index = line.publication?;
         let of = Some((index, received.key));
         let publication = &mut self.publications[index.0 as usize];
@@ -350,6 +369,37 @@ impl Room {
             self.wait_for_subscribers(index);
         }
         of
+    }
+
+    /// A packet met a limit: it is counted, its publisher is told, and if it was dropped, its place closes up.
+    #[cold]
+    fn on_limit(
+        &mut self,
+        now: Instant,
+        member: MemberIndex,
+        received: &Received<'_>,
+        limit: MediaLimit,
+        out: &mut impl Outbox,
+        events: &mut VecDeque<Event>,
+    ) {
+        let publisher = &mut self.members[member.0 as usize];
+        let refused = match received.content {
+            Content::Refused(seq) => Some(seq),
+            _ => None,
+        };
+        if refused.is_some() {
+            out.on_refused(admission::counts_as(limit));
+        }
+        let told = publisher.receiver.admission.on_limit(now, limit, refused.is_some());
+        let Some(index) = publisher.receiver.lines[received.line].publication else { return };
+        let (participant, publication) = (publisher.id, &self.publications[index.0 as usize]);
+        if let Some(dropped) = told {
+            events.push_back(Event::MediaLimited { participant, track: publication.track, limit, dropped });
+        }
+        for subscriber in publication.subscribers.iter().filter(|_| refused.is_some()) {
+            let lines = &mut self.members[subscriber.member.0 as usize].lines;
+            refused.into_iter().for_each(|seq| lines[usize::from(subscriber.line)].leave_out(received.key, seq));
+        }
     }
 
     /// Sends what overtook `first`, the first packet of a keyframe, to the lines that waited for it: had it come in time,

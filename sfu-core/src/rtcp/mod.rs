@@ -14,8 +14,8 @@ mod transport_feedback;
 
 pub use feedback::{Fir, FirEntry, Nack, Pli, Remb, write_fir, write_nack, write_pli, write_remb};
 pub use report::{
-    Bye, ReceiverReport, ReportBlock, ReportBlocks, SenderInfo, SenderReport, SourceDescription, write_bye,
-    write_receiver_report, write_sender_report,
+    BLOCK_LEN, Bye, MAX_BLOCKS, ReceiverReport, ReportBlock, ReportBlocks, SenderInfo, SenderReport, SourceDescription,
+    write_bye, write_receiver_report, write_sender_report,
 };
 pub use transport_feedback::{TICK_MICROS, TransportFeedback, write_transport_feedback};
 

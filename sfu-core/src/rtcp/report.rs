@@ -4,8 +4,9 @@ use super::{packet_type, put_u32, split_ssrc, ssrcs, write_packet};
 use crate::id::Ssrc;
 
 /// The most report blocks of one packet: its count has five bits.
-const MAX_BLOCKS: usize = 31;
-const BLOCK_LEN: usize = 24;
+pub const MAX_BLOCKS: usize = 31;
+/// A report block's length in bytes.
+pub const BLOCK_LEN: usize = 24;
 const CNAME: u8 = 1;
 
 /// What a receiver says of one source (RFC 3550 section 6.4.1).

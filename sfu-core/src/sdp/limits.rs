@@ -1,13 +1,21 @@
-//! What an offer may cost.
+//! What an offer may cost. What is answered of it is what the router takes: each number is written once, here or in
+//! [`layers`](crate::layers).
 
 use super::NegotiationError;
+
+/// The most media sections that a participant may have, whatever is configured: a layout names its slots in a byte, and the
+/// sets of streams that the router walks stay small.
+pub const MAX_MEDIA: usize = 255;
+
+/// Codecs of an m-line that are answered, in the offer's order. Chromium 156 offers twelve that we know.
+pub const MAX_CODECS: usize = 16;
 
 /// What an offer may cost us. Texts over these limits are refused before they are read further.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OfferLimits {
     /// Bytes of text.
     pub max_bytes: usize,
-    /// Media sections, the stopped ones included.
+    /// Media sections, the stopped ones included. More than [`MAX_MEDIA`] are never read.
     pub max_media: usize,
 }
 
@@ -18,11 +26,11 @@ impl Default for OfferLimits {
     }
 }
 
-/// The most encodings of one m-line. Browsers send three.
-pub(super) const MAX_ENCODINGS: usize = 6;
+/// The most RIDs of one m-line that are read. Of these the first [`MAX_ENCODINGS`](crate::layers::MAX_ENCODINGS) are answered.
+pub(super) const MAX_RIDS: usize = 6;
 
 /// The most SSRCs of one m-line. Firefox lists six: three encodings and their retransmissions.
-pub(super) const MAX_SSRCS: usize = 4 * MAX_ENCODINGS;
+pub(super) const MAX_SSRCS: usize = 24;
 
 impl OfferLimits {
     /// Checks what can be checked before the text is parsed: its size, its m-lines, and that it has no control
@@ -32,8 +40,9 @@ impl OfferLimits {
             return Err(NegotiationError::TooLarge { bytes: text.len(), limit: self.max_bytes });
         }
         let media = text.lines().filter(|line| line.starts_with("m=")).count();
-        if media > self.max_media {
-            return Err(NegotiationError::TooManyMedia { media, limit: self.max_media });
+        let limit = self.max_media.min(MAX_MEDIA);
+        if media > limit {
+            return Err(NegotiationError::TooManyMedia { media, limit });
         }
         let bare = text.replace("\r\n", "");
         if bare.chars().any(|char| char.is_control() && char != '\n' && char != '\t') {
@@ -53,6 +62,9 @@ mod tests {
         assert_eq!(limits.check(&"x".repeat(21)), Err(NegotiationError::TooLarge { bytes: 21, limit: 20 }));
         assert_eq!(limits.check("m=a\r\nm=b"), Err(NegotiationError::TooManyMedia { media: 2, limit: 1 }));
         assert_eq!(limits.check("m=a\r\nm: b\n"), Ok(()));
+        let limits = OfferLimits { max_media: 100_000, ..OfferLimits::default() };
+        let refused = Err(NegotiationError::TooManyMedia { media: 256, limit: MAX_MEDIA });
+        assert_eq!(limits.check(&"m=a\n".repeat(256)), refused, "whatever is configured");
     }
 
     #[test]

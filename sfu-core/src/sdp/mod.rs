@@ -26,7 +26,7 @@ pub use codec::{Codec, H264Profile};
 pub use error::NegotiationError;
 pub use extmap::OfferedExtension;
 pub use ice::{Candidate, Fingerprint, IceCredentials};
-pub use limits::OfferLimits;
+pub use limits::{MAX_CODECS, MAX_MEDIA, OfferLimits};
 pub use negotiator::Negotiator;
 pub use offer::Offer;
 pub use payload::{NegotiatedCodec, RedFormat};

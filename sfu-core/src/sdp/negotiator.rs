@@ -4,13 +4,16 @@
 //! sends keeps its SSRCs for the m-line's life; an offer that fails leaves the negotiator as it was.
 
 use crate::config::CodecPolicy;
+use crate::control::MayPublish;
 use crate::id::Mid;
+use crate::layers::MAX_ENCODINGS;
 use crate::rtp::ExtensionMap;
 
 use super::answer::{Answer, AnswerMedia, SendStream};
 use super::codec::Codec;
 use super::error::NegotiationError;
 use super::ice::{Candidate, Fingerprint, IceCredentials};
+use super::limits::MAX_CODECS;
 use super::offer::Offer;
 use super::payload::NegotiatedCodec;
 use super::section::{MediaWire, OfferMedia};
@@ -22,6 +25,7 @@ pub struct Negotiator {
     session_id: u64,
     fingerprint: Fingerprint,
     candidates: Vec<Candidate>,
+    may_publish: MayPublish,
     version: u64,
     remote: Option<(IceCredentials, Fingerprint)>,
     /// The m-lines of the last answer.
@@ -42,7 +46,14 @@ struct Known {
 impl Negotiator {
     /// A participant that has offered nothing yet. `session_id` should fit 63 bits (RFC 8829 section 5.2.1).
     pub fn new(session_id: u64, fingerprint: Fingerprint, candidates: Vec<Candidate>) -> Self {
-        Self { session_id, fingerprint, candidates, version: 0, remote: None, lines: Box::default() }
+        let may_publish = MayPublish::ALL;
+        Self { session_id, fingerprint, candidates, may_publish, version: 0, remote: None, lines: Box::default() }
+    }
+
+    /// The same for a participant that may send no other media than this.
+    pub const fn with_may_publish(mut self, may_publish: MayPublish) -> Self {
+        self.may_publish = may_publish;
+        self
     }
 
     /// Answers an offer. `ice` are our credentials: new ones exactly when [`Self::restarts_ice`].
@@ -109,7 +120,8 @@ impl Negotiator {
                 // One association per transport (RFC 8841 section 4).
                 MediaKind::Data if std::mem::replace(&mut has_data, true) => refuse(offered),
                 MediaKind::Data => AnswerMedia { accepted: true, direction: Direction::SendRecv, ..refuse(offered) },
-                MediaKind::Audio | MediaKind::Video => accept(offered, known, policy),
+                MediaKind::Audio => accept(offered, known, policy, self.may_publish.audio),
+                MediaKind::Video => accept(offered, known, policy, self.may_publish.video),
             };
             if let Some(known) = known {
                 check_numbers(known, &line)?;
@@ -157,17 +169,19 @@ fn refuse(offered: &OfferMedia) -> AnswerMedia {
     }
 }
 
-/// An audio or video m-line, refused if it has no codec for us.
-fn accept(offered: &OfferMedia, known: Option<&Known>, policy: &CodecPolicy) -> AnswerMedia {
+/// An audio or video m-line, refused if it has no codec for us. One on which the client may not send is inactive, and not
+/// refused: a refused one would be another m-line's place from then on.
+fn accept(offered: &OfferMedia, known: Option<&Known>, policy: &CodecPolicy, may_send: bool) -> AnswerMedia {
     let mut line = refuse(offered);
-    line.codecs = offered.codecs.iter().filter(|codec| policy.allows(codec.codec)).cloned().collect();
+    line.codecs = offered.codecs.iter().filter(|codec| policy.allows(codec.codec)).take(MAX_CODECS).cloned().collect();
     line.accepted = !line.codecs.is_empty();
     if !line.accepted {
         return line;
     }
     line.direction = match offered.direction {
-        Direction::SendRecv | Direction::SendOnly => Direction::RecvOnly,
-        Direction::RecvOnly => Direction::SendOnly,
+        Direction::SendRecv | Direction::SendOnly if may_send => Direction::RecvOnly,
+        Direction::SendOnly => Direction::Inactive,
+        Direction::RecvOnly | Direction::SendRecv => Direction::SendOnly,
         Direction::Inactive => Direction::Inactive,
     };
     for extension in offered.extensions.iter().filter(|extension| extension.is_useful(line.direction)) {
@@ -175,8 +189,9 @@ fn accept(offered: &OfferMedia, known: Option<&Known>, policy: &CodecPolicy) -> 
         line.wire.extensions.push(*extension);
     }
     if line.direction.receives() {
-        line.rids = offered.rids.iter().map(|offered| offered.rid).collect();
-        line.wire.paused = offered.rids.iter().filter(|offered| offered.paused).map(|offered| offered.rid).collect();
+        let rids = || offered.rids.iter().take(MAX_ENCODINGS);
+        line.rids = rids().map(|offered| offered.rid).collect();
+        line.wire.paused = rids().filter(|offered| offered.paused).map(|offered| offered.rid).collect();
         line.ssrcs = offered.ssrcs.clone();
     } else if line.direction.sends() {
         line.send = known.and_then(|known| known.send.clone());

@@ -3,7 +3,7 @@
 use crate::id::{Mid, Rid, Ssrc};
 
 use super::error::NegotiationError;
-use super::limits::{MAX_ENCODINGS, MAX_SSRCS};
+use super::limits::{MAX_RIDS, MAX_SSRCS};
 
 /// A simulcast encoding that the client sends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,7 +35,7 @@ impl<'a> Rids<'a> {
         if self.declared.contains(&rid) {
             return Err(NegotiationError::contradiction(format!("the rid {rid} is declared twice")));
         }
-        if self.declared.len() == MAX_ENCODINGS {
+        if self.declared.len() == MAX_RIDS {
             return Err(NegotiationError::TooManyStreams(mid));
         }
         self.declared.push(rid);

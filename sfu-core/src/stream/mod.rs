@@ -3,9 +3,9 @@
 //! | Incoming, per encoding | Outgoing, per stream | Per participant |
 //! |---|---|---|
 //! | [`PacketRing`]: the last packets, shared by all subscriptions | [`SendHistory`]: output number → packet in a ring | [`TwccRecorder`]: arrival times for the sender's bandwidth estimation |
-//! | [`ReceiveStats`]: loss, jitter, report blocks | [`SendStats`]: sender reports, round-trip time, reported loss | [`PublisherOffset`]: its NTP clock against ours |
+//! | [`ReceiveStats`]: loss, jitter, report blocks | [`SendStats`]: sender reports, round-trip time, reported loss | |
 //! | [`NackTracker`]: what is missing and when to ask | | |
-//! | [`SourceClock`]: its RTP clock against NTP | | |
+//! | [`SourceClock`]: its RTP clock against the publisher's NTP clock, and that against ours | | |
 //!
 //! The order for an incoming packet: [`TwccRecorder::record`]; [`ReceiveStats::on_packet`] extends the sequence number
 //! (a packet unwrapped from RTX takes [`ReceiveStats::extend`] instead, since it does not count as received); then
@@ -28,6 +28,6 @@ pub use ntp::Ntp;
 pub use receive::{Arrival, ReceiveStats};
 pub use ring::{MAX_STORED, PacketRing, RingIndex, RingLimits};
 pub use send::SendStats;
-pub use source_clock::{PublisherOffset, SourceClock};
+pub use source_clock::{Offset, SourceClock};
 pub use stored::{PacketMeta, Stored, StoredExtensions};
 pub use twcc::TwccRecorder;

@@ -6,7 +6,7 @@
 use std::time::Instant;
 
 use super::ntp::{self, Ntp};
-use super::source_clock::SourceClock;
+use super::source_clock::{Offset, SourceClock};
 use crate::id::Ssrc;
 use crate::rtcp::ReportBlock;
 use crate::unit::{SeqNo, timestamp_distance};
@@ -173,9 +173,9 @@ impl ReceiveStats {
         self.sender.map(|(clock, _)| clock)
     }
 
-    /// Notes a sender report of this SSRC.
-    pub fn on_sender_report(&mut self, now: Instant, ntp: Ntp, timestamp: u32) {
-        self.sender = Some((SourceClock { ntp, timestamp, clock_rate: self.clock_rate }, now));
+    /// Notes a sender report of this SSRC, whose NTP clock is so far from ours.
+    pub fn on_sender_report(&mut self, now: Instant, ntp: Ntp, timestamp: u32, offset: Offset) {
+        self.sender = Some((SourceClock { ntp, timestamp, clock_rate: self.clock_rate, offset }, now));
     }
 
     /// The report block for the interval since the last one; `None` before the first packet.

@@ -36,6 +36,10 @@ pub use sctp::fuzz as fuzz_sctp;
 pub use sctp::{Channel, DataError, MAX_MESSAGE};
 pub use srtp::{MAX_OVERHEAD, SrtpError, SrtpProfile};
 
+/// The longest datagram that crosses an Ethernet whole: 1,500 bytes less IPv4 and UDP. What is longer is not sent, since most paths
+/// drop it.
+pub const MAX_DATAGRAM: usize = 1_472;
+
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};

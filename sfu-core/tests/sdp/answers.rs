@@ -125,3 +125,22 @@ fn h264_of_chromium_reaches_safari() {
     let firefox = answered("firefox-sendrecv");
     assert_eq!(firefox.media[1].codec_for(baseline), None);
 }
+
+/// Red if an encoding is answered that no receiver takes.
+#[test]
+fn as_many_encodings_are_answered_as_are_received() {
+    let offer = fixture("chromium-sendrecv");
+    let (head, tail) = offer.split_at(offer.find("a=rtcp-mux").unwrap());
+    let video = tail.find("m=video").unwrap();
+    let rids: String = (0..6).map(|index| format!("a=rid:{index} send\r\n")).collect();
+    let more = format!("{rids}a=simulcast:send 0;~1;2;3;~4;5\r\n");
+    let tail = format!(
+        "{}{}{more}",
+        &tail[..video],
+        tail[video..].trim_end_matches('\n').trim_end_matches('\r').to_owned() + "\r\n"
+    );
+    let answer = answer(&mut negotiator(), &parse(&format!("{head}{tail}")).unwrap()).unwrap();
+    let line = answer.media.iter().find(|media| !media.rids.is_empty()).unwrap();
+    assert_eq!(line.rids.len(), sfu_core::layers::MAX_ENCODINGS);
+    assert!(answer.to_string().contains("a=simulcast:recv 0;~1;2;3\r\n"), "{answer}");
+}

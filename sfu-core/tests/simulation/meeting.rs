@@ -11,7 +11,7 @@ use rand::seq::SliceRandom;
 use rand::{Rng, RngExt, SeedableRng};
 use sfu_core::ClockAnchor;
 use sfu_core::config::CodecPolicy;
-use sfu_core::control::{Event, ParticipantSettings, SlotContent, SlotLines, SlotRole, Source, TrackKind};
+use sfu_core::control::{Event, MayPublish, ParticipantSettings, SlotContent, SlotLines, SlotRole, Source, TrackKind};
 use sfu_core::id::{Mid, ParticipantId, RoomId, Ssrc, TrackId};
 use sfu_core::router::{MemberIndex, PeerIndex, Room, layout};
 use sfu_core::rtp::RtpPacket;
@@ -229,6 +229,7 @@ impl Meeting {
     fn join(&mut self, index: usize) {
         let settings = ParticipantSettings {
             can_subscribe: true,
+            can_publish: MayPublish::ALL,
             can_publish_data: false,
             auto_subscribe: true,
             confirms_slots: true,

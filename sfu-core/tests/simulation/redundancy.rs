@@ -7,7 +7,7 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use sfu_core::ClockAnchor;
 use sfu_core::config::CodecPolicy;
-use sfu_core::control::{ParticipantSettings, SlotLines, SlotRole, Source};
+use sfu_core::control::{MayPublish, ParticipantSettings, SlotLines, SlotRole, Source};
 use sfu_core::id::{Mid, ParticipantId, RoomId, Ssrc, TrackId};
 use sfu_core::router::{Class, MemberIndex, OutPacket, Outbox, PeerIndex, Room, layout};
 use sfu_core::rtp::red::{self, Redundancy};
@@ -54,6 +54,7 @@ impl World {
     fn join(&mut self, line: Line, slots: &[SlotLines]) -> (ParticipantId, MemberIndex) {
         let settings = ParticipantSettings {
             can_subscribe: !slots.is_empty(),
+            can_publish: MayPublish::ALL,
             can_publish_data: false,
             auto_subscribe: true,
             confirms_slots: false,

@@ -10,7 +10,7 @@ use rand::rngs::StdRng;
 use rand::{Rng, RngExt, SeedableRng};
 use sfu_core::ClockAnchor;
 use sfu_core::config::CodecPolicy;
-use sfu_core::control::{Event, ParticipantSettings, SlotContent, SlotLines, SlotRole, Source, TrackKind};
+use sfu_core::control::{Event, MayPublish, ParticipantSettings, SlotContent, SlotLines, SlotRole, Source, TrackKind};
 use sfu_core::id::{Mid, ParticipantId, RoomId, Ssrc, TrackId};
 use sfu_core::layers::Layer;
 use sfu_core::router::{Class, OutPacket, Outbox, PeerIndex, Room, layout};
@@ -25,7 +25,7 @@ use super::support::offer::{self, Line, OPUS, VP8_RTX};
 
 const PARTICIPANTS: usize = 20;
 const CHURN: Duration = Duration::from_secs(8);
-const CALM: Duration = Duration::from_secs(4);
+const CALM: Duration = Duration::from_secs(6);
 const RIDS: &[&str] = &["q", "h", "f"];
 
 /// What happens at a time.
@@ -489,6 +489,7 @@ impl Simulation {
     fn settings(&self, confirms: bool) -> ParticipantSettings {
         ParticipantSettings {
             can_subscribe: true,
+            can_publish: MayPublish::ALL,
             can_publish_data: false,
             auto_subscribe: true,
             confirms_slots: confirms,

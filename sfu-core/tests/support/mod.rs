@@ -10,8 +10,10 @@ use std::time::{Duration, Instant};
 
 use rand::SeedableRng;
 use rand::rngs::StdRng;
-use sfu_core::config::{CodecPolicy, CoreConfig, DataLimits};
-use sfu_core::control::{Command, Event, Negotiation, ParticipantSettings, RequestId, SlotLines, SlotRole, Source};
+use sfu_core::config::{CodecPolicy, CoreConfig, DataLimits, MediaLimits};
+use sfu_core::control::{
+    Command, Event, MayPublish, Negotiation, ParticipantSettings, RequestId, SlotLines, SlotRole, Source,
+};
 use sfu_core::id::{Mid, ParticipantId, RoomId, TrackId};
 use sfu_core::rtp::{HeaderOut, MAX_HEADER, write_header};
 use sfu_core::sdp::{Answer, Candidate, IceCredentials};
@@ -27,8 +29,13 @@ pub const MICROPHONE: &str = "mic";
 pub const CAMERA: &str = "cam";
 
 /// Everything is shown, and the client confirms nothing.
-pub const VIEWER: ParticipantSettings =
-    ParticipantSettings { can_subscribe: true, can_publish_data: true, auto_subscribe: true, confirms_slots: false };
+pub const VIEWER: ParticipantSettings = ParticipantSettings {
+    can_subscribe: true,
+    can_publish: MayPublish::ALL,
+    can_publish_data: true,
+    auto_subscribe: true,
+    confirms_slots: false,
+};
 
 /// A core, perhaps further ones, and their clients.
 pub struct World {
@@ -50,6 +57,8 @@ pub struct World {
     pub rids: &'static [&'static str],
     /// Whether clients that join give transport-wide feedback.
     pub transport_cc: bool,
+    /// Whether they know VP9.
+    pub vp9: bool,
     /// What is on its way to clients that are `remote`.
     pub underway: Vec<(usize, Vec<u8>)>,
     rng: StdRng,
@@ -102,8 +111,8 @@ impl World {
             handshake_timeout: Duration::from_secs(20),
             interruption_timeout: Duration::from_secs(30),
             retransmission_window: Duration::from_secs(1),
+            media_limits: MediaLimits::default(),
             loudest: Some(6),
-            max_media: 64,
             data: DataLimits::default(),
         };
         let clock = ClockAnchor { instant: now, unix: Duration::from_secs(1_700_000_000) };
@@ -119,6 +128,7 @@ impl World {
             events: Vec::new(),
             rids: &[],
             transport_cc: true,
+            vp9: true,
             underway: Vec::new(),
             rng: StdRng::seed_from_u64(1),
             certificate,
@@ -186,6 +196,7 @@ impl World {
         }
         let fingerprint = self.certificate.fingerprint();
         let offer = match self.transport_cc {
+            _ if !self.vp9 => offer::without_vp9(&ice, &fingerprint, &lines),
             true => offer::parsed(&ice, &fingerprint, &lines),
             false => offer::without_transport_cc(&ice, &fingerprint, &lines),
         };

@@ -78,6 +78,14 @@ pub fn without_transport_cc(ice: &IceCredentials, fingerprint: &Fingerprint, lin
     Box::new(Offer::parse(&rest.collect::<String>(), &OfferLimits::default()).expect("a valid offer"))
 }
 
+/// The same of a client that knows no video codec but VP8.
+pub fn without_vp9(ice: &IceCredentials, fingerprint: &Fingerprint, lines: &[Line]) -> Box<Offer> {
+    let text = text(ice, fingerprint, lines).replace(" 96 97 98 99", " 96 97");
+    let rest = text.lines().filter(|line| !line.contains(":98 ") && !line.contains(":99 "));
+    let rest = rest.map(|line| format!("{line}\r\n"));
+    Box::new(Offer::parse(&rest.collect::<String>(), &OfferLimits::default()).expect("a valid offer"))
+}
+
 impl Line {
     fn mid(&self) -> &str {
         match self {

@@ -68,6 +68,16 @@ pub enum RoomEvent {
         /// Those that changed.
         streams: Vec<StreamState>,
     },
+    /// What this client sends of an own track meets a limit of the server: at most once in five seconds for each limit. Sending
+    /// less, or smaller packets, is the remedy.
+    TrackLimited {
+        /// The track's id.
+        track: String,
+        /// Which limit.
+        limit: MediaLimit,
+        /// Packets that were dropped because of it since this was said last.
+        dropped: u64,
+    },
     /// What anybody takes of an own track changed: what nobody takes may be paused.
     Demand(TrackDemand),
     /// Who speaks, the loudest first; whoever is not named is silent. State of the moment: its `seq` is 0.
@@ -118,6 +128,22 @@ pub enum DataLimit {
     Rate,
     /// The client reads too slowly: reliable messages for it were dropped.
     Reading,
+}
+
+/// A limit on what a client sends. See `limits` in docs/operations.md.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[serde(rename_all = "snake_case")]
+pub enum MediaLimit {
+    /// Bits per second of a track.
+    TrackBitrate,
+    /// Packets per second of a track.
+    TrackPackets,
+    /// Bits per second of all tracks together.
+    PublisherBitrate,
+    /// Packets per second of all tracks together.
+    PublisherPackets,
+    /// Bytes of a packet: most networks do not carry a datagram of more than 1,472.
+    PacketSize,
 }
 
 /// The state of a media path.

@@ -21,7 +21,7 @@ pub use adaptation::{
     ConnectionQuality, EncodingDemand, ParticipantQuality, SentLayer, Speaker, StreamLimit, StreamState, TrackDemand,
     TrackPriority, TrackSettings, VideoQuality,
 };
-pub use event::{ConnectionState, DataLimit, LeaveReason, RoomEvent};
+pub use event::{ConnectionState, DataLimit, LeaveReason, MediaLimit, RoomEvent};
 pub use reply::{ClientLimits, IceServer, Joined, Reply, Resumed, WireError};
 pub use request::{PublishTrack, Request, SlotLayout, SlotPin, SlotRole, TrackSource};
 pub use state::{Participant, Permissions, Room, Slot, SlotTrack, Snapshot, Track};

@@ -196,6 +196,7 @@ fn explanation(ann: &Value, bob: &Value, room: &Value, track: &Value) -> RoomExp
         budget: Some(750_000),
         rtt_ms: Some(12.5),
         loss: 0.25,
+        limited: 0,
         subscriptions: vec![subscription],
     };
     RoomExplanation { room: id(room), participants: vec![participant] }

@@ -78,7 +78,8 @@ fn sender_reports_are_echoed() {
     feed(&mut stats, [0]);
     let block = stats.report_block(stats.epoch, Ssrc(7)).unwrap();
     assert_eq!((block.ssrc, block.last_sr, block.delay_since_last_sr), (Ssrc(7), 0, 0));
-    stats.on_sender_report(stats.epoch, Ntp(0xb44d_b705_2000_0000), 4_711);
+    let theirs = Ntp(0xb44d_b705_2000_0000);
+    stats.on_sender_report(stats.epoch, theirs, 4_711, Offset::of(theirs, theirs, std::iter::empty()));
     let block = stats.report_block(stats.epoch + ms(5_250), Ssrc(7)).unwrap();
     assert_eq!((block.last_sr, block.delay_since_last_sr), (0xb705_2000, 0x0005_4000));
     assert_eq!(stats.source_clock().unwrap().timestamp, 4_711);

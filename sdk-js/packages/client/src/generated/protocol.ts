@@ -610,6 +610,11 @@ wanted: boolean,
 maxSpatial?: number, };
 
 /**
+ * A limit on what a client sends. See `limits` in docs/operations.md.
+ */
+export type MediaLimit = "track_bitrate" | "track_packets" | "publisher_bitrate" | "publisher_packets" | "packet_size";
+
+/**
  * Somebody who speaks.
  */
 export type Speaker = { 
@@ -707,7 +712,19 @@ slots: Array<Slot>, } | { "type": "streams",
 /**
  * Those that changed.
  */
-streams: Array<StreamState>, } | { "type": "demand" } & TrackDemand | { "type": "speakers", 
+streams: Array<StreamState>, } | { "type": "track_limited", 
+/**
+ * The track's id.
+ */
+track: string, 
+/**
+ * Which limit.
+ */
+limit: MediaLimit, 
+/**
+ * Packets that were dropped because of it since this was said last.
+ */
+dropped: number, } | { "type": "demand" } & TrackDemand | { "type": "speakers", 
 /**
  * Those who speak.
  */

@@ -1,0 +1,116 @@
+//! How long a CPU quota kept this process from running, as its control groups count it (`cpu.stat`).
+//!
+//! The quota may be that of any group above the process's own: a pod's, a slice's. In groups of version 2 the line is
+//! `throttled_usec`, in those of version 1 `throttled_time`, in nanoseconds. Each counts for every processor, so that the sum is
+//! an upper bound for one thread. Where there are no groups, there is no quota.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::schedule::read_at_start;
+
+/// Groups that are followed, from the process's own upwards.
+const MAX_GROUPS: usize = 16;
+
+/// Follows the groups of this process.
+#[derive(Debug, Default)]
+pub(super) struct Quota {
+    groups: Vec<File>,
+    /// What had been counted when it was read last.
+    counted: Duration,
+}
+
+impl Quota {
+    /// Of this process.
+    pub(super) fn of_this_process() -> Self {
+        let memberships = std::fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+        let files = stat_files(&memberships, Path::new("/sys/fs/cgroup"));
+        let groups = files.into_iter().filter_map(|path| File::open(path).ok()).take(MAX_GROUPS).collect();
+        let mut quota = Self { groups, counted: Duration::ZERO };
+        quota.throttled();
+        quota
+    }
+
+    /// For how long the process was throttled since the last call. A system call for each group.
+    pub(super) fn throttled(&mut self) -> Duration {
+        let groups = self.groups.iter().filter_map(read_at_start);
+        let counted: Duration = groups.filter_map(|text| parse(&text)).sum();
+        counted.saturating_sub(std::mem::replace(&mut self.counted, counted))
+    }
+}
+
+/// Where `cpu.stat` of the groups in `/proc/self/cgroup` may be: of each and of all above it. In a container the path may be that
+/// of the host, and the mount's root the container's own group.
+fn stat_files(memberships: &str, root: &Path) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for line in memberships.lines() {
+        let mut fields = line.splitn(3, ':').skip(1);
+        let (Some(controllers), Some(path)) = (fields.next(), fields.next()) else { continue };
+        let mounts = match controllers {
+            "" => vec![root.to_owned()],
+            _ if controllers.split(',').any(|controller| controller == "cpu") => {
+                vec![root.join(controllers), root.join("cpu")]
+            }
+            _ => continue,
+        };
+        for mount in mounts {
+            let group = mount.join(path.trim_start_matches('/'));
+            files.extend(group.ancestors().take_while(|group| group.starts_with(&mount)).map(|of| of.join("cpu.stat")));
+        }
+    }
+    files
+}
+
+/// The throttled time.
+fn parse(text: &str) -> Option<Duration> {
+    let value = |name| {
+        let line = text.lines().find_map(|line| line.strip_prefix(name))?;
+        line.trim().parse().ok()
+    };
+    value("throttled_usec ").map(Duration::from_micros).or_else(|| value("throttled_time ").map(Duration::from_nanos))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn throttled_time_of_both_versions() {
+        let two = "usage_usec 8\nnr_periods 5\nnr_throttled 2\nthrottled_usec 1500\nnr_bursts 0\n";
+        assert_eq!(parse(two), Some(Duration::from_micros(1_500)));
+        assert_eq!(parse("nr_periods 1\nnr_throttled 1\nthrottled_time 2500\n"), Some(Duration::from_nanos(2_500)));
+        assert_eq!(parse("usage_usec 8\n"), None);
+    }
+
+    #[test]
+    fn a_quota_may_be_that_of_any_group_above() {
+        let found = stat_files("3:cpu,cpuacct:/pod/box\n2:memory:/other\n0::/a/b\n", Path::new("/g"));
+        let expected = [
+            "/g/cpu,cpuacct/pod/box",
+            "/g/cpu,cpuacct/pod",
+            "/g/cpu,cpuacct",
+            "/g/cpu/pod/box",
+            "/g/cpu/pod",
+            "/g/cpu",
+            "/g/a/b",
+            "/g/a",
+            "/g",
+        ];
+        assert_eq!(found, expected.map(|group| Path::new(group).join("cpu.stat")));
+        assert!(stat_files("", Path::new("/g")).is_empty());
+    }
+
+    /// A group that throttles is followed by what its file says.
+    #[test]
+    fn what_a_file_counts_is_told_once() {
+        let path = std::env::temp_dir().join(format!("madang-quota-{}", std::process::id()));
+        std::fs::write(&path, "throttled_usec 100\n").unwrap();
+        let mut quota = Quota { groups: vec![File::open(&path).unwrap()], counted: Duration::ZERO };
+        assert_eq!(quota.throttled(), Duration::from_micros(100));
+        assert_eq!(quota.throttled(), Duration::ZERO);
+        std::fs::write(&path, "throttled_usec 350\n").unwrap();
+        assert_eq!(quota.throttled(), Duration::from_micros(250));
+        std::fs::remove_file(&path).unwrap();
+    }
+}
