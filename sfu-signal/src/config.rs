@@ -10,6 +10,7 @@ use std::time::Duration;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 use sfu_core::config::{DataLimits, FlowLimit, MediaLimits};
+use sfu_core::limiter::Limit;
 use sfu_core::unit::Bitrate;
 
 use crate::duration::Between;
@@ -122,9 +123,13 @@ pub struct SessionsConfig {
     /// Events kept per session for a resume. A client that missed more gets a snapshot. Default: 256.
     #[schemars(range(min = 0, max = 65_536))]
     pub replay_events: usize,
+    /// Bytes of them. Default: 262144.
+    pub replay_bytes: usize,
     /// Messages that may wait for a slow client. One that has more is disconnected, and may resume. Default: 512.
     #[schemars(range(min = 16, max = 65_536))]
     pub queue_messages: usize,
+    /// Bytes of them, the snapshot of a join or resume not counted. Default: 1048576.
+    pub queue_bytes: usize,
 }
 
 impl Default for SessionsConfig {
@@ -136,7 +141,9 @@ impl Default for SessionsConfig {
             ping_interval: Duration::from_secs(10),
             token_leeway: Duration::from_secs(60),
             replay_events: 256,
+            replay_bytes: 256 * 1024,
             queue_messages: 512,
+            queue_bytes: 1024 * 1024,
         }
     }
 }
@@ -157,6 +164,9 @@ pub struct Limits {
     /// Tracks that one participant may publish. Default: 16.
     #[schemars(range(min = 1, max = 256))]
     pub tracks_per_participant: usize,
+    /// How often per second one participant may publish or unmute, with bursts of four times as many and its tracks. What takes
+    /// back (mute, unpublish) is never refused. Default: 10.
+    pub track_changes_per_second: u32,
     /// M-lines of one offer. Default: 64.
     #[schemars(range(min = 1, max = 256))]
     pub media_per_offer: usize,
@@ -197,6 +207,9 @@ pub struct Limits {
     pub publisher_bitrate: u64,
     /// Packets per second of all tracks of one participant. Default: 10000.
     pub publisher_packets_per_second: u32,
+    /// Joins are refused while more of the memory that the cgroup allows, or of the file descriptors, is used: a percentage, 1 to
+    /// 100; 100: never. Default: 85.
+    pub node_usage_percent: u8,
 }
 
 impl Limits {
@@ -221,6 +234,7 @@ impl Default for Limits {
             messages_per_second: 50,
             participants_per_room: 1000,
             tracks_per_participant: 16,
+            track_changes_per_second: 10,
             media_per_offer: 64,
             sdp_bytes: 200_000,
             http_body_bytes: 256 * 1024,
@@ -236,7 +250,17 @@ impl Default for Limits {
             video_packets_per_second: media.video.packets_per_second,
             publisher_bitrate: media.publisher.bitrate.0,
             publisher_packets_per_second: media.publisher.packets_per_second,
+            node_usage_percent: 85,
         }
+    }
+}
+
+impl Limits {
+    /// How often one participant may publish and unmute. All that it may publish it may publish at once.
+    pub(crate) fn track_changes(&self) -> Limit {
+        let tracks = u32::try_from(self.tracks_per_participant).unwrap_or(u32::MAX);
+        let rate = self.track_changes_per_second;
+        Limit::per_second(rate, rate.saturating_mul(4).saturating_add(tracks))
     }
 }
 

@@ -98,6 +98,7 @@ error_codes! {
     ServerBusy "server_busy" 503 true "The media plane has too much to do right now.";
     ShuttingDown "shutting_down" 503 true "The server stops. Another may take the client.";
     MediaTimeout "media_timeout" 504 true "The media plane did not answer in time.";
+    MediaRestarted "media_restarted" 503 true "The media thread of the room failed and began anew. Try again at once.";
     Internal "internal" 500 true "A fault of the server.";
 }
 

@@ -92,6 +92,12 @@ impl Server {
         self.counters.error(error.code);
         error.into_response()
     }
+
+    /// The same of an attempt to join.
+    pub(crate) fn refuse_join(&self, error: SignalError) -> Response {
+        self.counters.on_refused_join(error.code);
+        self.refuse(error)
+    }
 }
 
 #[derive(Deserialize)]

@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use sfu_core::control::{Command, Event, Negotiation, WorkerIndex};
 use sfu_core::id::{ParticipantId, TrackId};
+use sfu_core::limiter::Limiter;
 
 use crate::counters::add;
 use crate::error::{ErrorCode, SignalError};
@@ -17,7 +18,7 @@ use crate::participant::{Door, Member, OwnTrack, core_source, settings};
 use crate::protocol::{LeaveReason, Permissions, PublishTrack, SlotLayout};
 use crate::room::{Room, RoomState};
 use crate::server::Server;
-use crate::session::Session;
+use crate::session::{Bounds, Session};
 use crate::tokens::{Claims, unix_now};
 
 /// What a client brings to a join.
@@ -42,9 +43,7 @@ pub(crate) struct Entered {
 impl Server {
     /// Brings a participant into the room that its token names. Must run to its end: see [`Server::enter`].
     async fn join(&self, entry: Entry) -> Result<Entered, SignalError> {
-        if !self.is_ready() {
-            return Err(ErrorCode::ShuttingDown.into());
-        }
+        self.admit_join()?;
         let permissions = entry.claims.video.permissions();
         for track in &entry.publish {
             may_publish(&permissions, track)?;
@@ -57,7 +56,13 @@ impl Server {
                 Ok(Entered { room, participant, worker, answer, published })
             }
             Err(error) => {
-                self.remove(&room, participant, LeaveReason::Left, "");
+                let mut state = room.state.lock();
+                if let Ok(member) = state.member_mut(participant) {
+                    // It is counted as refused, and not as gone.
+                    member.awaits_media = None;
+                }
+                self.remove_locked(&room, &mut state, participant, LeaveReason::Left, "");
+                drop(state);
                 Err(error)
             }
         }
@@ -84,10 +89,13 @@ impl Server {
                 // Its last step, taking its name out of the index, was done under this lock.
                 continue;
             }
-            let session = Session::new(self.config.sessions.replay_events, &mut rand::rng());
+            let sessions = &self.config.sessions;
+            let kept = Bounds { messages: sessions.replay_events, bytes: sessions.replay_bytes };
+            let session = Session::new(kept, &mut rand::rng());
             let session_id = session.id();
             let joined_at = unix_now().as_millis() as f64;
-            let mut member = Member::new(id, entry.claims.clone(), entry.door, joined_at, session);
+            let changes = Limiter::new(self.config.limits.track_changes(), Instant::now());
+            let mut member = Member::new(id, entry.claims.clone(), entry.door, joined_at, session, changes);
             member.permissions = permissions.clone();
             member.layout.clone_from(&entry.layout);
             let per_worker = self.config.rooms.participants_per_worker;
@@ -95,6 +103,11 @@ impl Server {
             let worker = state.member(id)?.worker;
             self.participants.insert(id, room.clone());
             self.sessions.insert(session_id, (room.clone(), id));
+            // A shutdown sets the mark, then looks into each room: it finds this participant, or the mark is seen here.
+            if self.is_draining() {
+                self.remove_locked(&room, &mut state, id, LeaveReason::Left, "");
+                return Err(ErrorCode::ShuttingDown.into());
+            }
             drop(state);
             return Ok((room, id, worker));
         }
@@ -143,6 +156,7 @@ impl Server {
         if member.tracks.len() >= self.config.limits.tracks_per_participant {
             return Err(ErrorCode::TooManyTracks.into());
         }
+        member.admit_change(Instant::now())?;
         if member.tracks.iter().any(|other| other.mid == mid) {
             return Err(SignalError::new(ErrorCode::MidUnusable, format!("m-line {mid} carries another track")));
         }

@@ -42,7 +42,7 @@ mod wire;
 mod ws;
 
 pub use config::SignalConfig;
-pub use counters::Snapshot as CounterSnapshot;
+pub use counters::{JoinResult, Snapshot as CounterSnapshot};
 pub use media::{Busy, MediaPlane};
 pub use server::Server;
 pub use wire::decode;

@@ -14,7 +14,7 @@ use crate::participant::OwnTrack;
 use crate::protocol::{ClientLimits, Joined, PROTOCOL_VERSION, Reply, Resumed};
 use crate::request::Caller;
 use crate::server::Server;
-use crate::session::Link;
+use crate::session::{Link, Outgoing};
 use crate::wire::encode_reply;
 
 impl Server {
@@ -34,7 +34,7 @@ impl Server {
             published: published.iter().filter_map(|track| member.track(*track)).map(OwnTrack::view).collect(),
             limits: self.client_limits(),
         };
-        link.send(encode_reply(id, Reply::Joined(Box::new(joined))));
+        self.snapshot_to(link, encode_reply(id, Reply::Joined(Box::new(joined))))?;
         let member = state.member_mut(participant)?;
         member.session.attach(link.clone());
         member.listening = true;
@@ -63,12 +63,13 @@ impl Server {
         if !member.listening || !member.session.secret().matches(secret) {
             return Err(ErrorCode::SessionGone.into());
         }
-        let missed = member.session.missed(last_seq);
+        // What does not fit the queue is replaced by a snapshot, which does.
+        let missed = member.session.missed(last_seq).filter(|missed| link.has_room_for(missed));
         let snapshot = missed.is_none().then(|| room.snapshot(&state, member));
         let resumed = Resumed { seq: member.session.seq(), snapshot };
-        link.send(encode_reply(id, Reply::Resumed(Box::new(resumed))));
-        for event in missed.into_iter().flatten() {
-            link.send(event);
+        self.snapshot_to(link, encode_reply(id, Reply::Resumed(Box::new(resumed))))?;
+        if !missed.into_iter().flatten().all(|event| link.send(event)) {
+            return Err(self.cut_slow(link));
         }
         let whole = state.whole();
         let member = state.member_mut(participant)?;
@@ -79,6 +80,17 @@ impl Server {
         add(&self.counters.resumes, 1);
         tracing::info!(%participant, room = %room.id, "session resumed");
         Ok(Caller { room, id: participant, worker })
+    }
+
+    fn snapshot_to(&self, link: &Link, text: String) -> Result<(), SignalError> {
+        if link.send(Outgoing::Snapshot(text)) { Ok(()) } else { Err(self.cut_slow(link)) }
+    }
+
+    /// Ends a WebSocket that has no room for what must come without a gap. Nothing is attached to it: its session may be resumed.
+    fn cut_slow(&self, link: &Link) -> SignalError {
+        add(&self.counters.slow_clients, 1);
+        link.cut();
+        SignalError::new(ErrorCode::RateLimited, "read what was sent before asking for more")
     }
 
     /// A WebSocket ended: its session waits for another, if this was its last.

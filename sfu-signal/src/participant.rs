@@ -2,14 +2,17 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Instant;
 
 use sfu_core::control::{
     EncodingDemand, MayPublish, ParticipantSettings, SlotContent, SlotIndex, Source, StreamState, TrackKind,
     WorkerIndex,
 };
 use sfu_core::id::{Mid, ParticipantId, TrackId};
+use sfu_core::limiter::Limiter;
 
 use crate::adaptation::{demand_view, stream_view};
+use crate::error::{ErrorCode, SignalError};
 use crate::protocol::{self, Participant, Permissions, PublishTrack, Slot, SlotLayout, SlotTrack, Track, TrackSource};
 use crate::session::Session;
 use crate::tokens::Claims;
@@ -94,10 +97,23 @@ pub(crate) struct Member {
     pub(crate) token_life: u64,
     /// The ICE user fragment of a WHIP or WHEP offer.
     pub(crate) remote_ufrag: String,
+    /// How often it may publish and unmute.
+    pub(crate) changes: Limiter,
+    /// When others were last told that its name, metadata or attributes changed.
+    pub(crate) update_told: Option<Instant>,
+    /// Since when it is in the room without its media path having been up.
+    pub(crate) awaits_media: Option<Instant>,
 }
 
 impl Member {
-    pub(crate) fn new(id: ParticipantId, claims: Claims, door: Door, joined_at: f64, session: Session) -> Self {
+    pub(crate) fn new(
+        id: ParticipantId,
+        claims: Claims,
+        door: Door,
+        joined_at: f64,
+        session: Session,
+        changes: Limiter,
+    ) -> Self {
         Self {
             id,
             identity: claims.sub.clone(),
@@ -121,7 +137,19 @@ impl Member {
             token_life: claims.exp.saturating_sub((joined_at / 1000.0) as u64),
             claims,
             remote_ufrag: String::new(),
+            changes,
+            update_told: None,
+            awaits_media: None,
         }
+    }
+
+    /// Takes one of the changes to its tracks that it may make per second. What takes back needs none: whoever mutes must be
+    /// silent at once.
+    pub(crate) fn admit_change(&mut self, now: Instant) -> Result<(), SignalError> {
+        if self.changes.admit(now, 1) {
+            return Ok(());
+        }
+        Err(SignalError::new(ErrorCode::RateLimited, "tracks are published and unmuted too often; wait a second"))
     }
 
     /// Whether others see it.

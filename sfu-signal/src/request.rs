@@ -13,9 +13,7 @@ use crate::error::{ErrorCode, SignalError};
 use crate::join::{negotiated, published_ok};
 use crate::negotiation::negotiation;
 use crate::participant::OwnTrack;
-use crate::protocol::{
-    LeaveReason, PublishTrack, Reply, Request, RoomEvent, SlotLayout, SlotPin, Track, TrackSettings,
-};
+use crate::protocol::{LeaveReason, PublishTrack, Reply, Request, SlotLayout, SlotPin, Track, TrackSettings};
 use crate::room::Room;
 use crate::server::Server;
 
@@ -101,6 +99,9 @@ impl Server {
         if own.muted == muted {
             return Ok(());
         }
+        if !muted {
+            state.member_mut(participant)?.admit_change(Instant::now())?;
+        }
         self.media.send(caller.worker, Command::Mute { participant, track, muted })?;
         state.update_track(participant, track, |own| own.muted = muted, Instant::now()).ok_or_else(no_such_track)
     }
@@ -172,10 +173,7 @@ impl Server {
         member.name = name.unwrap_or_else(|| std::mem::take(&mut member.name));
         member.metadata = metadata.unwrap_or_else(|| std::mem::take(&mut member.metadata));
         member.attributes = merged;
-        if member.is_visible() {
-            let event = RoomEvent::ParticipantUpdated { participant: member.view() };
-            state.tell_others(caller.id, &event, Instant::now());
-        }
+        state.on_updated(caller.id, Instant::now());
         Ok(())
     }
 

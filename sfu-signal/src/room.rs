@@ -10,7 +10,7 @@ mod parts;
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 pub(crate) use live::Live;
 use parking_lot::Mutex;
@@ -18,6 +18,7 @@ pub(crate) use parts::Parts;
 use sfu_core::control::{SlotContent, WorkerIndex};
 use sfu_core::id::{ParticipantId, RoomId, TrackId};
 
+use crate::dispatch::Inbox;
 use crate::error::{ErrorCode, SignalError};
 use crate::participant::{Member, Phase, slot_view};
 use crate::protocol::{LeaveReason, RoomEvent, Snapshot, Track};
@@ -26,11 +27,16 @@ use crate::session::Delivery;
 /// Events kept for a participant whose join is not answered yet. WHIP and WHEP participants never listen.
 const MAX_EARLY: usize = 64;
 
+/// So much time lies between two events that tell of one participant's name, metadata and attributes.
+const UPDATE_INTERVAL: Duration = Duration::from_secs(1);
+
 /// A room.
 pub(crate) struct Room {
     pub(crate) id: RoomId,
     pub(crate) name: String,
     pub(crate) state: Mutex<RoomState>,
+    /// What the media plane says of it, before it is applied.
+    pub(crate) inbox: Inbox,
 }
 
 impl Room {
@@ -43,8 +49,9 @@ impl Room {
             slow: 0,
             live: Live::default(),
             parts: Parts::new(worker),
+            updated: Vec::new(),
         };
-        Self { id, name: name.to_owned(), state: Mutex::new(state) }
+        Self { id, name: name.to_owned(), state: Mutex::new(state), inbox: Inbox::default() }
     }
 
     /// The room as `participant` sees it.
@@ -77,12 +84,19 @@ pub(crate) struct RoomState {
     pub(crate) slow: u64,
     pub(crate) parts: Parts,
     live: Live,
+    /// Participants with changes that others were not told of yet.
+    updated: Vec<ParticipantId>,
 }
 
 impl RoomState {
-    /// Adds a participant that nobody sees yet. One that will replace an older one takes no further place.
+    /// Adds a participant that nobody sees yet. One that will replace an older one takes no further place, unless another that
+    /// will is on its way already.
     pub(crate) fn reserve(&mut self, mut member: Member, limit: usize, per_worker: usize) -> Result<(), SignalError> {
-        let replaces = self.members.values().any(|other| other.identity == member.identity);
+        let of_identity = |phase| {
+            let is = |other: &Member| other.identity == member.identity && other.phase == phase;
+            self.members.values().any(is)
+        };
+        let replaces = of_identity(Phase::Present) && !of_identity(Phase::Joining);
         if self.members.len() >= limit && !replaces {
             return Err(ErrorCode::RoomFull.into());
         }
@@ -96,6 +110,7 @@ impl RoomState {
     pub(crate) fn activate(&mut self, id: ParticipantId, now: Instant) -> Option<ParticipantId> {
         let member = self.members.get_mut(&id).filter(|member| member.phase == Phase::Joining)?;
         member.phase = Phase::Present;
+        member.awaits_media = Some(now);
         let (view, visible, identity) = (member.view(), member.is_visible(), member.identity.clone());
         let older = self
             .members
@@ -180,6 +195,29 @@ impl RoomState {
             self.tell_others(owner, &event, now);
         }
         Some(())
+    }
+
+    /// A participant's name, metadata or attributes changed. Others are told at once, but at most once a second: of what changes
+    /// more often they learn the last.
+    pub(crate) fn on_updated(&mut self, id: ParticipantId, now: Instant) {
+        if !self.updated.contains(&id) {
+            self.updated.push(id);
+        }
+        self.tell_updated(now);
+    }
+
+    /// Tells of changes that have waited for long enough.
+    pub(crate) fn tell_updated(&mut self, now: Instant) {
+        for id in std::mem::take(&mut self.updated) {
+            let Some(member) = self.members.get_mut(&id).filter(|member| member.is_visible()) else { continue };
+            if member.update_told.is_some_and(|told| now.saturating_duration_since(told) < UPDATE_INTERVAL) {
+                self.updated.push(id);
+                continue;
+            }
+            member.update_told = Some(now);
+            let event = RoomEvent::ParticipantUpdated { participant: member.view() };
+            self.tell_others(id, &event, now);
+        }
     }
 
     /// Takes what the media plane says about a participant's slots. Whoever left in the meantime is shown no more.

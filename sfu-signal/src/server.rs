@@ -7,9 +7,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use dashmap::DashMap;
-use sfu_core::control::{Command, Event};
+use parking_lot::Mutex;
+use sfu_core::control::{Command, Event, WorkerIndex};
 use sfu_core::id::{ParticipantId, RoomId, SessionId};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio_websockets::CloseCode;
 
 use crate::config::SignalConfig;
@@ -27,6 +28,12 @@ const TOKEN_MARGIN: u64 = 30;
 /// How often sessions and rooms are looked over, and refused commands sent again.
 const TICK: Duration = Duration::from_millis(100);
 
+/// How long one room's lock is waited for when all are looked over.
+const SWEEP_PATIENCE: Duration = Duration::from_millis(2);
+
+/// A control plane that has not looked at its rooms for so long is stuck. It does so ten times a second.
+const STUCK: Duration = Duration::from_secs(10);
+
 /// The control plane.
 pub struct Server {
     pub(crate) config: SignalConfig,
@@ -38,7 +45,12 @@ pub struct Server {
     pub(crate) participants: DashMap<ParticipantId, Arc<Room>>,
     pub(crate) sessions: DashMap<SessionId, (Arc<Room>, ParticipantId)>,
     running: AtomicBool,
-    draining: AtomicBool,
+    draining: watch::Sender<bool>,
+    pub(crate) heartbeat: Mutex<Instant>,
+    /// What the node is short of.
+    short_of: Mutex<Option<&'static str>>,
+    #[cfg(debug_assertions)]
+    panics: AtomicBool,
 }
 
 impl std::fmt::Debug for Server {
@@ -60,7 +72,11 @@ impl Server {
             participants: DashMap::new(),
             sessions: DashMap::new(),
             running: AtomicBool::new(false),
-            draining: AtomicBool::new(false),
+            draining: watch::Sender::new(false),
+            heartbeat: Mutex::new(Instant::now()),
+            short_of: Mutex::new(None),
+            #[cfg(debug_assertions)]
+            panics: AtomicBool::new(false),
         })
     }
 
@@ -74,6 +90,25 @@ impl Server {
         self.running.load(Ordering::Relaxed) && !self.is_draining()
     }
 
+    /// Refuses joins while the node is short of something, which is named in the error; who is there stays. `None`: it is not.
+    pub fn set_short_of(&self, resource: Option<&'static str>) {
+        *self.short_of.lock() = resource;
+    }
+
+    /// Whether joins are taken: not while the node is short of something.
+    pub(crate) fn admit_join(&self) -> Result<(), SignalError> {
+        if !self.is_ready() {
+            return Err(ErrorCode::ShuttingDown.into());
+        }
+        match *self.short_of.lock() {
+            Some(resource) => {
+                let text = format!("the server is short of {resource}: try again later, or on another server");
+                Err(SignalError::new(ErrorCode::ServerBusy, text))
+            }
+            None => Ok(()),
+        }
+    }
+
     /// The counters now.
     pub fn counters(&self) -> Snapshot {
         self.counters.snapshot(self.rooms.len(), self.participants.len())
@@ -85,7 +120,24 @@ impl Server {
     }
 
     pub(crate) fn is_draining(&self) -> bool {
-        self.draining.load(Ordering::Relaxed)
+        *self.draining.borrow()
+    }
+
+    /// Resolves when the server stops.
+    pub(crate) async fn when_draining(&self) {
+        // The sender lives in `self`, so that waiting cannot fail.
+        let _ = self.draining.subscribe().wait_for(|draining| *draining).await;
+    }
+
+    /// False once [`Server::run`] has done nothing for 10 s: it ended, or hangs.
+    pub fn is_alive(&self) -> bool {
+        self.heartbeat.lock().elapsed() < STUCK
+    }
+
+    /// Lets [`Server::run`] panic, so that tests see what follows from that. Release builds cannot.
+    #[cfg(debug_assertions)]
+    pub fn panic_soon(&self) {
+        self.panics.store(true, Ordering::Relaxed);
     }
 
     /// Handles the media plane's events and what must happen in time, until the media plane ends.
@@ -101,6 +153,9 @@ impl Server {
                 },
                 _ = tick.tick() => self.sweep(Instant::now()),
             }
+            #[cfg(debug_assertions)]
+            assert!(!self.panics.load(Ordering::Relaxed), "a test asked for it");
+            *self.heartbeat.lock() = Instant::now();
         }
         self.running.store(false, Ordering::Relaxed);
     }
@@ -108,7 +163,7 @@ impl Server {
     /// Takes no more joins, tells every client, ends every session, and returns when all WebSockets are closed or
     /// `deadline` has passed.
     pub async fn shutdown(&self, deadline: Duration) {
-        self.draining.store(true, Ordering::Relaxed);
+        self.draining.send_replace(true);
         let until = Instant::now() + deadline;
         for room in self.all_rooms() {
             self.close_room(&room, &mut room.state.lock(), LeaveReason::ServerShutdown, "the server stops");
@@ -156,12 +211,36 @@ impl Server {
             Err(_) => false,
         };
         let mut state = room.state.lock();
-        state.parts.end(opened);
-        if opened {
+        if state.parts.end(worker, opened) {
             tracing::info!(room = %room.id, worker, "room spread to a further worker");
         } else {
             let id = room.id;
             self.media.post(worker, move || Command::CloseRoom { room: id });
+        }
+    }
+
+    /// A worker lost its rooms: who lived there must join again. A room that has parts elsewhere goes on with those; any other
+    /// is closed, so that its name is free for a new room at once.
+    pub(crate) fn on_rooms_lost(&self, worker: WorkerIndex) {
+        const MESSAGE: &str = "the media thread of the room failed; join again";
+        self.media.fail(worker);
+        for room in self.all_rooms() {
+            let mut state = room.state.lock();
+            if !state.parts.lose(worker) {
+                continue;
+            }
+            // What was sent there after the loss is taken back.
+            let id = room.id;
+            self.media.post(worker, move || Command::CloseRoom { room: id });
+            let lived_there = |member: &&Member| member.worker == worker;
+            let gone: Vec<_> = state.members.values().filter(lived_there).map(|member| member.id).collect();
+            tracing::warn!(room = %id, worker, participants = gone.len(), "the room lost its place on a worker");
+            for participant in gone {
+                self.remove_locked(&room, &mut state, participant, LeaveReason::MediaRestarted, MESSAGE);
+            }
+            if state.parts.is_empty() {
+                self.close_room(&room, &mut state, LeaveReason::MediaRestarted, MESSAGE);
+            }
         }
     }
 
@@ -191,6 +270,9 @@ impl Server {
         self.end_link(&member, reason);
         if member.phase == crate::participant::Phase::Present {
             add(&self.counters.leaves, 1);
+        }
+        if let Some(since) = member.awaits_media {
+            self.counters.on_gone_without_media(now.saturating_duration_since(since), reason);
         }
         tracing::info!(participant = %id, room = %room.id, ?reason, "participant left");
         true
@@ -229,7 +311,8 @@ impl Server {
     fn sweep(&self, now: Instant) {
         self.media.flush();
         for room in self.all_rooms() {
-            let mut state = room.state.lock();
+            // A room that is busy is looked over with the next tick.
+            let Some(mut state) = room.state.try_lock_for(SWEEP_PATIENCE) else { continue };
             add(&self.counters.slow_clients, std::mem::take(&mut state.slow));
             for id in self.overdue(&state, now) {
                 self.remove_locked(
@@ -241,6 +324,7 @@ impl Server {
                 );
             }
             self.refresh_tokens(&mut state, now);
+            state.tell_updated(now);
             state.refresh_live();
             let empty = state.empty_since.is_some_and(|since| now - since >= self.config.rooms.empty_timeout);
             if empty && !state.closed {

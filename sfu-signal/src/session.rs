@@ -2,12 +2,14 @@
 //!
 //! Events are numbered from 1 without gaps, and the last of them are kept, so that a resume brings exactly what was
 //! missed. State of the moment is numbered 0: it is worth nothing later, so that it is not kept, and never what a slow
-//! client is disconnected for. A session outlives its WebSocket by the grace period. Every queue is bounded: a client that does not read is
-//! disconnected, and may resume.
+//! client is disconnected for. A session outlives its WebSocket by the grace period.
+//!
+//! The queue and what is kept are bounded in messages and in bytes: a client that does not read is disconnected, and may resume.
+//! All receivers of an event share its text; the number, in which they differ, is put in front when it is written.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Instant;
 
 use rand::Rng;
@@ -18,8 +20,33 @@ use tokio_websockets::CloseCode;
 /// What goes to a WebSocket.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Outgoing {
-    Text(String),
+    /// A reply.
+    Reply(String),
+    /// The reply that holds the whole room. There is one for each WebSocket, and its size is the room's and not the client's to
+    /// choose: it does not count.
+    Snapshot(String),
+    /// An event, `{"type":...}`, and its number.
+    Event { seq: u64, event: Arc<str> },
+    /// The last thing that is written.
     Close { code: CloseCode, reason: &'static str },
+}
+
+impl Outgoing {
+    /// Bytes that count against the bounds. An event counts in whole, although others share its text.
+    fn cost(&self) -> usize {
+        match self {
+            Self::Reply(text) => text.len(),
+            Self::Event { event, .. } => event.len(),
+            Self::Snapshot(_) | Self::Close { .. } => 0,
+        }
+    }
+}
+
+/// How much may wait for a WebSocket, or is kept for a resume.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Bounds {
+    pub(crate) messages: usize,
+    pub(crate) bytes: usize,
 }
 
 /// The server's end of one WebSocket's outgoing queue.
@@ -27,29 +54,73 @@ pub(crate) enum Outgoing {
 pub(crate) struct Link {
     id: u64,
     queue: mpsc::Sender<Outgoing>,
+    /// Bytes that are queued or being written.
+    waiting: Arc<AtomicUsize>,
+    max_bytes: usize,
     cut: Arc<watch::Sender<bool>>,
 }
 
+/// The other end.
+#[derive(Debug)]
+pub(crate) struct Queue {
+    receiver: mpsc::Receiver<Outgoing>,
+    waiting: Arc<AtomicUsize>,
+    /// Bytes of what was taken last, which is being written.
+    taken: usize,
+}
+
+impl Queue {
+    /// The next message. The one before it was written.
+    pub(crate) async fn next(&mut self) -> Option<Outgoing> {
+        self.waiting.fetch_sub(std::mem::take(&mut self.taken), Ordering::Relaxed);
+        let outgoing = self.receiver.recv().await?;
+        self.taken = outgoing.cost();
+        Some(outgoing)
+    }
+}
+
 impl Link {
-    pub(crate) fn new(capacity: usize) -> (Self, mpsc::Receiver<Outgoing>) {
+    pub(crate) fn new(bounds: Bounds) -> (Self, Queue) {
         static NEXT: AtomicU64 = AtomicU64::new(1);
-        let (queue, receiver) = mpsc::channel(capacity.max(1));
-        let id = NEXT.fetch_add(1, Ordering::Relaxed);
-        (Self { id, queue, cut: Arc::new(watch::Sender::new(false)) }, receiver)
+        let (queue, receiver) = mpsc::channel(bounds.messages.max(1));
+        let waiting = Arc::<AtomicUsize>::default();
+        let link = Self {
+            id: NEXT.fetch_add(1, Ordering::Relaxed),
+            queue,
+            waiting: Arc::clone(&waiting),
+            max_bytes: bounds.bytes,
+            cut: Arc::new(watch::Sender::new(false)),
+        };
+        (link, Queue { receiver, waiting, taken: 0 })
     }
 
     pub(crate) const fn id(&self) -> u64 {
         self.id
     }
 
-    /// Queues a message. False: the queue is full, or the WebSocket gone.
-    pub(crate) fn send(&self, text: String) -> bool {
-        self.queue.try_send(Outgoing::Text(text)).is_ok()
+    /// Queues a message. False: the queue is full, or the WebSocket gone. One that is larger than all that may wait finds room
+    /// in an empty queue.
+    pub(crate) fn send(&self, outgoing: Outgoing) -> bool {
+        let cost = outgoing.cost();
+        let before = self.waiting.fetch_add(cost, Ordering::Relaxed);
+        let fits = before == 0 || before + cost <= self.max_bytes;
+        let sent = fits && self.queue.try_send(outgoing).is_ok();
+        if !sent {
+            self.waiting.fetch_sub(cost, Ordering::Relaxed);
+        }
+        sent
     }
 
     /// Whether the queue is at most half full.
     fn has_room(&self) -> bool {
         self.queue.capacity() * 2 >= self.queue.max_capacity()
+            && self.waiting.load(Ordering::Relaxed) * 2 <= self.max_bytes
+    }
+
+    /// Whether all of these find room, with one reply before them.
+    pub(crate) fn has_room_for(&self, messages: &[Outgoing]) -> bool {
+        let bytes: usize = messages.iter().map(Outgoing::cost).sum();
+        messages.len() < self.queue.capacity() && self.waiting.load(Ordering::Relaxed) + bytes <= self.max_bytes
     }
 
     /// Closes the WebSocket after what is queued, or at once where nothing more can be queued.
@@ -107,7 +178,9 @@ pub(crate) struct Session {
     secret: Secret,
     seq: u64,
     replay: VecDeque<Arc<str>>,
-    replay_limit: usize,
+    /// Bytes of what is kept.
+    replay_bytes: usize,
+    bounds: Bounds,
     link: Option<Link>,
     lost_at: Option<Instant>,
     /// It missed state of the moment.
@@ -115,13 +188,15 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    pub(crate) fn new(replay_limit: usize, rng: &mut impl Rng) -> Self {
+    /// `bounds`: how many events, and how many bytes of them, are kept for a resume.
+    pub(crate) fn new(bounds: Bounds, rng: &mut impl Rng) -> Self {
         Self {
             id: SessionId::random(rng),
             secret: Secret::random(rng),
             seq: 0,
             replay: VecDeque::new(),
-            replay_limit,
+            replay_bytes: 0,
+            bounds,
             link: None,
             lost_at: None,
             behind: false,
@@ -171,12 +246,7 @@ impl Session {
     /// Numbers an event, `{"type":...}`, keeps it and sends it.
     pub(crate) fn emit(&mut self, event: &Arc<str>, now: Instant) -> Delivery {
         self.seq += 1;
-        if self.replay.len() >= self.replay_limit {
-            self.replay.pop_front();
-        }
-        if self.replay_limit > 0 {
-            self.replay.push_back(event.clone());
-        }
+        self.keep(event);
         let sent = self.link.as_ref().is_none_or(|link| link.send(numbered(self.seq, event)));
         if sent {
             return Delivery::Kept;
@@ -186,6 +256,16 @@ impl Session {
         }
         self.lost_at = Some(now);
         Delivery::Slow
+    }
+
+    /// Keeps an event for a resume, and forgets the oldest for it.
+    fn keep(&mut self, event: &Arc<str>) {
+        self.replay.push_back(event.clone());
+        self.replay_bytes += event.len();
+        while self.replay.len() > self.bounds.messages || self.replay_bytes > self.bounds.bytes {
+            let Some(oldest) = self.replay.pop_front() else { break };
+            self.replay_bytes -= oldest.len();
+        }
     }
 
     /// Sends state of the moment, `{"type":...}`: numbered 0 and not kept. A client with much to read misses it.
@@ -206,7 +286,7 @@ impl Session {
     }
 
     /// The events after `last_seq`, or `None` where they are no longer all known.
-    pub(crate) fn missed(&self, last_seq: u64) -> Option<Vec<String>> {
+    pub(crate) fn missed(&self, last_seq: u64) -> Option<Vec<Outgoing>> {
         let count = usize::try_from(self.seq.checked_sub(last_seq)?).ok()?;
         let first = self.replay.len().checked_sub(count)?;
         let events = self.replay.iter().skip(first).zip(last_seq + 1..);
@@ -214,7 +294,12 @@ impl Session {
     }
 }
 
-fn numbered(seq: u64, event: &str) -> String {
+fn numbered(seq: u64, event: &Arc<str>) -> Outgoing {
+    Outgoing::Event { seq, event: event.clone() }
+}
+
+/// An event's text with its number.
+pub(crate) fn with_seq(seq: u64, event: &str) -> String {
     // The event is an object with at least its `type`: the number becomes its first member.
     format!("{{\"seq\":{seq},{}", &event[1..])
 }

@@ -9,7 +9,7 @@ use crate::resource::{Body, ResourcePath, Shared};
 
 pub(crate) async fn play(State(server): Shared, Path(room): Path<String>, headers: HeaderMap, body: Body) -> Response {
     let created = server.create(Door::Whep, &room, &headers, body).await;
-    created.unwrap_or_else(|error| server.refuse(error))
+    created.unwrap_or_else(|error| server.refuse_join(error))
 }
 
 pub(crate) async fn end(State(server): Shared, Path(path): ResourcePath, headers: HeaderMap) -> Response {

@@ -17,7 +17,7 @@ pub(crate) async fn publish(
     body: Body,
 ) -> Response {
     let created = server.create(Door::Whip, &room, &headers, body).await;
-    created.unwrap_or_else(|error| server.refuse(error))
+    created.unwrap_or_else(|error| server.refuse_join(error))
 }
 
 pub(crate) async fn end(State(server): Shared, Path(path): ResourcePath, headers: HeaderMap) -> Response {

@@ -14,7 +14,6 @@ use futures_util::{SinkExt, StreamExt};
 use serde::Deserialize;
 use sfu_core::id::SessionId;
 use sfu_core::limiter::{Limit, Limiter};
-use tokio::sync::mpsc;
 use tokio_websockets::{CloseCode, Message};
 
 use crate::counters::{Gauge, add};
@@ -26,13 +25,16 @@ use crate::participant::Door;
 use crate::protocol::{ClientMessage, PROTOCOL_VERSION, Reply, Request};
 use crate::request::Caller;
 use crate::server::Server;
-use crate::session::{Link, Outgoing};
+use crate::session::{Bounds, Link, Outgoing, Queue, with_seq};
 use crate::tokens::Claims;
 use crate::upgrade::{Upgrade, WebSocket};
 use crate::wire::{decode, encode_reply, message_id};
 
 /// How long a closed WebSocket may take to say goodbye.
 const LINGER: Duration = Duration::from_secs(1);
+
+/// So many pings without a sign of life are a lost connection.
+const SILENCE: u32 = 3;
 
 #[derive(Deserialize)]
 pub(crate) struct Params {
@@ -56,6 +58,7 @@ pub(crate) async fn rtc(
 ) -> Response {
     let admission = match server.admit(&params, &headers) {
         Ok(admission) => admission,
+        Err(error) if params.session.is_none() => return server.refuse_join(error),
         Err(error) => return server.refuse(error),
     };
     // Browsers hide why an upgrade failed: the same address without one says whether the token is good.
@@ -87,8 +90,9 @@ impl Server {
 async fn connection(server: Arc<Server>, socket: WebSocket, admission: Admission) {
     let _gauge = Gauge::enter(&server.counters.websockets);
     let (sink, stream) = socket.split();
-    let (link, queue) = Link::new(server.config.sessions.queue_messages);
-    let writer = tokio::spawn(write(sink, queue, link.clone(), server.config.sessions.ping_interval));
+    let sessions = &server.config.sessions;
+    let (link, queue) = Link::new(Bounds { messages: sessions.queue_messages, bytes: sessions.queue_bytes });
+    let writer = tokio::spawn(write(sink, queue, link.clone(), sessions.ping_interval));
     let rate = server.config.limits.messages_per_second;
     let limiter = Limiter::new(Limit::per_second(rate, rate.saturating_mul(2)), Instant::now());
     let mut reader = Reader { server: server.clone(), stream, link: link.clone(), limiter, closing: false };
@@ -111,16 +115,31 @@ impl Reader {
     /// Reads until the client has joined or resumed. `None`: it did not.
     async fn enter(&mut self, admission: Admission) -> Option<Caller> {
         let deadline = tokio::time::Instant::now() + self.server.config.sessions.join_timeout;
+        let server = Arc::clone(&self.server);
         loop {
-            let Ok(message) = tokio::time::timeout_at(deadline, self.next()).await else {
+            let next = tokio::select! {
+                next = tokio::time::timeout_at(deadline, self.next()) => next,
+                () = server.when_draining() => {
+                    self.reply_error(0, ErrorCode::ShuttingDown.into());
+                    self.close(CloseCode::GOING_AWAY, "the server stops").await;
+                    return None;
+                }
+            };
+            let Ok(message) = next else {
                 self.reply_error(0, ErrorCode::JoinTimeout.into());
                 self.close(CloseCode::POLICY_VIOLATION, "no join in time").await;
                 return None;
             };
             let ClientMessage { id, request } = message?;
+            let joins = matches!(request, Request::Join { .. });
             match self.first(&admission, id, request).await {
                 Ok(caller) => return Some(caller),
-                Err(error) => self.reply_error(id, error),
+                Err(error) => {
+                    if joins {
+                        self.server.counters.on_refused_join(error.code);
+                    }
+                    self.reply_error(id, error);
+                }
             }
         }
     }
@@ -191,8 +210,8 @@ impl Reader {
     }
 
     async fn frame(&mut self) -> Option<Message> {
-        // The client answers every ping: three unanswered are a lost connection.
-        let silence = self.server.config.sessions.ping_interval.saturating_mul(3);
+        // The client answers every ping.
+        let silence = self.server.config.sessions.ping_interval.saturating_mul(SILENCE);
         tokio::select! {
             frame = tokio::time::timeout(silence, self.stream.next()) => frame.ok()??.ok(),
             () = self.link.when_cut() => None,
@@ -200,7 +219,7 @@ impl Reader {
     }
 
     fn reply(&self, id: u32, reply: Reply) {
-        if !self.link.send(encode_reply(id, reply)) {
+        if !self.link.send(Outgoing::Reply(encode_reply(id, reply))) {
             add(&self.server.counters.slow_clients, 1);
             self.link.cut();
         }
@@ -228,20 +247,19 @@ impl Reader {
     }
 }
 
-async fn write(
-    mut sink: SplitSink<WebSocket, Message>,
-    mut queue: mpsc::Receiver<Outgoing>,
-    link: Link,
-    ping_interval: Duration,
-) {
+async fn write(mut sink: SplitSink<WebSocket, Message>, mut queue: Queue, link: Link, ping_interval: Duration) {
     let mut ping = tokio::time::interval(ping_interval);
     ping.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    // A client that takes nothing for so long is lost, however much it says.
+    let patience = ping_interval.saturating_mul(SILENCE);
     loop {
         let message = tokio::select! {
-            outgoing = queue.recv() => match outgoing {
-                Some(Outgoing::Text(text)) => Message::text(text),
+            outgoing = queue.next() => match outgoing {
+                Some(Outgoing::Reply(text) | Outgoing::Snapshot(text)) => Message::text(text),
+                Some(Outgoing::Event { seq, event }) => Message::text(with_seq(seq, &event)),
                 Some(Outgoing::Close { code, reason }) => {
-                    if sink.send(Message::close(Some(code), reason)).await.is_ok() {
+                    let goodbye = sink.send(Message::close(Some(code), reason));
+                    if tokio::time::timeout(LINGER, goodbye).await.is_ok_and(|sent| sent.is_ok()) {
                         tokio::time::sleep(LINGER).await;
                     }
                     break;
@@ -250,7 +268,7 @@ async fn write(
             },
             _ = ping.tick() => Message::ping(""),
         };
-        if sink.send(message).await.is_err() {
+        if !tokio::time::timeout(patience, sink.send(message)).await.is_ok_and(|sent| sent.is_ok()) {
             break;
         }
     }

@@ -162,11 +162,42 @@ pub enum Command {
     Explain { request: RequestId, room: RoomId },
     /// Asks for [`Event::Stats`].
     Stats { request: RequestId, participant: ParticipantId },
+    /// Panics, so that tests see what follows from that. Release builds have no such command.
+    #[cfg(debug_assertions)]
+    Panic,
+}
+
+impl Command {
+    /// Its name, without what it carries.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::OpenRoom { .. } => "OpenRoom",
+            Self::OpenPart { .. } => "OpenPart",
+            Self::CloseRoom { .. } => "CloseRoom",
+            Self::Join { .. } => "Join",
+            Self::Negotiate { .. } => "Negotiate",
+            Self::Leave { .. } => "Leave",
+            Self::Publish { .. } => "Publish",
+            Self::Unpublish { .. } => "Unpublish",
+            Self::Mute { .. } => "Mute",
+            Self::Subscribe { .. } => "Subscribe",
+            Self::PinSlots { .. } => "PinSlots",
+            Self::AckSlots { .. } => "AckSlots",
+            Self::Configure { .. } => "Configure",
+            Self::Explain { .. } => "Explain",
+            Self::Stats { .. } => "Stats",
+            #[cfg(debug_assertions)]
+            Self::Panic => "Panic",
+        }
+    }
 }
 
 /// Worker to control plane.
 #[derive(Debug)]
 pub enum Event {
+    /// A worker panicked: all its rooms, their parts and who lived there are gone. What was asked of it before is not answered
+    /// any more. It takes new rooms, unless it is out of service.
+    RoomsLost { worker: WorkerIndex },
     /// Answers [`Command::Join`] and [`Command::Negotiate`].
     Negotiated { request: RequestId, participant: ParticipantId, result: Result<Box<Answer>, ControlError> },
     /// Answers [`Command::Publish`].
@@ -215,7 +246,11 @@ impl Event {
             | Self::Demand { participant, .. }
             | Self::DataLimited { participant, .. }
             | Self::Stats { participant, .. } => Some(*participant),
-            Self::PartOpened { .. } | Self::Speakers { .. } | Self::Qualities { .. } | Self::Explained { .. } => None,
+            Self::RoomsLost { .. }
+            | Self::PartOpened { .. }
+            | Self::Speakers { .. }
+            | Self::Qualities { .. }
+            | Self::Explained { .. } => None,
         }
     }
 

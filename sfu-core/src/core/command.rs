@@ -61,6 +61,8 @@ impl Core {
                 let explanation = room.map(|room| Box::new(room.explain(now)));
                 self.events.push_back(Event::Explained { request, explanation });
             }
+            #[cfg(debug_assertions)]
+            Command::Panic => panic!("a test asked for it"),
             Command::Unpublish { participant, .. }
             | Command::Configure { participant, .. }
             | Command::Mute { participant, .. }

@@ -83,6 +83,22 @@ impl Core {
         self.farewells.extend(room.part.others().iter().map(farewell));
     }
 
+    /// Another worker lost all its rooms: what lived in their parts there is gone.
+    pub fn handle_rooms_lost(&mut self, now: Instant, by: WorkerIndex) {
+        for place in self.spread.clone() {
+            let room = &mut self.rooms[place];
+            if room.part.others().contains(&by) {
+                room.forget_part(by, &mut self.events);
+            }
+        }
+        self.spread.retain(|place| self.rooms[*place].part.is_spread());
+        if let Some(batch) = self.relays.get_mut(usize::from(by)) {
+            batch.clear();
+        }
+        self.deliver_all_held(now);
+        self.wake(now);
+    }
+
     pub(super) fn relay_rtp(
         &mut self,
         room: usize,

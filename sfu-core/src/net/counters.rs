@@ -34,6 +34,8 @@ pub struct NetCounters {
     pub udp_writes: u64,
     /// Trains that left as one message.
     pub udp_trains: u64,
+    /// System calls that failed to receive.
+    pub udp_receive_errors: u64,
     /// Datagrams dropped by the kernel before we read them (`SO_RXQ_OVFL`).
     pub udp_receive_overflow: u64,
     /// Datagrams dropped because the kernel had no room to send (`EAGAIN`, `ENOBUFS`).

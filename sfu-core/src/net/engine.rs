@@ -45,6 +45,8 @@ pub trait Engine {
     }
     /// What another worker tells.
     fn handle_notice(&mut self, _now: Instant, _from: WorkerIndex, _notice: Notice) {}
+    /// Another worker lost all its rooms.
+    fn handle_rooms_lost(&mut self, _now: Instant, _by: WorkerIndex) {}
     /// What the engine counted.
     fn counters(&self) -> &Counters;
 }
@@ -108,6 +110,10 @@ impl Engine for Core {
 
     fn handle_notice(&mut self, now: Instant, from: WorkerIndex, notice: Notice) {
         Self::handle_notice(self, now, from, notice);
+    }
+
+    fn handle_rooms_lost(&mut self, now: Instant, by: WorkerIndex) {
+        Self::handle_rooms_lost(self, now, by);
     }
 
     fn counters(&self) -> &Counters {

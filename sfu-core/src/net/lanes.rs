@@ -8,6 +8,9 @@
 //! A worker that is about to wait hangs out its bell, and only then is it rung: an eventfd costs a system call. Putting in
 //! and looking at the bell, hanging it out and looking into the queues are each in this order for everybody (`SeqCst`
 //! fences), so that what comes in between is seen by one of the two.
+//!
+//! A worker that lost its rooms says so in the queue of notices, so that the others hear of it after what those rooms said
+//! and before what new ones say.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering, fence};
@@ -51,14 +54,23 @@ impl Bell {
     }
 }
 
+/// What one worker tells another.
+#[derive(Debug)]
+pub(super) enum Said {
+    /// One of its rooms tells its other part.
+    Notice(Notice),
+    /// It lost all its rooms.
+    RoomsLost,
+}
+
 /// To one other worker.
 struct Outgoing {
     to: WorkerIndex,
     bell: Arc<Bell>,
     batches: Producer<Batch>,
     empty: Consumer<Batch>,
-    notices: Producer<Notice>,
-    waiting: VecDeque<Notice>,
+    notices: Producer<Said>,
+    waiting: VecDeque<Said>,
 }
 
 /// From one other worker.
@@ -66,7 +78,7 @@ struct Incoming {
     from: WorkerIndex,
     batches: Consumer<Batch>,
     empty: Producer<Batch>,
-    notices: Consumer<Notice>,
+    notices: Consumer<Said>,
 }
 
 /// All of one worker's lanes.
@@ -153,7 +165,7 @@ impl Lanes {
     pub(super) fn send_notices(&mut self, notices: impl Iterator<Item = (WorkerIndex, Notice)>) {
         for (to, notice) in notices {
             if let Some(lane) = self.outgoing.iter_mut().find(|lane| lane.to == to) {
-                lane.waiting.push_back(notice);
+                lane.waiting.push_back(Said::Notice(notice));
             }
         }
         for lane in self.outgoing.iter_mut().filter(|lane| !lane.waiting.is_empty()) {
@@ -166,8 +178,17 @@ impl Lanes {
         }
     }
 
-    /// Takes up to so many notices of each other worker; false: none came.
-    pub(super) fn take_notices(&mut self, most: usize, mut each: impl FnMut(WorkerIndex, Notice)) -> bool {
+    /// Tells all others that this worker lost its rooms. What the rooms still had to say is dropped: it is void.
+    pub(super) fn tell_rooms_lost(&mut self) {
+        for lane in &mut self.outgoing {
+            lane.waiting.clear();
+            lane.waiting.push_back(Said::RoomsLost);
+        }
+        self.send_notices(std::iter::empty());
+    }
+
+    /// Takes up to so much of what each other worker tells; false: nothing came.
+    pub(super) fn take_notices(&mut self, most: usize, mut each: impl FnMut(WorkerIndex, Said)) -> bool {
         let mut came = false;
         for lane in &mut self.incoming {
             for _ in 0..most {
@@ -224,8 +245,8 @@ mod tests {
         assert!(lanes[0].is_waiting());
         let mut got = Vec::new();
         let mut take = |lanes: &mut Vec<Lanes>| {
-            lanes[2].take_notices(NOTICES, |from, notice| {
-                let News::DataTaken { cost, .. } = notice.news else { panic!("{notice:?}") };
+            lanes[2].take_notices(NOTICES, |from, said| {
+                let Said::Notice(Notice { news: News::DataTaken { cost, .. }, .. }) = said else { panic!("{said:?}") };
                 got.push((from, cost));
             })
         };
@@ -233,6 +254,21 @@ mod tests {
         lanes[0].send_notices(std::iter::empty());
         assert!(!lanes[0].is_waiting() && take(&mut lanes) && !take(&mut lanes));
         assert!(got.into_iter().eq((0..NOTICES + 10).map(|cost| (0, cost))));
+    }
+
+    /// Red if the end of a worker's rooms overtakes what they said, or gets lost behind a full queue.
+    #[test]
+    fn that_rooms_are_lost_is_told_after_what_they_said() {
+        let mut lanes = Lanes::between(2);
+        let notice = |cost| (1, Notice { room: ROOM, news: News::DataTaken { channel: Channel::Lossy, cost } });
+        lanes[0].send_notices((0..NOTICES + 10).map(notice));
+        lanes[0].tell_rooms_lost();
+        let mut got = Vec::new();
+        while lanes[1].take_notices(1, |_, said| got.push(matches!(said, Said::RoomsLost))) {
+            lanes[0].send_notices(std::iter::empty());
+        }
+        assert_eq!(got.iter().position(|lost| *lost), Some(NOTICES), "what waited is void");
+        assert_eq!(got.len(), NOTICES + 1);
     }
 
     #[test]

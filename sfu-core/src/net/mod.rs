@@ -5,8 +5,9 @@
 //! ([`WorkerHandle::send`]) and hears of it by a bounded channel; neither can stall media.
 //!
 //! - `worker`: the loop. `workers`: starting, addressing and stopping them.
+//! - `health`: how often a worker panicked, and what follows; `last`: what it was handed before.
 //! - `load`: how busy a worker is, and what follows; `schedule`: what the kernel says of it.
-//! - `udp`: the socket; `udp_linux` with `sys` is the fast path, `udp_portable` runs everywhere.
+//! - `udp`: the socket; `retry`: what follows from its errors; `udp_linux` with `sys` is the fast path, `udp_portable` runs everywhere.
 //! - `lanes`: the queues between workers, and waking each other.
 //! - `tcp`: the ICE-TCP listener; `connections`: what a worker does with its connections; `framing`: RFC 4571.
 
@@ -14,10 +15,13 @@ mod connections;
 mod counters;
 mod engine;
 mod framing;
+mod health;
 mod lanes;
+mod last;
 mod linger;
 mod load;
 mod quota;
+mod retry;
 mod schedule;
 #[cfg(target_os = "linux")]
 mod sys;

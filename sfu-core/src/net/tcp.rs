@@ -7,6 +7,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -86,8 +87,18 @@ impl Listener {
         Ok((Self { poll, listener, pending, workers, route, stop, accept_again: false }, waker))
     }
 
+    /// Runs until it is told to stop. A panic costs the connections that have not shown their first frame.
+    pub(super) fn run_again_and_again(mut self) {
+        while catch_unwind(AssertUnwindSafe(|| self.run())).is_err() {
+            tracing::error!("the ICE-TCP listener panicked; it goes on without the connections that were new");
+            self.pending.clear();
+            self.accept_again = true;
+            std::thread::sleep(ACCEPT_PAUSE);
+        }
+    }
+
     /// Runs until it is told to stop.
-    pub(super) fn run(mut self) {
+    fn run(&mut self) {
         let mut events = Events::with_capacity(256);
         while !self.stop.load(Ordering::Acquire) {
             let timeout = if self.accept_again { ACCEPT_PAUSE } else { Duration::from_secs(1) };

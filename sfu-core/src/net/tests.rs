@@ -23,9 +23,11 @@ struct Seen {
     closed: Vec<Path>,
     commands: usize,
     levels: Vec<u16>,
+    engines: usize,
+    lost: Vec<WorkerIndex>,
 }
 
-/// Echoes. `t` is answered by a train, `d` is echoed later, `!` by nothing; `z` takes time. Every command makes `events` events.
+/// Echoes. `t` is answered by a train, `d` is echoed later, `!` by nothing; `z` takes time, `p` panics. Every command makes `events` events.
 struct Echo {
     seen: Arc<Mutex<Seen>>,
     out: Vec<(Path, Vec<u8>, usize)>,
@@ -48,6 +50,10 @@ impl Engine for Echo {
             Some(b't') => self.out.push((path, (0..TRAIN).map(|i| (i / SEGMENT) as u8).collect(), SEGMENT)),
             Some(b'd') => self.later = Some((now + Duration::from_millis(20), path)),
             Some(b'!') => {}
+            Some(b'p') => {
+                drop(seen);
+                panic!("as the test wants it");
+            }
             Some(b'z') if self.behind => self.counters.discarded += 1,
             Some(b'z') => {
                 drop(seen);
@@ -104,6 +110,10 @@ impl Engine for Echo {
         self.out.clear();
     }
 
+    fn handle_rooms_lost(&mut self, _: Instant, by: WorkerIndex) {
+        self.seen.lock().unwrap().lost.push(by);
+    }
+
     fn counters(&self) -> &Counters {
         &self.counters
     }
@@ -124,14 +134,17 @@ fn server(config: NetConfig, events_per_command: usize) -> Server {
     let (sender, events) = mpsc::channel(1);
     let seen = Arc::new(Mutex::new(Seen::default()));
     let log = Arc::clone(&seen);
-    let engine = move |_: WorkerIndex| Echo {
-        seen: Arc::clone(&log),
-        out: Vec::new(),
-        later: None,
-        events: VecDeque::new(),
-        events_per_command,
-        counters: Counters::default(),
-        behind: false,
+    let engine = move |_: WorkerIndex| {
+        log.lock().unwrap().engines += 1;
+        Echo {
+            seen: Arc::clone(&log),
+            out: Vec::new(),
+            later: None,
+            events: VecDeque::new(),
+            events_per_command,
+            counters: Counters::default(),
+            behind: false,
+        }
     };
     let route: Route = |frame| frame.strip_prefix(b"worker").and_then(|rest| Some(rest.first()? - b'0'));
     let workers = sockets.start(engine, &sender, route).unwrap();
@@ -390,6 +403,66 @@ fn rooms_go_to_the_worker_with_the_fewest() {
     assert_eq!(picks, [0, 1, 0, 1]);
     assert_eq!(server.workers.least_loaded(&[0]), Some(1));
     assert_eq!(server.workers.least_loaded(&[0, 1]), None);
+}
+
+/// Red if a panic takes the socket, another worker, or the process' health with it, or if nobody is told.
+#[test]
+fn a_worker_that_panics_goes_on_with_an_empty_engine() {
+    for config in modes() {
+        let mut server = server(NetConfig { workers: 2, ..config }, 0);
+        let mut tcp = tcp_client(server.tcp);
+        tcp.write_all(&framed(b"worker0")).unwrap();
+        tcp.read_exact(&mut [0; 9]).unwrap();
+        let [first, second] = [0, 1].map(|index| client([127, 0, 0, 1], server.udp[index]));
+        first.send(b"p").unwrap();
+        let event = server.events.blocking_recv();
+        assert!(matches!(event, Some(Event::RoomsLost { worker: 0 })), "{event:?}");
+        for client in [&first, &second] {
+            client.send(b"hello").unwrap();
+            assert_eq!(receive(client), b"hello");
+        }
+        wait_until("worker 1 is told", || server.seen.lock().unwrap().lost == [0]);
+        assert!(matches!(tcp.read(&mut [0; 16]), Ok(0) | Err(_)), "connections end with the rooms");
+        let handles = server.workers.handles();
+        assert_eq!([0, 1].map(|index: usize| handles[index].restarts()), [1, 0]);
+        assert!(server.workers.is_alive());
+        assert_eq!(server.seen.lock().unwrap().engines, 3);
+        for _ in 0..3 {
+            handles[1].send(Command::OpenRoom { room: RoomId::from_bytes([0; 12]) }).unwrap();
+        }
+        assert_eq!(server.workers.least_loaded(&[]), Some(1), "the last choice, although it has no room");
+        assert_eq!(server.workers.least_loaded(&[1]), Some(0), "but one");
+    }
+}
+
+#[test]
+fn a_worker_that_panics_again_and_again_is_out_of_service() {
+    let mut server = server(NetConfig { workers: 2, ..NetConfig::default() }, 0);
+    let clients = [0, 1].map(|index| client([127, 0, 0, 1], server.udp[index]));
+    let mut retire = |index: usize| {
+        for _ in 0..3 {
+            clients[index].send(b"p").unwrap();
+            let event = server.events.blocking_recv();
+            assert!(matches!(event, Some(Event::RoomsLost { worker }) if usize::from(worker) == index), "{event:?}");
+        }
+    };
+    retire(0);
+    let handle = &server.workers.handles()[0];
+    assert!(!handle.is_in_service() && handle.restarts() == 2);
+    assert_eq!((server.workers.least_loaded(&[]), server.workers.least_loaded(&[1])), (Some(1), None));
+    assert!(server.workers.is_alive(), "the rooms of the other go on");
+    let mut sent = 0;
+    wait_until("what is sent to it does not pile up", || {
+        while sent < 3 * 1024 && handle.send(Command::CloseRoom { room: RoomId::from_bytes([0; 12]) }).is_ok() {
+            sent += 1;
+        }
+        sent == 3 * 1024
+    });
+    clients[1].send(b"hello").unwrap();
+    assert_eq!(receive(&clients[1]), b"hello");
+    retire(1);
+    assert!(!server.workers.is_alive(), "no worker is left");
+    server.workers.shutdown();
 }
 
 #[test]

@@ -100,12 +100,14 @@ impl Buffers {
 pub(super) type Age = Option<Duration>;
 
 /// What [`Udp::receive`] found.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug)]
 pub(super) enum Readiness {
     /// There may be more.
     More,
     /// Nothing more until the poll says so.
     Drained,
+    /// Nothing was read; there may be more.
+    Failed(io::Error),
 }
 
 /// A worker's UDP socket.

@@ -69,8 +69,8 @@ impl UdpLinux {
         let received = match self.incoming.receive(self.socket.as_fd()) {
             Ok(received) => received,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Readiness::Drained,
-            // An interrupt, or an ICMP error of an earlier datagram: the socket itself is well.
-            Err(_) => return Readiness::More,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Readiness::More,
+            Err(error) => return Readiness::Failed(error),
         };
         counters.udp_reads += 1;
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();

@@ -46,8 +46,8 @@ impl UdpPortable {
                     each(None, self.path(remote), &mut self.buffer[..len]);
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Readiness::Drained,
-                // An ICMP error of an earlier datagram, or an interrupt: the socket itself is well.
-                Err(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Readiness::Failed(error),
             }
         }
         Readiness::More

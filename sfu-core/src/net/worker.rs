@@ -6,9 +6,15 @@
 //! other workers relayed; a bounded number of commands; timeouts; events. Media never waits for the control plane: events that it
 //! does not take stay in a backlog,
 //! and while that is long, no further commands are taken, which are what most events come from.
+//!
+//! A panic of the engine ends its rooms and nothing else: the worker keeps its sockets and lanes, begins anew with an empty
+//! engine, and tells the control plane and the other workers ([`Event::RoomsLost`]). Of an engine that panicked nothing is used
+//! again, since the call that panicked may have left anything half done. A worker that panics again and again is taken out of
+//! service ([`health`](super::health)).
 
 use std::collections::VecDeque;
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -19,12 +25,15 @@ use tokio::sync::mpsc;
 use super::connections::Connections;
 use super::counters::{NetCounters, Shared};
 use super::engine::Engine;
-use super::lanes::Lanes;
+use super::health::{Health, Verdict};
+use super::lanes::{Lanes, Said};
+use super::last::Last;
 use super::linger::Linger;
 use super::load::Load;
+use super::retry::Retry;
 use super::tcp::Accepted;
 use super::udp::{Readiness, Udp};
-use crate::control::{Command, Event};
+use crate::control::{Command, Event, WorkerIndex};
 use crate::overload::Intake;
 use crate::transport::Protocol;
 
@@ -58,9 +67,11 @@ const WAITED: Duration = Duration::from_micros(100);
 
 /// What the outside holds of a worker.
 pub(super) struct Inbox {
+    pub index: WorkerIndex,
     pub commands: mpsc::Receiver<Command>,
     pub connections: mpsc::Receiver<Accepted>,
     pub stop: Arc<AtomicBool>,
+    pub health: Health,
 }
 
 /// A worker's sockets and queues; [`Worker::run`] adds the engine.
@@ -83,6 +94,9 @@ pub(super) struct Worker {
     intake: Intake,
     /// When connections that say nothing were looked for.
     expired: Option<Instant>,
+    /// What the engine was handed last.
+    last: Last,
+    retry: Retry,
 }
 
 impl Worker {
@@ -112,17 +126,79 @@ impl Worker {
             load: Load::new(Instant::now()),
             intake: Intake::new(Instant::now()),
             expired: None,
+            last: Last::Nothing,
+            retry: Retry::default(),
         };
         Ok((worker, waker))
     }
 
-    /// Runs until it is told to stop; then takes the commands that wait and ends.
-    pub(super) fn run(mut self, mut engine: impl Engine) {
-        let mut events = Events::with_capacity(256);
-        let mut now = Instant::now();
+    /// Runs until it is told to stop; then takes the commands that wait and ends. `engine` makes an empty one.
+    pub(super) fn run<E: Engine>(mut self, engine: impl Fn() -> E) {
         self.load.follow_this_thread();
         loop {
-            let timeout = if self.lanes.fall_asleep() { self.wait_for(&engine, now) } else { Duration::ZERO };
+            let mut current = engine();
+            // What the panic left half done in `self` is dropped by `begin_anew`.
+            let ended = catch_unwind(AssertUnwindSafe(|| self.drive(&mut current)));
+            // An engine in an unknown state may panic again when it is dropped.
+            let dropped = catch_unwind(AssertUnwindSafe(|| drop(current)));
+            if ended.is_ok() {
+                return;
+            }
+            let now = Instant::now();
+            let verdict = self.inbox.health.on_panic(now);
+            let worker = self.inbox.index;
+            tracing::error!(worker, last = %self.last, whole = dropped.is_ok(), ?verdict, "the worker panicked; its rooms are gone");
+            self.begin_anew(now);
+            if verdict == Verdict::Retire {
+                tracing::error!(
+                    worker,
+                    "the worker panicked too often and is out of service until the process is restarted"
+                );
+                return self.idle();
+            }
+        }
+    }
+
+    /// After a panic: what belonged to the engine's rooms goes with them, and everybody is told.
+    fn begin_anew(&mut self, now: Instant) {
+        self.connections = Connections::default();
+        self.load = Load::new(now);
+        self.load.follow_this_thread();
+        self.counters.shed_level = 0;
+        (self.readable, self.more_commands) = (true, true);
+        self.last = Last::Nothing;
+        self.lanes.tell_rooms_lost();
+        self.backlog.push_back(Event::RoomsLost { worker: self.inbox.index });
+        self.hand_out_backlog();
+    }
+
+    /// Out of service: what comes is dropped, until the process ends. The socket is not read, so that the kernel drops what comes there.
+    fn idle(mut self) {
+        let mut events = Events::with_capacity(256);
+        while !self.inbox.stop.load(Ordering::Acquire) {
+            let timeout = if self.backlog.is_empty() { HEARTBEAT } else { BACKLOG_RETRY };
+            self.lanes.fall_asleep();
+            if self.poll.poll(&mut events, Some(timeout)).is_err() {
+                std::thread::sleep(BACKLOG_RETRY);
+            }
+            self.lanes.wake_up();
+            while self.inbox.commands.try_recv().is_ok() {}
+            while self.inbox.connections.try_recv().is_ok() {}
+            while self.lanes.take_batches(|_| {}) {}
+            while self.lanes.take_notices(NOTICES, |_, _| {}) {}
+            self.lanes.send_notices(std::iter::empty());
+            self.hand_out_backlog();
+            self.counters.turns += 1;
+            self.counters.event_backlog = self.backlog.len() as u64;
+            self.shared.publish(Instant::now(), &self.counters, &crate::Counters::default());
+        }
+    }
+
+    fn drive(&mut self, engine: &mut impl Engine) {
+        let mut events = Events::with_capacity(256);
+        let mut now = Instant::now();
+        loop {
+            let timeout = if self.lanes.fall_asleep() { self.wait_for(engine, now) } else { Duration::ZERO };
             let waited = self.poll.poll(&mut events, Some(timeout));
             self.lanes.wake_up();
             if let Err(error) = waited
@@ -134,13 +210,13 @@ impl Worker {
             let woken = Instant::now();
             self.note_wait(woken, woken.saturating_duration_since(now), timeout);
             self.note_ready(&events, woken);
-            self.turn(&mut engine, woken);
+            self.turn(engine, woken);
             let stop = self.inbox.stop.load(Ordering::Acquire);
             while stop && self.may_take_commands() {
-                self.turn(&mut engine, Instant::now());
+                self.turn(engine, Instant::now());
             }
             now = Instant::now();
-            self.account(&mut engine, woken, now);
+            self.account(engine, woken, now);
             if stop {
                 return;
             }
@@ -153,7 +229,8 @@ impl Worker {
         }
         let is_clear = self.backlog.is_empty() && !self.lanes.is_waiting();
         let retry = if is_clear { HEARTBEAT } else { BACKLOG_RETRY };
-        engine.poll_timeout().map_or(retry, |at| at.saturating_duration_since(now).min(retry))
+        let due = engine.poll_timeout().into_iter().chain(self.retry.again()).min();
+        due.map_or(retry, |at| at.saturating_duration_since(now).min(retry))
     }
 
     /// After a wait. Where there was one at all, the queue was empty until then: what is in it came now.
@@ -167,7 +244,7 @@ impl Worker {
     fn note_ready(&mut self, events: &Events, now: Instant) {
         for event in events {
             match event.token() {
-                UDP => self.readable = true,
+                UDP => self.readable = self.retry.again().is_none(),
                 WAKER => {}
                 Token(token) => self.connections.on_ready(now, token - FIRST_CONNECTION),
             }
@@ -175,15 +252,18 @@ impl Worker {
     }
 
     fn turn(&mut self, engine: &mut impl Engine, now: Instant) {
+        self.readable |= self.retry.take_over(now);
         self.read_udp(engine, now);
         self.read_tcp(engine, now);
         self.take_relays(engine);
         self.take_commands(engine);
         let now = Instant::now();
         if engine.poll_timeout().is_some_and(|at| at <= now) {
+            self.last = Last::Timeout;
             engine.handle_timeout(now);
         }
         while let Some(path) = self.connections.poll_closed() {
+            self.last = Last::PathClosed;
             engine.handle_path_closed(now, path);
         }
         self.send(engine, now);
@@ -197,12 +277,22 @@ impl Worker {
                 break;
             }
             let overflow = self.counters.udp_receive_overflow;
-            let intake = &self.intake;
+            let (intake, last) = (&self.intake, &mut self.last);
             let each = |age, path, data: &mut [u8]| {
+                *last = Last::datagram(data);
                 engine.set_behind(intake.is_behind(now, age));
                 engine.handle_datagram(now, path, data);
             };
-            self.readable = self.udp.receive(&mut self.counters, each) == Readiness::More;
+            self.readable = match self.udp.receive(&mut self.counters, each) {
+                Readiness::Failed(error) => {
+                    self.counters.udp_receive_errors += 1;
+                    self.retry.on_error(now, &error)
+                }
+                readiness => {
+                    self.retry.on_success();
+                    matches!(readiness, Readiness::More)
+                }
+            };
             self.note_queue(now, overflow);
             if engine.expects_more() && !self.readable {
                 self.readable = self.linger(now);
@@ -238,7 +328,11 @@ impl Worker {
         while let Ok(accepted) = self.inbox.connections.try_recv() {
             self.connections.adopt(now, self.poll.registry(), FIRST_CONNECTION, accepted);
         }
-        let each = |path, data: &mut [u8]| engine.handle_datagram(now, path, data);
+        let last = &mut self.last;
+        let each = |path, data: &mut [u8]| {
+            *last = Last::datagram(data);
+            engine.handle_datagram(now, path, data);
+        };
         self.connections.receive(now, &mut self.counters, each);
         self.send(engine, now);
     }
@@ -247,13 +341,25 @@ impl Worker {
     fn take_relays(&mut self, engine: &mut impl Engine) {
         let now = Instant::now();
         for _ in 0..BATCHES {
-            let came = self.lanes.take_batches(|batch| engine.handle_relay(now, batch));
+            let last = &mut self.last;
+            let came = self.lanes.take_batches(|batch| {
+                *last = Last::Relay(batch.len());
+                engine.handle_relay(now, batch);
+            });
             if !came {
                 break;
             }
             self.send(engine, now);
         }
-        if self.may_tell() && self.lanes.take_notices(NOTICES, |from, notice| engine.handle_notice(now, from, notice)) {
+        let last = &mut self.last;
+        let each = |from, said| {
+            *last = Last::Notice;
+            match said {
+                Said::Notice(notice) => engine.handle_notice(now, from, notice),
+                Said::RoomsLost => engine.handle_rooms_lost(now, from),
+            }
+        };
+        if self.backlog.len() <= BACKLOG && self.lanes.take_notices(NOTICES, each) {
             self.send(engine, now);
             self.hand_out_events(engine);
         }
@@ -271,6 +377,7 @@ impl Worker {
             };
             self.counters.commands += 1;
             let now = Instant::now();
+            self.last = Last::Command(command.name());
             engine.handle_command(now, command);
             self.send(engine, now);
             self.hand_out_events(engine);
@@ -302,19 +409,26 @@ impl Worker {
         while let Some(event) = engine.poll_event() {
             self.backlog.push_back(event);
         }
+        if self.hand_out_backlog() {
+            // Another worker speaks of a track only once the control plane has heard of it.
+            self.lanes.send_notices(std::iter::from_fn(|| engine.poll_notice()));
+        }
+    }
+
+    /// Whether the control plane took all.
+    fn hand_out_backlog(&mut self) -> bool {
         while let Some(event) = self.backlog.pop_front() {
             match self.events.try_send(event) {
                 Ok(()) => self.counters.events += 1,
                 Err(mpsc::error::TrySendError::Full(event)) => {
                     self.backlog.push_front(event);
-                    return;
+                    return false;
                 }
                 // Nobody listens any more: the process ends.
                 Err(mpsc::error::TrySendError::Closed(_)) => {}
             }
         }
-        // Another worker speaks of a track only once the control plane has heard of it.
-        self.lanes.send_notices(std::iter::from_fn(|| engine.poll_notice()));
+        true
     }
 
     /// Once per turn: how long it took, what follows from that, and the counters for whoever asks.

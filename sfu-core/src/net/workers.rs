@@ -17,6 +17,7 @@ use tokio::sync::mpsc;
 
 use super::counters::{Shared, Snapshot};
 use super::engine::Engine;
+use super::health::Health;
 use super::lanes::Lanes;
 use super::tcp::{Handover, Listener, Route};
 use super::udp::{BoundUdp, Buffers, Udp, UdpMode};
@@ -104,7 +105,7 @@ impl Sockets {
         self.tcp.as_ref()?.local_addr().ok()
     }
 
-    /// Starts the threads. `engine` runs once on each worker's own thread; all workers' events go to `events`; `route`
+    /// Starts the threads. `engine` makes an empty engine, on its worker's own thread: once, and again after each panic. All workers' events go to `events`; `route`
     /// reads the worker out of a TCP connection's first frame.
     pub fn start<E: Engine>(
         self,
@@ -123,7 +124,8 @@ impl Sockets {
         }
         if let Some(tcp) = self.tcp {
             let (listener, waker) = Listener::new(tcp, handovers, route, workers.stop.clone())?;
-            let thread = thread::Builder::new().name("madang-tcp".into()).spawn(move || listener.run())?;
+            let thread =
+                thread::Builder::new().name("madang-tcp".into()).spawn(move || listener.run_again_and_again())?;
             workers.add_thread(thread);
             workers.listener = Some(waker);
         }
@@ -177,6 +179,7 @@ pub struct WorkerHandle {
     waker: Arc<Waker>,
     shared: Shared,
     rooms: Arc<AtomicUsize>,
+    health: Health,
 }
 
 impl WorkerHandle {
@@ -208,7 +211,22 @@ impl WorkerHandle {
         self.rooms.load(Ordering::Relaxed)
     }
 
-    /// The counters as of the worker's last turn, at most about a second old.
+    /// How often the worker panicked and went on with an empty engine.
+    pub fn restarts(&self) -> u64 {
+        self.health.restarts()
+    }
+
+    /// False once the worker panicked too often: it has no rooms and takes none.
+    pub fn is_in_service(&self) -> bool {
+        self.health.is_in_service()
+    }
+
+    /// Whether the worker has not finished a turn for so long that it will not.
+    fn is_stuck(&self) -> bool {
+        self.shared.age() >= STUCK
+    }
+
+    /// The counters as of the worker's last turn, at most about a second old. Those of the core begin anew with its engine.
     pub fn snapshot(&self) -> Snapshot {
         self.shared.read()
     }
@@ -240,15 +258,22 @@ impl Workers {
     ) -> io::Result<Handover> {
         let (commands, command_receiver) = mpsc::channel(mailbox.max(1));
         let (connections, connection_receiver) = mpsc::channel(HANDOVER);
-        let inbox =
-            Inbox { commands: command_receiver, connections: connection_receiver, stop: Arc::clone(&self.stop) };
+        let health = Health::default();
+        let inbox = Inbox {
+            index,
+            commands: command_receiver,
+            connections: connection_receiver,
+            stop: Arc::clone(&self.stop),
+            health: health.clone(),
+        };
         let shared = Shared::new(Instant::now());
         let bell = lanes.bell();
         let (worker, waker) = Worker::new(udp, inbox, lanes, events, shared.clone())?;
         bell.hang(Arc::clone(&waker));
-        let run = move || worker.run(engine(index));
+        let run = move || worker.run(|| engine(index));
         self.add_thread(thread::Builder::new().name(format!("madang-{index}")).spawn(run)?);
-        let handle = WorkerHandle { index, commands, waker: Arc::clone(&waker), shared, rooms: Arc::default() };
+        let rooms = Arc::default();
+        let handle = WorkerHandle { index, commands, waker: Arc::clone(&waker), shared, rooms, health };
         self.handles.push(handle);
         Ok(Handover { connections, waker })
     }
@@ -259,21 +284,27 @@ impl Workers {
     }
 
     /// Where the next room, or the next part of one, goes: the least loaded worker, in steps of 10 %, and of those the one
-    /// with the fewest rooms. One that sheds load comes last, however much that has made room. None of `except`; `None`:
-    /// there is no other.
+    /// with the fewest rooms. One that sheds load comes after those, however much that has made room, and one that panicked a
+    /// short time ago comes last. None of `except`, none that hangs, none that is out of service; `None`: there is no other.
     pub fn least_loaded(&self, except: &[WorkerIndex]) -> Option<WorkerIndex> {
+        let now = Instant::now();
         let load = |handle: &&WorkerHandle| {
             let net = handle.snapshot().net;
-            (net.shed_level, net.load_permille / 100, handle.rooms())
+            (handle.health.is_on_probation(now), net.shed_level, net.load_permille / 100, handle.rooms())
         };
-        let allowed = self.handles.iter().filter(|handle| !except.contains(&handle.index));
+        let is_well = |handle: &&WorkerHandle| handle.is_in_service() && !handle.is_stuck();
+        let allowed = self.handles.iter().filter(|handle| !except.contains(&handle.index)).filter(is_well);
         allowed.min_by_key(load).map(WorkerHandle::index)
     }
 
-    /// False once a thread ended that should run, or hangs: the process has lost rooms and must be replaced.
+    /// False once no worker is in service, a thread ended that should run, or one hangs: the process must be replaced. A panic
+    /// that a worker survived is no reason. A thread that hangs is one, although other workers' rooms go on: it cannot be
+    /// ended from within, holds its port and its rooms' members, and may take a whole processor.
     pub fn is_alive(&self) -> bool {
         let threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
-        !threads.iter().any(JoinHandle::is_finished) && self.handles.iter().all(|handle| handle.shared.age() < STUCK)
+        !threads.iter().any(JoinHandle::is_finished)
+            && self.handles.iter().any(WorkerHandle::is_in_service)
+            && !self.handles.iter().any(WorkerHandle::is_stuck)
     }
 
     /// Lets the workers take what is in their mailboxes, send what comes of it, and end; waits for them.

@@ -36,8 +36,8 @@ const STAND_IN: ParticipantSettings = ParticipantSettings {
 #[derive(Debug, Default)]
 pub struct Part {
     others: SmallVec<[WorkerIndex; 4]>,
-    /// Another part tells the control plane what is said of the whole room.
-    is_further: bool,
+    /// The workers of those others that were opened before this part. The first part speaks for the room.
+    earlier: SmallVec<[WorkerIndex; 4]>,
     news: VecDeque<(WorkerIndex, News)>,
     /// What of data channels is on its way to each of the others.
     windows: SmallVec<[Window; 4]>,
@@ -68,8 +68,8 @@ impl Part {
     }
 
     /// Whether this part speaks for the room.
-    pub const fn tells(&self) -> bool {
-        !self.is_further
+    pub fn tells(&self) -> bool {
+        self.earlier.is_empty()
     }
 
     /// Lets another part know something.
@@ -128,6 +128,7 @@ impl Part {
             self.others.remove(place);
             self.windows.remove(place);
         }
+        self.earlier.retain(|other| *other != worker);
         self.news.retain(|(to, _)| *to != worker);
     }
 
@@ -142,7 +143,7 @@ impl Part {
 impl Room {
     /// The same as a further part of a room that has others, which are greeted.
     pub fn as_further_part(mut self, others: &[WorkerIndex]) -> Self {
-        self.part.is_further = true;
+        self.part.earlier = others.into();
         for other in others {
             self.part.add(*other);
             self.part.tell(*other, News::Hello);
@@ -306,8 +307,9 @@ impl Room {
         }
     }
 
-    /// A part was closed: its participants are gone, and what it wanted.
-    fn forget_part(&mut self, part: WorkerIndex, events: &mut VecDeque<Event>) {
+    /// A part was closed or lost: its participants are gone, and what it wanted. If it spoke for the room, the part that was
+    /// opened next does.
+    pub fn forget_part(&mut self, part: WorkerIndex, events: &mut VecDeque<Event>) {
         self.part.remove(part);
         let lived_there =
             |(index, member): (usize, &Member)| (member.away == Some(part)).then_some(MemberIndex(index as u32));

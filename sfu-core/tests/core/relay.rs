@@ -205,3 +205,32 @@ fn a_room_that_closes_leaves_nothing_behind() {
     call.world.advance(Duration::from_secs(1));
     assert!(call.world.core.poll_timeout().is_none() && call.world.others[0].poll_timeout().is_none());
 }
+
+/// Red if what lived in a part that is lost stays in others' slots, or if the room cannot go on, and be spread again, without it.
+#[test]
+fn a_room_goes_on_without_a_part_that_is_lost() {
+    let mut call = spread();
+    let viewer = call.world.clients[call.viewer].id;
+    let shown = move |call: &mut Call| {
+        let slots = |event: &Event| matches!(event, Event::Slots { participant, .. } if *participant == viewer);
+        let Some(Event::Slots { slots, .. }) = call.world.take_events(slots).pop() else { panic!("no slots") };
+        slots[0].participant
+    };
+    assert_eq!(shown(&mut call), Some(call.world.clients[call.publisher].id));
+    call.world.lose_rooms(0);
+    assert_eq!(shown(&mut call), None);
+
+    call.publisher = call.world.connect(call.room, VIEWER, 2);
+    call.camera = call.world.publish(call.publisher, CAMERA, Source::Camera);
+    assert_eq!(shown(&mut call), Some(call.world.clients[call.publisher].id));
+    (0..3).for_each(|index| call.send(index));
+    assert_eq!(call.take(call.ssrcs("v0").0).len(), 3);
+
+    let request = call.world.request();
+    call.world.command_on(0, Command::OpenPart { request, room: call.room, others: vec![1] });
+    call.world.worker = 0;
+    call.viewer = call.world.connect(call.room, VIEWER, 2);
+    call.world.publish(call.publisher, MICROPHONE, Source::Microphone);
+    (0..3).for_each(|seq| speak(&mut call, 0x1_0000 + seq));
+    assert_eq!(call.take(call.ssrcs("a0").0).len(), 3, "from the part that was left");
+}

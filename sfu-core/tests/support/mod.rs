@@ -170,6 +170,17 @@ impl World {
         worker
     }
 
+    /// A worker loses all its rooms, as after a panic.
+    pub fn lose_rooms(&mut self, worker: usize) {
+        let clock = ClockAnchor { instant: self.now, unix: Duration::from_secs(1_700_000_000) };
+        *self.core_mut(worker) = Core::new(self.config.clone(), worker as u8, clock, [77; 32]);
+        let now = self.now;
+        for other in (0..=self.others.len()).filter(|other| *other != worker) {
+            self.core_mut(other).handle_rooms_lost(now, worker as u8);
+        }
+        self.exchange();
+    }
+
     /// The core of a worker.
     pub fn core_mut(&mut self, worker: usize) -> &mut Core {
         if worker == 0 { &mut self.core } else { &mut self.others[worker - 1] }

@@ -174,6 +174,8 @@ pub enum LeaveReason {
     Removed,
     /// The server stops.
     ServerShutdown,
+    /// The media thread of its room failed and began anew: joining again at once works.
+    MediaRestarted,
     /// It broke the protocol or a limit.
     ProtocolError,
 }

@@ -2,7 +2,8 @@
 //!
 //! A small room is on one worker, where no packet crosses to another. One that has outgrown a worker gets a part on the
 //! next: parts fill up one after the other, and when no worker is left, whoever comes goes where the fewest are. One part is
-//! opened at a time, since each must know those before it. Nobody moves, and no part closes before the room.
+//! opened at a time, since each must know those before it. Nobody moves, and no part closes before the room, but for one
+//! whose worker lost it: the room goes on in the others.
 
 use sfu_core::control::WorkerIndex;
 
@@ -54,11 +55,30 @@ impl Parts {
         worker.map(|_| others)
     }
 
-    /// The part is open, or could not be opened.
-    pub(crate) fn end(&mut self, opened: bool) {
-        if let Some(worker) = self.opening.take().filter(|_| opened) {
+    /// The part is open, or could not be opened. False: there is no such part, perhaps because its worker lost it meanwhile.
+    pub(crate) fn end(&mut self, worker: WorkerIndex, opened: bool) -> bool {
+        let is_part = opened && self.opening == Some(worker);
+        if self.opening == Some(worker) {
+            self.opening = None;
+        }
+        if is_part {
             self.open.push((worker, 0));
         }
+        is_part
+    }
+
+    /// A worker lost its part. False: it had none.
+    pub(crate) fn lose(&mut self, worker: WorkerIndex) -> bool {
+        let had = self.workers().any(|other| other == worker);
+        self.open.retain(|(other, _)| *other != worker);
+        self.opening = self.opening.filter(|other| *other != worker);
+        self.exhausted &= !had;
+        had
+    }
+
+    /// Whether no part is left.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.open.is_empty()
     }
 }
 
@@ -74,7 +94,7 @@ mod tests {
                 let free = [3, 0, 1].into_iter().find(|worker| parts.workers().all(|used| used != *worker));
                 if parts.begin(free).is_some() {
                     assert!(!parts.wants_another(2), "one at a time");
-                    parts.end(true);
+                    assert!(parts.end(free.unwrap(), true));
                 }
             }
             parts.place(2)
@@ -95,7 +115,22 @@ mod tests {
         assert_eq!(parts.begin(Some(1)), Some(vec![0]));
         assert_eq!(parts.place(1), 0, "nobody waits for it");
         assert!(parts.workers().eq([0, 1]), "it may be open already");
-        parts.end(false);
+        assert!(!parts.end(1, false));
         assert!(parts.wants_another(1) && parts.workers().eq([0]));
+    }
+
+    /// Red if a part that was lost while it opened becomes one nevertheless, or takes the place of the one that opens next.
+    #[test]
+    fn a_part_that_is_lost_is_no_part() {
+        let mut parts = Parts::new(0);
+        parts.place(1);
+        parts.begin(Some(1));
+        assert!(parts.lose(1) && !parts.lose(1));
+        parts.begin(Some(2));
+        assert!(!parts.end(1, true) && parts.workers().eq([0, 2]));
+        assert!(parts.end(2, true));
+        assert!(parts.lose(0) && !parts.is_empty());
+        assert_eq!(parts.place(1), 2);
+        assert!(parts.lose(2) && parts.is_empty());
     }
 }

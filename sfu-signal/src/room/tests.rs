@@ -4,11 +4,12 @@ use rand::rngs::StdRng;
 use serde_json::Value;
 use sfu_core::control::SlotTrack;
 use sfu_core::id::Mid;
+use sfu_core::limiter::{Limit, Limiter};
 
 use super::*;
 use crate::participant::{Door, OwnTrack};
 use crate::protocol::{PublishTrack, TrackSource};
-use crate::session::Session;
+use crate::session::{Bounds, Outgoing, Session, with_seq};
 use crate::tokens::Claims;
 
 fn id(number: u8) -> ParticipantId {
@@ -16,9 +17,11 @@ fn id(number: u8) -> ParticipantId {
 }
 
 fn member(number: u8, identity: &str) -> Member {
-    let session = Session::new(100, &mut StdRng::seed_from_u64(number.into()));
+    let bounds = Bounds { messages: 100, bytes: 1 << 20 };
+    let session = Session::new(bounds, &mut StdRng::seed_from_u64(number.into()));
     let claims = Claims { sub: identity.to_owned(), ..Claims::default() };
-    let mut member = Member::new(id(number), claims, Door::WebSocket, f64::from(number), session);
+    let changes = Limiter::new(Limit::per_second(1, 1), Instant::now());
+    let mut member = Member::new(id(number), claims, Door::WebSocket, f64::from(number), session, changes);
     member.listening = true;
     member
 }
@@ -34,7 +37,11 @@ fn enter(state: &mut RoomState, number: u8, identity: &str) {
 
 fn events(state: &RoomState, number: u8) -> Vec<Value> {
     let missed = state.members[&id(number)].session.missed(0).unwrap();
-    missed.iter().map(|text| serde_json::from_str(text).unwrap()).collect()
+    let read = |outgoing: &Outgoing| match outgoing {
+        Outgoing::Event { seq, event } => serde_json::from_str(&with_seq(*seq, event)).unwrap(),
+        other => panic!("{other:?}"),
+    };
+    missed.iter().map(read).collect()
 }
 
 fn publish(state: &mut RoomState, number: u8, track: u8) -> TrackId {
@@ -84,6 +91,23 @@ fn the_full_room_takes_a_replacement() {
     assert_eq!(state.activate(id(3), Instant::now()), Some(id(1)));
 }
 
+/// Red if parallel joins of one identity enter a room past its limit.
+#[test]
+fn one_replacement_at_a_time_enters_a_full_room() {
+    let room = room();
+    let mut state = room.state.lock();
+    let mut come = |number, identity| state.reserve(member(number, identity), 2, 100).map_err(|error| error.code);
+    let full = Err(ErrorCode::RoomFull);
+    assert_eq!((come(1, "ann"), come(2, "ann"), come(3, "ann")), (Ok(()), Ok(()), full));
+    let now = Instant::now();
+    assert_eq!((state.activate(id(1), now), state.activate(id(2), now)), (None, Some(id(1))));
+    state.remove(id(1), LeaveReason::DuplicateIdentity, now);
+    enter(&mut state, 4, "bob");
+    let mut come = |number, identity| state.reserve(member(number, identity), 2, 100).map_err(|error| error.code);
+    assert_eq!((come(5, "ann"), come(6, "ann"), come(7, "bob"), come(8, "bob")), (Ok(()), full, Ok(()), full));
+    assert_eq!(state.members.len(), 4, "two, and one replacement of each");
+}
+
 #[test]
 fn slots_do_not_show_who_has_left() {
     let room = room();
@@ -101,6 +125,35 @@ fn slots_do_not_show_who_has_left() {
     assert_eq!((&last["slots"][0]["participant"], &last["slots"][0]["video"]), (&Value::Null, &Value::Null));
     let snapshot = room.snapshot(&state, &state.members[&id(1)]);
     assert_eq!((snapshot.slots.len(), snapshot.slots_revision), (0, 2));
+}
+
+/// Red if a flood of updates becomes a flood of events, or if its last is not told.
+#[test]
+fn updates_are_told_once_a_second_and_the_last_wins() {
+    let room = room();
+    let mut state = room.state.lock();
+    enter(&mut state, 1, "ann");
+    enter(&mut state, 2, "bob");
+    let start = Instant::now();
+    let mut told = |millis: u64, change: Option<&str>| {
+        let now = start + Duration::from_millis(millis);
+        match change {
+            Some(metadata) => {
+                state.member_mut(id(2)).unwrap().metadata = metadata.to_owned();
+                state.on_updated(id(2), now);
+            }
+            None => state.tell_updated(now),
+        }
+        let updates = events(&state, 1).into_iter().filter(|event| event["type"] == "participant_updated");
+        updates.map(|event| event["participant"]["metadata"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(told(0, Some("a")), ["a"], "at once");
+    assert_eq!(told(500, Some("b")), ["a"]);
+    assert_eq!(told(900, Some("c")), ["a"]);
+    assert_eq!(told(999, None), ["a"]);
+    assert_eq!(told(1_000, None), ["a", "c"]);
+    assert_eq!(told(9_000, None), ["a", "c"], "once");
+    assert_eq!(told(9_001, Some("d")), ["a", "c", "d"]);
 }
 
 proptest! {

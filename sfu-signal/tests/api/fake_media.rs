@@ -22,6 +22,7 @@ struct State {
     members: HashMap<ParticipantId, Member>,
     commands: Vec<String>,
     busy: bool,
+    deaf: bool,
     wishes: HashMap<(ParticipantId, TrackId), SubscriptionSettings>,
     explanation: Option<Box<RoomExplanation>>,
     workers: HashMap<ParticipantId, WorkerIndex>,
@@ -58,6 +59,17 @@ impl FakeMedia {
 
     pub(crate) fn set_busy(&self, busy: bool) {
         self.state.lock().busy = busy;
+    }
+
+    /// Commands are taken from now on, or again not, without an answer.
+    pub(crate) fn set_deaf(&self, deaf: bool) {
+        self.state.lock().deaf = deaf;
+    }
+
+    /// The participant's media path is up.
+    pub(crate) fn connect(&self, participant: &str) {
+        let participant = participant.parse().unwrap();
+        self.emit(Event::Connection { participant, state: ConnectionState::Connected });
     }
 
     pub(crate) fn fail(&self, participant: &str, why: &str) {
@@ -176,6 +188,9 @@ impl MediaPlane for FakeMedia {
         }
         let text = format!("{command:?}");
         state.commands.push(text.split([' ', '{']).next().unwrap_or_default().to_owned());
+        if state.deaf {
+            return Ok(());
+        }
         match command {
             Command::OpenPart { request, .. } => self.emit(Event::PartOpened { request }),
             Command::Join { request, room, participant, settings, negotiation } => {

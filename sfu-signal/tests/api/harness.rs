@@ -124,6 +124,11 @@ impl Client {
         self.socket.send(Message::text(text)).await.unwrap();
     }
 
+    /// The same, where the server may have ended the WebSocket.
+    pub(crate) async fn try_send(&mut self, text: &str) -> Result<(), tungstenite::Error> {
+        self.socket.send(Message::text(text)).await
+    }
+
     /// The next event of this type; others before it are dropped.
     pub(crate) async fn event(&mut self, kind: &str) -> Value {
         loop {

@@ -2,6 +2,7 @@
 //! pretends.
 
 mod adaptation;
+mod failing;
 mod fake_media;
 mod harness;
 mod limits;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use serde_json::json;
+use sfu_core::control::{Event, SlotContent};
 
 use crate::harness::{Harness, status};
 use crate::room::eventually;
@@ -100,12 +101,11 @@ async fn a_client_that_does_not_read_is_cut_and_may_resume() {
     })
     .await;
     let (ann, joined) = harness.join("demo", "ann").await;
-    let mut claims = harness.claims("demo", "bob");
-    claims.video.can_update_own_metadata = Some(true);
-    let (mut bob, _) = harness.join_as(&claims).await;
-    let metadata = "x".repeat(16_000);
-    for _ in 0..3000 {
-        bob.request(json!({"type": "update", "metadata": metadata})).await;
+    let participant = joined["participant"]["id"].as_str().unwrap().parse().unwrap();
+    let empty = |slot| SlotContent { slot, participant: None, audio: None, video: None };
+    for revision in 1..5_000 {
+        let slots = (0..=u8::MAX).map(empty).collect();
+        harness.media.say_patiently(Event::Slots { participant, revision, slots }).await;
         if harness.server.counters().slow_clients > 0 {
             break;
         }

@@ -775,7 +775,7 @@ export type ConnectionState = "connected" | "interrupted";
 /**
  * Why a participant is gone.
  */
-export type LeaveReason = "left" | "duplicate_identity" | "signal_lost" | "media_failed" | "room_closed" | "removed" | "server_shutdown" | "protocol_error";
+export type LeaveReason = "left" | "duplicate_identity" | "signal_lost" | "media_failed" | "room_closed" | "removed" | "server_shutdown" | "media_restarted" | "protocol_error";
 
 /**
  * A STUN or TURN server.
@@ -839,4 +839,4 @@ retryable: boolean, };
 /**
  * Stable for programs; docs/errors.md lists all with their HTTP status.
  */
-export type ErrorCode = "bad_request" | "unsupported_protocol" | "not_joined" | "already_joined" | "join_timeout" | "token_missing" | "token_invalid" | "token_expired" | "token_not_yet_valid" | "token_unknown_key" | "permission_denied" | "wrong_room" | "origin_not_allowed" | "room_not_found" | "not_found" | "session_gone" | "room_full" | "too_many_tracks" | "mid_unusable" | "kind_mismatch" | "slot_layout" | "sdp_malformed" | "sdp_too_large" | "sdp_too_many_media" | "sdp_too_many_streams" | "sdp_no_media" | "sdp_unsupported_media" | "sdp_nothing_in_common" | "sdp_no_bundle" | "sdp_no_rtcp_mux" | "sdp_no_ice" | "sdp_ice_lite" | "sdp_no_fingerprint" | "sdp_fingerprint_hash" | "sdp_fingerprint_changed" | "sdp_setup_passive" | "sdp_media_order" | "sdp_mid_missing" | "sdp_mid_duplicate" | "sdp_contradiction" | "message_too_large" | "unsupported_media_type" | "method_not_allowed" | "ice_restart_unsupported" | "upgrade_required" | "rate_limited" | "server_busy" | "shutting_down" | "media_timeout" | "internal";
+export type ErrorCode = "bad_request" | "unsupported_protocol" | "not_joined" | "already_joined" | "join_timeout" | "token_missing" | "token_invalid" | "token_expired" | "token_not_yet_valid" | "token_unknown_key" | "permission_denied" | "wrong_room" | "origin_not_allowed" | "room_not_found" | "not_found" | "session_gone" | "room_full" | "too_many_tracks" | "mid_unusable" | "kind_mismatch" | "slot_layout" | "sdp_malformed" | "sdp_too_large" | "sdp_too_many_media" | "sdp_too_many_streams" | "sdp_no_media" | "sdp_unsupported_media" | "sdp_nothing_in_common" | "sdp_no_bundle" | "sdp_no_rtcp_mux" | "sdp_no_ice" | "sdp_ice_lite" | "sdp_no_fingerprint" | "sdp_fingerprint_hash" | "sdp_fingerprint_changed" | "sdp_setup_passive" | "sdp_media_order" | "sdp_mid_missing" | "sdp_mid_duplicate" | "sdp_contradiction" | "message_too_large" | "unsupported_media_type" | "method_not_allowed" | "ice_restart_unsupported" | "upgrade_required" | "rate_limited" | "server_busy" | "shutting_down" | "media_timeout" | "media_restarted" | "internal";
