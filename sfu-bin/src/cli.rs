@@ -121,6 +121,10 @@ pub(crate) struct ServeArgs {
     /// What is logged, e.g. `info,sfu_signal=debug`
     #[arg(long, value_name = "FILTER")]
     pub(crate) log_filter: Option<String>,
+    /// Lets tests break parts of the server over the operator's listener
+    #[cfg(debug_assertions)]
+    #[arg(long, hide = true)]
+    pub(crate) test_commands: bool,
 }
 
 /// Flags of `token`.

@@ -1,9 +1,11 @@
 //! Metrics, gathered from the parts' plain counters when somebody asks. Names begin with `madang_`.
 
-use prometheus::{Encoder, IntCounterVec, IntGaugeVec, Opts, Registry, TextEncoder};
+use prometheus::{Encoder, GaugeVec, IntCounter, IntCounterVec, IntGaugeVec, Opts, Registry, TextEncoder};
 use sfu_core::Counters;
-use sfu_core::net::{NetCounters, Workers};
+use sfu_core::net::{NetCounters, WorkerHandle, Workers};
 use sfu_signal::CounterSnapshot as Snapshot;
+
+use crate::node::{Node, Resource};
 
 /// A metric of workers: name, help, and where its value is.
 type Metric<T> = (&'static str, &'static str, fn(&T) -> u64);
@@ -24,6 +26,7 @@ const NET_COUNTERS: &[Metric<NetCounters>] = &[
     ("udp_sent_bytes_total", "Bytes of UDP sent", |c| c.udp_bytes_out),
     ("udp_send_calls_total", "System calls that sent UDP", |c| c.udp_writes),
     ("udp_sent_trains_total", "Trains sent as one message by GSO", |c| c.udp_trains),
+    ("udp_receive_errors_total", "System calls that failed to receive UDP", |c| c.udp_receive_errors),
     ("udp_receive_overflow_total", "Datagrams that the kernel dropped before they were read", |c| {
         c.udp_receive_overflow
     }),
@@ -88,7 +91,7 @@ const CORE_COUNTERS: &[Metric<Counters>] = &[
 ];
 
 const SIGNAL_COUNTERS: &[Metric<Snapshot>] = &[
-    ("joins_total", "Joins that worked", |c| c.joins),
+    ("joins_answered_total", "Joins that were answered, whether or not media came", |c| c.joins),
     ("leaves_total", "Participants that left", |c| c.leaves),
     ("resumes_total", "Sessions that were resumed", |c| c.resumes),
     ("client_messages_total", "WebSocket messages from clients", |c| c.messages),
@@ -102,15 +105,38 @@ const SIGNAL_GAUGES: &[Metric<Snapshot>] = &[
     ("websockets", "Open WebSockets", |c| c.websockets),
 ];
 
-/// All metrics in Prometheus' text format; `tasks` live in the control plane's runtime.
-pub(crate) fn gather(workers: &Workers, signal: &Snapshot, tasks: usize) -> prometheus::Result<Vec<u8>> {
+const WORKER_COUNTERS: &[Metric<WorkerHandle>] = &[(
+    "worker_restarts_total",
+    "Panics of a worker that ended its rooms, and after which it went on",
+    WorkerHandle::restarts,
+)];
+
+const WORKER_GAUGES: &[Metric<WorkerHandle>] =
+    &[("worker_in_service", "Whether a worker takes rooms; 0: it panicked too often", |worker| {
+        worker.is_in_service().into()
+    })];
+
+/// What is of no worker and not the control plane's own.
+pub(crate) struct Process<'a> {
+    pub(crate) node: &'a Node,
+    /// Panics of any thread or task.
+    pub(crate) panics: u64,
+    /// Tasks of the control plane's runtime.
+    pub(crate) tasks: usize,
+}
+
+/// All metrics in Prometheus' text format.
+pub(crate) fn gather(workers: &Workers, signal: &Snapshot, process: &Process<'_>) -> prometheus::Result<Vec<u8>> {
     let registry = Registry::new_custom(Some("madang".to_owned()), None)?;
-    let (mut net, mut core) = (Vec::new(), Vec::new());
+    let (mut net, mut core, mut handles) = (Vec::new(), Vec::new(), Vec::new());
     for handle in workers.handles() {
         let snapshot = handle.snapshot();
         net.push((vec![handle.index().to_string()], snapshot.net));
         core.push((vec![handle.index().to_string()], snapshot.core));
+        handles.push((vec![handle.index().to_string()], handle.clone()));
     }
+    counters(&registry, WORKER_COUNTERS, &["worker"], &handles)?;
+    gauges(&registry, WORKER_GAUGES, &["worker"], &handles)?;
     counters(&registry, NET_COUNTERS, &["worker"], &net)?;
     gauges(&registry, NET_GAUGES, &["worker"], &net)?;
     counters(&registry, CORE_COUNTERS, &["worker"], &core)?;
@@ -118,8 +144,15 @@ pub(crate) fn gather(workers: &Workers, signal: &Snapshot, tasks: usize) -> prom
     counters(&registry, SIGNAL_COUNTERS, &[], &signal_row)?;
     gauges(&registry, SIGNAL_GAUGES, &[], &signal_row)?;
     let alive = [("control_tasks", "Tasks of the control plane's runtime", (|tasks| *tasks) as fn(&u64) -> u64)];
-    gauges(&registry, &alive, &[], &[(vec![], tasks as u64)])?;
-    errors(&registry, signal)?;
+    gauges(&registry, &alive, &[], &[(vec![], process.tasks as u64)])?;
+    let errors = signal.errors.iter().map(|(code, count)| (code.as_str(), *count));
+    labelled(&registry, "client_errors_total", "Errors told to clients", "code", errors)?;
+    let joins = signal.join_results.iter().map(|(result, count)| (result.as_str(), *count));
+    labelled(&registry, "joins_total", "Attempts to join, by what became of them", "result", joins)?;
+    limits(&registry, process.node)?;
+    let total = IntCounter::new("panics_total", "Panics of any thread or task")?;
+    total.inc_by(process.panics);
+    registry.register(Box::new(total))?;
     let mut text = Vec::new();
     TextEncoder::new().encode(&registry.gather(), &mut text)?;
     Ok(text)
@@ -158,10 +191,28 @@ fn gauges<T>(
     Ok(())
 }
 
-fn errors(registry: &Registry, signal: &Snapshot) -> prometheus::Result<()> {
-    let vector = IntCounterVec::new(Opts::new("client_errors_total", "Errors told to clients"), &["code"])?;
-    for (code, count) in &signal.errors {
-        vector.get_metric_with_label_values(&[code.as_str()])?.inc_by(*count);
+fn labelled<'a>(
+    registry: &Registry,
+    name: &str,
+    help: &str,
+    label: &str,
+    rows: impl Iterator<Item = (&'a str, u64)>,
+) -> prometheus::Result<()> {
+    let vector = IntCounterVec::new(Opts::new(name, help), &[label])?;
+    for (value, count) in rows {
+        vector.get_metric_with_label_values(&[value])?.inc_by(count);
+    }
+    registry.register(Box::new(vector))
+}
+
+/// A resource without a limit is left out.
+fn limits(registry: &Registry, node: &Node) -> prometheus::Result<()> {
+    let help = "Used share of what the node gives the process";
+    let vector = GaugeVec::new(Opts::new("node_limit_ratio", help), &["resource"])?;
+    for resource in Resource::ALL {
+        if let Some(share) = node.usage(resource) {
+            vector.get_metric_with_label_values(&[resource.as_str()])?.set(share);
+        }
     }
     registry.register(Box::new(vector))
 }

@@ -124,11 +124,13 @@ pub struct SessionsConfig {
     #[schemars(range(min = 0, max = 65_536))]
     pub replay_events: usize,
     /// Bytes of them. Default: 262144.
+    #[schemars(range(min = 0, max = 67_108_864))]
     pub replay_bytes: usize,
     /// Messages that may wait for a slow client. One that has more is disconnected, and may resume. Default: 512.
     #[schemars(range(min = 16, max = 65_536))]
     pub queue_messages: usize,
     /// Bytes of them, the snapshot of a join or resume not counted. Default: 1048576.
+    #[schemars(range(min = 65_536, max = 268_435_456))]
     pub queue_bytes: usize,
 }
 
@@ -166,6 +168,7 @@ pub struct Limits {
     pub tracks_per_participant: usize,
     /// How often per second one participant may publish or unmute, with bursts of four times as many and its tracks. What takes
     /// back (mute, unpublish) is never refused. Default: 10.
+    #[schemars(range(min = 1, max = 1_000))]
     pub track_changes_per_second: u32,
     /// M-lines of one offer. Default: 64.
     #[schemars(range(min = 1, max = 256))]
@@ -209,6 +212,7 @@ pub struct Limits {
     pub publisher_packets_per_second: u32,
     /// Joins are refused while more of the memory that the cgroup allows, or of the file descriptors, is used: a percentage, 1 to
     /// 100; 100: never. Default: 85.
+    #[schemars(range(min = 1, max = 100))]
     pub node_usage_percent: u8,
 }
 

@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 use super::fault::{Fault, Faults};
 use super::machine::{self, Machine};
 use super::ranges::Ranges;
-use super::{Config, rules};
+use super::{Config, LogConfig, rules};
 use crate::cli::Sources;
 use crate::environment::Environment;
 use crate::tls;
@@ -47,6 +47,17 @@ impl Loaded {
 pub(crate) fn load(sources: &Sources, flags: Value) -> Result<Loaded, Faults> {
     let flags = Layer { source: "command line".to_owned(), value: flags };
     layered(sources.config.as_deref(), true, Some(flags))
+}
+
+/// How to log, as far as the layers tell: a fault in another key is to be logged in this way.
+pub(crate) fn log(sources: &Sources, flags: Value) -> LogConfig {
+    let file = sources.config.as_deref().and_then(|path| from_file(path).ok()).map(|layer| layer.value);
+    let environment = Environment::read(std::env::vars_os(), &Ranges::new()).layer.value;
+    let mut merged = Value::Object(Map::new());
+    for layer in file.into_iter().chain([environment, flags]) {
+        merge(&mut merged, layer);
+    }
+    serde_json::from_value(merged["log"].take()).unwrap_or_default()
 }
 
 /// What `madang config check` found.
