@@ -8,7 +8,7 @@ use futures_util::{SinkExt, StreamExt};
 use reqwest::Url;
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
@@ -30,6 +30,8 @@ pub struct Session {
     task: JoinHandle<()>,
     /// Kind and id of what is published.
     tracks: Vec<(Kind, String)>,
+    /// Why the server ended it.
+    ended: watch::Receiver<Option<String>>,
 }
 
 /// Joins.
@@ -46,8 +48,9 @@ pub(super) async fn join(join: &Join<'_>, server: &Url) -> anyhow::Result<Part> 
     let answer = joined["answer"].as_str().context("joined without an answer")?.to_owned();
     let tracks = tracks(&joined, &offer);
     let (requests, queue) = mpsc::unbounded_channel();
-    let task = tokio::spawn(attend(socket, queue));
-    join.start(offer, &answer, Signalling::Madang(Session { requests, task, tracks }))
+    let (ending, ended) = watch::channel(None);
+    let task = tokio::spawn(attend(socket, queue, ending));
+    join.start(offer, &answer, Signalling::Madang(Session { requests, task, tracks, ended }))
 }
 
 impl Session {
@@ -57,6 +60,14 @@ impl Session {
             // A session that has ended meanwhile has nobody to tell.
             let _ = self.requests.send(json!({"type": "mute", "track": track, "muted": muted}));
         }
+    }
+
+    /// Waits until the server ends the session, and returns the reason that it gave. `None`: it gave none.
+    pub(super) async fn ended(&self) -> Option<String> {
+        let mut ended = self.ended.clone();
+        // An error says that the WebSocket ended before.
+        let reason = ended.wait_for(Option::is_some).await.ok()?;
+        reason.clone()
     }
 
     /// Leaves.
@@ -131,8 +142,12 @@ async fn reply(socket: &mut Socket) -> anyhow::Result<Value> {
     bail!("the server closed the WebSocket")
 }
 
-/// Acknowledges slots and passes requests on until either side ends.
-async fn attend(mut socket: Socket, mut requests: mpsc::UnboundedReceiver<Value>) {
+/// Acknowledges slots and passes requests on until either side ends. Says why the server ended it.
+async fn attend(
+    mut socket: Socket,
+    mut requests: mpsc::UnboundedReceiver<Value>,
+    ending: watch::Sender<Option<String>>,
+) {
     let mut id = 1;
     let mut leaving = false;
     loop {
@@ -142,10 +157,15 @@ async fn attend(mut socket: Socket, mut requests: mpsc::UnboundedReceiver<Value>
                 None => return,
             },
             message = socket.next() => match message {
-                Some(Ok(Message::Text(text))) => match acknowledgement(&text) {
-                    Some(request) => request,
-                    None => continue,
-                },
+                Some(Ok(Message::Text(text))) => {
+                    if let Some(reason) = farewell(&text) {
+                        ending.send_replace(Some(reason));
+                    }
+                    match acknowledgement(&text) {
+                        Some(request) => request,
+                        None => continue,
+                    }
+                }
                 Some(Ok(_)) => continue,
                 Some(Err(_)) | None => return,
             },
@@ -157,6 +177,16 @@ async fn attend(mut socket: Socket, mut requests: mpsc::UnboundedReceiver<Value>
             return;
         }
     }
+}
+
+/// The reason for which the server ends the session.
+fn farewell(text: &str) -> Option<String> {
+    // Most events are none; their text is not parsed.
+    if !text.contains("\"disconnected\"") {
+        return None;
+    }
+    let message: Value = serde_json::from_str(text).ok()?;
+    (message["type"] == "disconnected").then(|| message["reason"].as_str().map(str::to_owned))?
 }
 
 fn acknowledgement(text: &str) -> Option<Value> {
@@ -192,5 +222,12 @@ mod tests {
         assert_eq!(found, Some(json!({"type": "slots_ack", "revision": 4})));
         assert_eq!(acknowledgement(r#"{"seq":1,"type":"participant_joined","name":"slots"}"#), None);
         assert_eq!(acknowledgement("{"), None);
+    }
+
+    #[test]
+    fn only_the_end_has_a_reason() {
+        let ended = r#"{"seq":1,"type":"disconnected","reason":"media_restarted","message":""}"#;
+        assert_eq!(farewell(ended).as_deref(), Some("media_restarted"));
+        assert_eq!(farewell(r#"{"seq":1,"type":"participant_left","reason":"disconnected"}"#), None);
     }
 }

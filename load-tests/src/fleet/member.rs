@@ -101,6 +101,14 @@ impl Member {
         failed.or_else(|| stopped.then(|| "a publisher could not go on sending".to_owned()))
     }
 
+    /// Waits until the server ends its session, and returns the reason. `None`: it gave none, or has no way to.
+    pub async fn ended(&self) -> Option<String> {
+        match &self.parts.first()?.signalling {
+            Signalling::Madang(session) => session.ended().await,
+            _ => None,
+        }
+    }
+
     /// Mutes or unmutes a track, towards the server and in fact.
     pub fn set_muted(&self, engine: &Engine, kind: Kind, muted: bool) -> anyhow::Result<()> {
         for part in &self.parts {

@@ -3,6 +3,7 @@
 use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 /// How long the server may take to say that it is ready.
@@ -13,10 +14,13 @@ pub(crate) struct Madang {
     child: Child,
     /// Where it serves HTTP.
     pub(crate) url: String,
+    /// What it logged, where that is kept.
+    log: Arc<Mutex<Vec<String>>>,
 }
 
 impl Madang {
     /// Starts it with one worker and waits until it is ready.
+    #[allow(dead_code, reason = "every test file that includes this module compiles it anew")]
     pub(crate) fn start() -> Self {
         Self::with(&["--workers", "1"], &[])
     }
@@ -27,19 +31,44 @@ impl Madang {
         Self::with(&["--workers", "2"], &[("MADANG_ROOMS__PARTICIPANTS_PER_WORKER", "2")])
     }
 
+    /// The same with two workers that can be told to panic, and its log, in JSON, kept. Only debug builds can.
+    #[allow(dead_code, reason = "every test file that includes this module compiles it anew")]
+    pub(crate) fn breakable(operator: &str) -> Self {
+        let log = ["--log-format", "json", "--log-filter", "info"];
+        Self::with(&[&["--workers", "2", "--test-commands", "--operator", operator], &log[..]].concat(), &[])
+    }
+
+    /// Lines of the log so far.
+    #[allow(dead_code, reason = "every test file that includes this module compiles it anew")]
+    pub(crate) fn log(&self) -> Vec<String> {
+        self.log.lock().expect("nobody panics with it").clone()
+    }
+
     fn with(more: &[&str], env: &[(&str, &str)]) -> Self {
         let flags = ["serve", "--dev", "--bind", "127.0.0.1", "--http-port", "0", "--udp-port", "0", "--tcp-port", "0"];
+        let quiet = ["--operator", "127.0.0.1:0", "--log-filter", "warn"];
+        let keeps_log = more.contains(&"--log-filter");
         let mut child = Command::new(binary())
             .args(flags)
-            .args(["--operator", "127.0.0.1:0", "--log-filter", "warn"])
+            .args(if keeps_log { &[][..] } else { &quiet[..] })
             .args(more)
             .envs(env.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
+            .stderr(if keeps_log { Stdio::piped() } else { Stdio::inherit() })
             .spawn()
             .expect("the madang binary can be started");
         let stdout = child.stdout.take().expect("stdout is piped");
-        let mut madang = Self { child, url: String::new() };
+        let log = Arc::<Mutex<Vec<String>>>::default();
+        if let Some(stderr) = child.stderr.take() {
+            let log = Arc::clone(&log);
+            std::thread::spawn(move || {
+                for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+                    log.lock().expect("nobody panics with it").push(line);
+                }
+            });
+        }
+        let mut madang = Self { child, url: String::new(), log };
         // Read on another thread, which also keeps the pipe empty afterwards.
         let (ready, url) = std::sync::mpsc::channel();
         std::thread::spawn(move || {
