@@ -235,9 +235,7 @@ impl Server {
             let lived_there = |member: &&Member| member.worker == worker;
             let gone: Vec<_> = state.members.values().filter(lived_there).map(|member| member.id).collect();
             tracing::warn!(room = %id, worker, participants = gone.len(), "the room lost its place on a worker");
-            for participant in gone {
-                self.remove_locked(&room, &mut state, participant, LeaveReason::MediaRestarted, MESSAGE);
-            }
+            self.remove_all(&room, &mut state, &gone, LeaveReason::MediaRestarted, MESSAGE);
             if state.parts.is_empty() {
                 self.close_room(&room, &mut state, LeaveReason::MediaRestarted, MESSAGE);
             }
@@ -259,9 +257,7 @@ impl Server {
     ) -> bool {
         let now = Instant::now();
         if reason != LeaveReason::Left {
-            let retry_after_ms = (reason == LeaveReason::ServerShutdown)
-                .then(|| u64::try_from(self.config.sessions.retry_after.as_millis()).unwrap_or(u64::MAX));
-            state.tell(id, &RoomEvent::Disconnected { reason, message: message.to_owned(), retry_after_ms }, now);
+            state.tell(id, &self.farewell(reason, message), now);
         }
         let Some(member) = state.remove(id, reason, now) else { return false };
         self.participants.remove(&id);
@@ -278,6 +274,33 @@ impl Server {
         true
     }
 
+    /// Removes many at once. They are not told of each other: of a thousand that would be a million events.
+    fn remove_all(
+        &self,
+        room: &Room,
+        state: &mut RoomState,
+        ids: &[ParticipantId],
+        reason: LeaveReason,
+        message: &str,
+    ) {
+        let now = Instant::now();
+        for id in ids {
+            state.tell(*id, &self.farewell(reason, message), now);
+            if let Some(member) = state.members.get_mut(id) {
+                member.listening = false;
+            }
+        }
+        for id in ids {
+            self.remove_locked(room, state, *id, reason, message);
+        }
+    }
+
+    fn farewell(&self, reason: LeaveReason, message: &str) -> RoomEvent {
+        let retry_after_ms = (reason == LeaveReason::ServerShutdown)
+            .then(|| u64::try_from(self.config.sessions.retry_after.as_millis()).unwrap_or(u64::MAX));
+        RoomEvent::Disconnected { reason, message: message.to_owned(), retry_after_ms }
+    }
+
     fn end_link(&self, member: &Member, reason: LeaveReason) {
         // A client that left waits for the reply to its request: `leave` closes after that.
         let Some(link) = member.session.link().filter(|_| reason != LeaveReason::Left) else { return };
@@ -290,9 +313,7 @@ impl Server {
 
     fn close_room(&self, room: &Room, state: &mut RoomState, reason: LeaveReason, message: &str) {
         let members: Vec<_> = state.members.keys().copied().collect();
-        for id in members {
-            self.remove_locked(room, state, id, reason, message);
-        }
+        self.remove_all(room, state, &members, reason, message);
         state.closed = true;
         let id = room.id;
         for worker in state.parts.workers() {

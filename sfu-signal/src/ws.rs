@@ -92,15 +92,36 @@ async fn connection(server: Arc<Server>, socket: WebSocket, admission: Admission
     let (sink, stream) = socket.split();
     let sessions = &server.config.sessions;
     let (link, queue) = Link::new(Bounds { messages: sessions.queue_messages, bytes: sessions.queue_bytes });
-    let writer = tokio::spawn(write(sink, queue, link.clone(), sessions.ping_interval));
+    let _writer = AbortOnDrop(tokio::spawn(write(sink, queue, link.clone(), sessions.ping_interval)));
     let rate = server.config.limits.messages_per_second;
     let limiter = Limiter::new(Limit::per_second(rate, rate.saturating_mul(2)), Instant::now());
     let mut reader = Reader { server: server.clone(), stream, link: link.clone(), limiter, closing: false };
     if let Some(caller) = reader.enter(admission).await {
+        let _lost = Lost { server: &server, caller: &caller, link: &link };
         reader.serve(&caller).await;
-        server.connection_lost(&caller, &link);
     }
-    writer.abort();
+}
+
+/// Tells when a session's WebSocket is gone, also when its task panics: the session must not wait for it for ever.
+struct Lost<'a> {
+    server: &'a Server,
+    caller: &'a Caller,
+    link: &'a Link,
+}
+
+impl Drop for Lost<'_> {
+    fn drop(&mut self) {
+        self.server.connection_lost(self.caller, self.link);
+    }
+}
+
+/// Ends a task with itself.
+struct AbortOnDrop(tokio::task::JoinHandle<()>);
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
 }
 
 struct Reader {

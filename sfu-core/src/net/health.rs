@@ -49,6 +49,11 @@ impl Health {
         Verdict::Restart
     }
 
+    /// The worker cannot go on.
+    pub(super) fn retire(&self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).retired = true;
+    }
+
     /// How often it went on with an empty engine.
     pub(super) fn restarts(&self) -> u64 {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).restarts

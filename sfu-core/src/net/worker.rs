@@ -6,15 +6,11 @@
 //! other workers relayed; a bounded number of commands; timeouts; events. Media never waits for the control plane: events that it
 //! does not take stay in a backlog,
 //! and while that is long, no further commands are taken, which are what most events come from.
-//!
-//! A panic of the engine ends its rooms and nothing else: the worker keeps its sockets and lanes, begins anew with an empty
-//! engine, and tells the control plane and the other workers ([`Event::RoomsLost`]). Of an engine that panicked nothing is used
-//! again, since the call that panicked may have left anything half done. A worker that panics again and again is taken out of
-//! service ([`health`](super::health)).
+
+mod restart;
 
 use std::collections::VecDeque;
 use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -25,7 +21,7 @@ use tokio::sync::mpsc;
 use super::connections::Connections;
 use super::counters::{NetCounters, Shared};
 use super::engine::Engine;
-use super::health::{Health, Verdict};
+use super::health::Health;
 use super::lanes::{Lanes, Said};
 use super::last::Last;
 use super::linger::Linger;
@@ -132,69 +128,8 @@ impl Worker {
         Ok((worker, waker))
     }
 
-    /// Runs until it is told to stop; then takes the commands that wait and ends. `engine` makes an empty one.
-    pub(super) fn run<E: Engine>(mut self, engine: impl Fn() -> E) {
-        self.load.follow_this_thread();
-        loop {
-            let mut current = engine();
-            // What the panic left half done in `self` is dropped by `begin_anew`.
-            let ended = catch_unwind(AssertUnwindSafe(|| self.drive(&mut current)));
-            // An engine in an unknown state may panic again when it is dropped.
-            let dropped = catch_unwind(AssertUnwindSafe(|| drop(current)));
-            if ended.is_ok() {
-                return;
-            }
-            let now = Instant::now();
-            let verdict = self.inbox.health.on_panic(now);
-            let worker = self.inbox.index;
-            tracing::error!(worker, last = %self.last, whole = dropped.is_ok(), ?verdict, "the worker panicked; its rooms are gone");
-            self.begin_anew(now);
-            if verdict == Verdict::Retire {
-                tracing::error!(
-                    worker,
-                    "the worker panicked too often and is out of service until the process is restarted"
-                );
-                return self.idle();
-            }
-        }
-    }
-
-    /// After a panic: what belonged to the engine's rooms goes with them, and everybody is told.
-    fn begin_anew(&mut self, now: Instant) {
-        self.connections = Connections::default();
-        self.load = Load::new(now);
-        self.load.follow_this_thread();
-        self.counters.shed_level = 0;
-        (self.readable, self.more_commands) = (true, true);
-        self.last = Last::Nothing;
-        self.lanes.tell_rooms_lost();
-        self.backlog.push_back(Event::RoomsLost { worker: self.inbox.index });
-        self.hand_out_backlog();
-    }
-
-    /// Out of service: what comes is dropped, until the process ends. The socket is not read, so that the kernel drops what comes there.
-    fn idle(mut self) {
-        let mut events = Events::with_capacity(256);
-        while !self.inbox.stop.load(Ordering::Acquire) {
-            let timeout = if self.backlog.is_empty() { HEARTBEAT } else { BACKLOG_RETRY };
-            self.lanes.fall_asleep();
-            if self.poll.poll(&mut events, Some(timeout)).is_err() {
-                std::thread::sleep(BACKLOG_RETRY);
-            }
-            self.lanes.wake_up();
-            while self.inbox.commands.try_recv().is_ok() {}
-            while self.inbox.connections.try_recv().is_ok() {}
-            while self.lanes.take_batches(|_| {}) {}
-            while self.lanes.take_notices(NOTICES, |_, _| {}) {}
-            self.lanes.send_notices(std::iter::empty());
-            self.hand_out_backlog();
-            self.counters.turns += 1;
-            self.counters.event_backlog = self.backlog.len() as u64;
-            self.shared.publish(Instant::now(), &self.counters, &crate::Counters::default());
-        }
-    }
-
-    fn drive(&mut self, engine: &mut impl Engine) {
+    /// Runs with one engine until it is told to stop. An error says that the poll failed.
+    fn drive(&mut self, engine: &mut impl Engine) -> io::Result<()> {
         let mut events = Events::with_capacity(256);
         let mut now = Instant::now();
         loop {
@@ -204,8 +139,7 @@ impl Worker {
             if let Err(error) = waited
                 && error.kind() != io::ErrorKind::Interrupted
             {
-                tracing::error!(%error, "a worker cannot wait; it stops");
-                return;
+                return Err(error);
             }
             let woken = Instant::now();
             self.note_wait(woken, woken.saturating_duration_since(now), timeout);
@@ -218,7 +152,7 @@ impl Worker {
             now = Instant::now();
             self.account(engine, woken, now);
             if stop {
-                return;
+                return Ok(());
             }
         }
     }
