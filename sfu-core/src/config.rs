@@ -21,6 +21,8 @@ pub struct CoreConfig {
     pub handshake_timeout: Duration,
     /// A participant that was interrupted for so long has failed.
     pub interruption_timeout: Duration,
+    /// The most ICE-TCP connections of one participant that are kept; at least 2.
+    pub max_tcp_paths: usize,
     /// How long packets are kept for retransmission.
     pub retransmission_window: Duration,
     /// How much media a participant may send.

@@ -10,6 +10,8 @@ mod data;
 mod hostile;
 #[path = "core/media.rs"]
 mod media;
+#[path = "core/paths.rs"]
+mod paths;
 #[path = "core/relay.rs"]
 mod relay;
 #[path = "core/session.rs"]

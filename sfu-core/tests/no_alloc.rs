@@ -156,7 +156,9 @@ fn play_and_listen(world: &mut World, frame: Vec<Datagram>) -> u64 {
     let (mut counted, start) = (0, world.now);
     for (client, mut datagram) in frame {
         let path = world.clients[client].path;
-        counted += allocations(|| world.core.handle_datagram(world.now, path, &mut datagram));
+        counted += allocations(|| {
+            world.core.handle_datagram(world.now, path, &mut datagram);
+        });
     }
     world.exchange();
     for tick in 1..30 {

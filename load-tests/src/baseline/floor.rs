@@ -85,6 +85,7 @@ impl Server for Floor {
             handshake_timeout: HANDSHAKE_TIMEOUT,
             interruption_timeout: Duration::from_secs(60),
             data_buffer: DataLimits::DEFAULT.in_flight_bytes(),
+            max_tcp_paths: 8,
         };
         let transport = Transport::new(&config, &local, &remote.ice, remote.fingerprint, Instant::now());
         let peer = Peer { ufrag: local.ufrag.clone(), transport, publishes, train: None, sources: HashMap::new() };
@@ -203,9 +204,9 @@ impl Worker {
         }
     }
 
-    fn handle_rtp(&mut self, session: u64, data: &mut [u8]) {
+    fn handle_rtp(&mut self, now: Instant, path: &Path, session: u64, data: &mut [u8]) {
         let Some(publisher) = self.peers.get_mut(&session) else { return };
-        let (Ok(len), Ok(header)) = (publisher.transport.open_rtp(data), header_len(data)) else { return };
+        let (Ok(len), Ok(header)) = (publisher.transport.open_rtp(now, path, data), header_len(data)) else { return };
         let wire = u16::from_be_bytes([data[2], data[3]]);
         let ssrc = u32::from_be_bytes([data[8], data[9], data[10], data[11]]);
         let highest = publisher.sources.entry(ssrc).or_insert(SeqNo::first(wire));
@@ -254,17 +255,17 @@ fn push<'a>(
 }
 
 impl Engine for Worker {
-    fn handle_datagram(&mut self, now: Instant, path: Path, data: &mut [u8]) {
+    fn handle_datagram(&mut self, now: Instant, path: Path, data: &mut [u8]) -> bool {
         let class = classify(data);
         if class == Class::Stun {
-            return self.handle_stun(now, path, data);
+            self.handle_stun(now, path, data);
         }
-        let Some(&session) = self.by_remote.get(&path.remote) else { return };
+        let Some(&session) = self.by_remote.get(&path.remote) else { return false };
         match class {
-            Class::Rtp => self.handle_rtp(session, data),
+            Class::Rtp => self.handle_rtp(now, &path, session, data),
             Class::Rtcp => {
                 // Opened, because a forwarder must; what it says has no consequences here.
-                let _ = self.peers.get_mut(&session).map(|peer| peer.transport.open_rtcp(data));
+                let _ = self.peers.get_mut(&session).map(|peer| peer.transport.open_rtcp(now, &path, data));
             }
             Class::Dtls => {
                 if let Some(peer) = self.peers.get_mut(&session) {
@@ -274,6 +275,11 @@ impl Engine for Worker {
             }
             _ => {}
         }
+        true
+    }
+
+    fn owns_path(&self, path: Path) -> bool {
+        self.by_remote.contains_key(&path.remote)
     }
 
     fn handle_command(&mut self, _now: Instant, _command: Command) {}

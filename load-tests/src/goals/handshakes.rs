@@ -73,6 +73,7 @@ impl Pair {
             handshake_timeout: Duration::from_secs(20),
             interruption_timeout: Duration::from_secs(60),
             data_buffer: DataLimits::DEFAULT.in_flight_bytes(),
+            max_tcp_paths: 8,
         };
         let local = SocketAddr::from(([127, 0, 0, 1], 7_882));
         let remote = SocketAddr::from(([127, 0, 0, 1], 10_000 + number as u16));
@@ -99,8 +100,12 @@ impl Pair {
     fn server_turn(&mut self, now: Instant) {
         for datagram in self.up.drain(..) {
             match classify(&datagram) {
-                Class::Stun => self.server.handle_stun(now, self.path, &datagram),
-                _ => self.server.handle_dtls(now, self.path, &datagram),
+                Class::Stun => {
+                    self.server.handle_stun(now, self.path, &datagram);
+                }
+                _ => {
+                    self.server.handle_dtls(now, self.path, &datagram);
+                }
             }
         }
         while let Some((_, datagram)) = self.server.poll_transmit() {

@@ -14,6 +14,7 @@ use crate::router::{PeerIndex, PlannedLine, Room, layout};
 use crate::sdp::{Answer, IceCredentials, MediaKind, Negotiator, Offer};
 use crate::transport::{Protocol, Transport, TransportConfig};
 
+use super::claims::remote_of;
 use super::message::{Mailbox, Quota};
 use super::peer::Peer;
 use super::train::OpenTrain;
@@ -168,7 +169,6 @@ impl Core {
             transport,
             negotiator,
             ufrags: [ice.ufrag.clone()].into_iter().collect(),
-            remotes: Default::default(),
             open_train: OpenTrain::default(),
             can_publish_data: settings.can_publish_data,
             quota: Quota::new(&self.config.data, now),
@@ -205,10 +205,9 @@ impl Core {
         if restarts {
             peer.transport.restart_ice(&ice, offer.ice());
             peer.remote_ice = offer.ice().clone();
-            if peer.ufrags.is_full() {
-                self.by_ufrag.remove(&peer.ufrags.remove(0));
-            }
-            peer.ufrags.push(ice.ufrag.clone());
+            let Peer { ufrags, transport, .. } = peer;
+            ufrags.retain(|ufrag| transport.has_ufrag(ufrag) || self.by_ufrag.remove(ufrag).is_none());
+            ufrags.push(ice.ufrag.clone());
             peer.ice = ice.clone();
             self.by_ufrag.insert(ice.ufrag, index);
         }
@@ -235,10 +234,8 @@ impl Core {
         for ufrag in &peer.ufrags {
             self.by_ufrag.remove(ufrag);
         }
-        for remote in &peer.remotes {
-            if self.by_remote.get(remote) == Some(&index) {
-                self.by_remote.remove(remote);
-            }
+        for path in peer.transport.paths() {
+            self.claims.release(index, remote_of(&path));
         }
         self.rooms[peer.room].leave(peer.member, &mut self.events);
         self.events.retain(|event| event.participant() != Some(participant) || event.is_reply());
@@ -270,6 +267,7 @@ fn transport_config(config: &CoreConfig) -> TransportConfig {
         handshake_timeout: config.handshake_timeout,
         interruption_timeout: config.interruption_timeout,
         data_buffer: config.data.in_flight_bytes(),
+        max_tcp_paths: config.max_tcp_paths,
     }
 }
 

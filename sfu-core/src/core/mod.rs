@@ -3,7 +3,9 @@
 //! [`Core`] only sorts: datagrams to their participant's transport, what comes out of it to the participant's room, what
 //! the room sends ([`egress`]) into trains. Commands are in [`command`], data channels in [`message`].
 
+mod claims;
 mod command;
+mod contested;
 mod egress;
 mod message;
 mod peer;
@@ -12,7 +14,6 @@ mod shed;
 mod train;
 
 use std::collections::VecDeque;
-use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use hashbrown::HashMap;
@@ -26,8 +27,9 @@ use crate::id::{ParticipantId, RoomId};
 use crate::relay::{Batch, Notice};
 use crate::router::{PeerIndex, Room};
 use crate::rtp::RtpPacket;
-use crate::transport::{self, Channel, Class, Path, Protocol, SrtpProfile, TransportEvent};
+use crate::transport::{self, Channel, Class, Path, SrtpProfile, TransportEvent};
 
+use claims::{Claims, remote_of};
 use egress::Egress;
 use peer::Peer;
 use shed::Shedding;
@@ -146,7 +148,7 @@ pub struct Core {
     peers: Slab<Peer>,
     by_participant: HashMap<ParticipantId, PeerIndex>,
     by_ufrag: HashMap<String, PeerIndex>,
-    by_remote: HashMap<(Protocol, SocketAddr), PeerIndex>,
+    claims: Claims,
     rooms: Slab<Room>,
     by_room: HashMap<RoomId, usize>,
     trains: Trains,
@@ -182,7 +184,7 @@ impl Core {
             peers: Slab::new(),
             by_participant: HashMap::new(),
             by_ufrag: HashMap::new(),
-            by_remote: HashMap::new(),
+            claims: Claims::default(),
             rooms: Slab::new(),
             by_room: HashMap::new(),
             trains: Trains::new(),
@@ -215,29 +217,52 @@ impl Core {
         }
     }
 
-    /// Digests one datagram, or one frame of a TCP connection. `data` is decrypted in place.
-    pub fn handle_datagram(&mut self, now: Instant, path: Path, data: &mut [u8]) {
+    /// Digests one datagram, or one frame of a TCP connection. `data` is decrypted in place. Returns whether it was authentic:
+    /// only then is it a participant's.
+    pub fn handle_datagram(&mut self, now: Instant, path: Path, data: &mut [u8]) -> bool {
         self.counters.datagrams_in += 1;
         self.counters.bytes_in += data.len() as u64;
         let class = transport::classify(data);
         if class == Class::Stun {
             return self.handle_stun(now, path, data);
         }
-        let Some(&peer) = self.by_remote.get(&(path.protocol, path.remote)) else {
+        let Some(claim) = self.claims.of(&remote_of(&path)) else {
             self.counters.stray += 1;
-            return;
+            return false;
         };
+        match claim.other {
+            None => self.handle_packet(now, &path, class, claim.holder, data),
+            Some(other) => self.handle_contested(now, &path, class, (claim.holder, other), data),
+        }
+    }
+
+    /// A packet of `peer`'s, or what claims to be one.
+    fn handle_packet(&mut self, now: Instant, path: &Path, class: Class, peer: PeerIndex, data: &mut [u8]) -> bool {
         match class {
-            Class::Rtp if self.shedding.behind && self.is_video(peer, data) => self.counters.discarded += 1,
-            Class::Rtp => self.handle_rtp(now, peer, data),
-            Class::Rtcp => self.handle_rtcp(now, peer, data),
+            Class::Rtp if self.shedding.behind && self.is_video(peer, data) => {
+                self.counters.discarded += 1;
+                false
+            }
+            Class::Rtp => self.handle_rtp(now, path, peer, data),
+            Class::Rtcp => self.handle_rtcp(now, path, peer, data),
             Class::Dtls => {
-                self.peers[peer.0 as usize].transport.handle_dtls(now, path, data);
+                let is_authentic = self.peers[peer.0 as usize].transport.handle_dtls(now, *path, data);
                 self.drain_transport(now, peer);
                 self.feed(now, peer);
+                is_authentic
             }
-            Class::Stun | Class::Unknown => self.counters.stray += 1,
+            Class::Stun | Class::Unknown => {
+                self.counters.stray += 1;
+                false
+            }
         }
+    }
+
+    /// Whether a participant uses this path.
+    pub fn owns_path(&self, path: Path) -> bool {
+        let is_valid = |peer: PeerIndex| self.peers[peer.0 as usize].transport.is_valid(path);
+        let claim = self.claims.of(&remote_of(&path));
+        claim.is_some_and(|claim| is_valid(claim.holder) || claim.other.is_some_and(is_valid))
     }
 
     /// Does what is due.
@@ -280,10 +305,10 @@ impl Core {
 
     /// A TCP connection ended.
     pub fn handle_path_closed(&mut self, now: Instant, path: Path) {
-        if let Some(peer) = self.by_remote.remove(&(path.protocol, path.remote)) {
-            let peer_state = &mut self.peers[peer.0 as usize];
-            peer_state.remotes.retain(|remote| *remote != (path.protocol, path.remote));
-            peer_state.transport.handle_path_closed(now, path);
+        let Some(claim) = self.claims.of(&remote_of(&path)) else { return };
+        for peer in [Some(claim.holder), claim.other].into_iter().flatten() {
+            self.peers[peer.0 as usize].transport.handle_path_closed(now, path);
+            self.release(peer, path);
             self.drain_transport(now, peer);
         }
     }
@@ -313,50 +338,52 @@ impl Core {
         self.trains.clear();
     }
 
-    fn handle_stun(&mut self, now: Instant, path: Path, data: &[u8]) {
+    fn handle_stun(&mut self, now: Instant, path: Path, data: &[u8]) -> bool {
         let ufrag = transport::stun_username(data);
         let Some(&peer) = ufrag.and_then(|ufrag| self.by_ufrag.get(ufrag)) else {
             self.counters.stray += 1;
-            return;
+            return false;
         };
         let state = &mut self.peers[peer.0 as usize];
-        state.transport.handle_stun(now, path, data);
-        if state.transport.is_valid(path) {
-            self.admit_remote(peer, (path.protocol, path.remote));
+        let outcome = state.transport.handle_stun(now, path, data);
+        let is_valid = state.transport.is_valid(path);
+        if let Some(forgotten) = outcome.forgotten {
+            self.release(peer, forgotten);
+        }
+        if outcome.is_authentic && is_valid {
+            let peers = &self.peers;
+            let remote = remote_of(&path);
+            let is_sent_media = |holder: &Peer| holder.sending_path().is_some_and(|path| remote_of(&path) == remote);
+            self.claims.claim(peer, remote, |holder| peers.get(holder.0 as usize).is_some_and(is_sent_media));
         }
         self.drain_transport(now, peer);
+        outcome.is_authentic
     }
 
-    /// Takes what comes from `remote` for `peer`'s, unless it is the address that another participant uses: a check with
-    /// a forged source must not turn away its owner's packets.
-    fn admit_remote(&mut self, peer: PeerIndex, remote: (Protocol, SocketAddr)) {
-        if let Some(&holder) = self.by_remote.get(&remote) {
-            let holds = |holder: &Peer| holder.sending_path().map(|path| (path.protocol, path.remote)) == Some(remote);
-            if holder == peer || self.peers.get(holder.0 as usize).is_some_and(holds) {
-                return;
-            }
+    /// A participant does not use a path any more. Another one of its paths may have the same remote end.
+    fn release(&mut self, peer: PeerIndex, path: Path) {
+        let remote = remote_of(&path);
+        if !self.peers[peer.0 as usize].transport.paths().any(|other| remote_of(&other) == remote) {
+            self.claims.release(peer, remote);
         }
-        if let Some(forgotten) = self.peers[peer.0 as usize].admit_remote(remote)
-            && self.by_remote.get(&forgotten) == Some(&peer)
-        {
-            self.by_remote.remove(&forgotten);
-        }
-        self.by_remote.insert(remote, peer);
     }
 
-    fn handle_rtp(&mut self, now: Instant, peer: PeerIndex, data: &mut [u8]) {
+    fn handle_rtp(&mut self, now: Instant, path: &Path, peer: PeerIndex, data: &mut [u8]) -> bool {
         let state = &mut self.peers[peer.0 as usize];
         if !state.sends_media {
             self.counters.unwanted += 1;
-            return;
+            return false;
         }
-        let Ok(len) = state.transport.open_rtp(data) else {
+        let Ok(len) = state.transport.open_rtp(now, path, data) else {
             self.counters.rejected += 1;
-            return;
+            return false;
         };
         let (room, member) = (state.room, state.member);
+        if state.transport.has_event() {
+            self.drain_transport(now, peer);
+        }
         self.counters.rtp_in += 1;
-        let Ok(packet) = RtpPacket::parse(&data[..len]) else { return };
+        let Ok(packet) = RtpPacket::parse(&data[..len]) else { return true };
         let mut out = Egress::new(&mut self.peers, &mut self.trains, &mut self.counters, &self.clock, now);
         let place = room;
         let room = &mut self.rooms[place];
@@ -367,15 +394,19 @@ impl Core {
         {
             self.relay_rtp(place, member, publication, key, &data[..len]);
         }
+        true
     }
 
-    fn handle_rtcp(&mut self, now: Instant, peer: PeerIndex, data: &mut [u8]) {
+    fn handle_rtcp(&mut self, now: Instant, path: &Path, peer: PeerIndex, data: &mut [u8]) -> bool {
         let state = &mut self.peers[peer.0 as usize];
-        let Ok(len) = state.transport.open_rtcp(data) else {
+        let Ok(len) = state.transport.open_rtcp(now, path, data) else {
             self.counters.rejected += 1;
-            return;
+            return false;
         };
         let (room, member) = (state.room, state.member);
+        if state.transport.has_event() {
+            self.drain_transport(now, peer);
+        }
         self.counters.rtcp_in += 1;
         let mut out = Egress::new(&mut self.peers, &mut self.trains, &mut self.counters, &self.clock, now);
         let place = room;
@@ -385,6 +416,7 @@ impl Core {
         if room.part.is_spread() {
             self.relay_report(place, member, &data[..len]);
         }
+        true
     }
 
     /// Takes what a transport wants to send and to say.
@@ -404,6 +436,9 @@ impl Core {
                         None => {}
                     }
                     self.rooms[state.room].connected(state.member);
+                    if let Some(path) = state.transport.path() {
+                        self.claims.prove(peer, remote_of(&path));
+                    }
                     ConnectionState::Connected
                 }
                 TransportEvent::Interrupted => {

@@ -45,6 +45,7 @@ impl Session {
             handshake_timeout: Duration::from_secs(20),
             interruption_timeout: Duration::from_secs(30),
             data_buffer: DataLimits::DEFAULT.in_flight_bytes(),
+            max_tcp_paths: 8,
         };
         let mut transport = Transport::new(&config, &ours, &theirs, client.fingerprint(), now);
         let address = |last| ([127, 0, 0, last], 9).into();

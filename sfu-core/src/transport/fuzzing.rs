@@ -16,8 +16,8 @@ pub fn stun(data: &[u8]) {
     let (ours, theirs) = (credentials("server"), credentials("client"));
     let key = stun::key(&ours.password);
     let signed = Writer::new(stun::Kind::Request, &[7; 12]).raw(data.get(20..).unwrap_or_default()).finish(&key);
-    let mut ice = IceLite::new(&ours, &theirs);
     let mut now = start();
+    let mut ice = IceLite::new(&ours, &theirs, 8, now);
     for (number, datagram) in [data, &signed].into_iter().enumerate() {
         read(datagram, &key);
         let local = (Ipv4Addr::LOCALHOST, 1).into();

@@ -6,7 +6,7 @@
 //!
 //! Invariants:
 //! - A transport holds no sockets and is told the time.
-//! - Only an authentic STUN check changes where we send; see `ice.rs` for the rule.
+//! - Where we send follows from authentic STUN checks and from what the client encrypted; `ice.rs` has the rules.
 //! - Keys exist only once the peer's certificate matched its offer; see `dtls.rs`.
 //! - Everything that a peer makes us keep is bounded. What fails ends in one [`TransportEvent::Failed`], after which
 //!   the transport ignores all input.
@@ -54,6 +54,9 @@ use ice::IceLite;
 use sctp::{Sctp, SctpEvent};
 use srtp::{Open, Seal};
 
+/// The content type of DTLS handshake records (RFC 6347 section 4.1).
+const HANDSHAKE: u8 = 22;
+
 /// What carries the datagrams.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Protocol {
@@ -87,6 +90,17 @@ pub struct TransportConfig {
     pub interruption_timeout: Duration,
     /// Bytes that may wait on the reliable data channel.
     pub data_buffer: usize,
+    /// TCP paths that are valid at once; a further one replaces the one that was checked longest ago. At least 2.
+    pub max_tcp_paths: usize,
+}
+
+/// What a STUN message did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StunOutcome {
+    /// It is a check of this session, and was answered.
+    pub is_authentic: bool,
+    /// A path that is valid no more, since this one needed its place.
+    pub forgotten: Option<Path>,
 }
 
 /// What the owner of a transport must know.
@@ -161,7 +175,7 @@ impl Transport {
             config: config.clone(),
             fingerprint: peer_fingerprint,
             created: now,
-            ice: IceLite::new(local, remote),
+            ice: IceLite::new(local, remote, config.max_tcp_paths, now),
             dtls: None,
             srtp: None,
             sctp: None,
@@ -235,23 +249,27 @@ impl Transport {
         self.ice.restart(local, remote);
     }
 
+    /// Whether checks to this user fragment of ours are answered: the current one, and that of before an ICE restart which
+    /// no nomination has ended yet.
+    pub fn has_ufrag(&self, ufrag: &str) -> bool {
+        self.ice.has_ufrag(ufrag)
+    }
+
     /// Takes a STUN message.
-    pub fn handle_stun(&mut self, now: Instant, path: Path, datagram: &[u8]) {
-        if self.has_failed {
-            return;
-        }
-        let Some(checked) = self.ice.handle(now, path, datagram) else {
+    pub fn handle_stun(&mut self, now: Instant, path: Path, datagram: &[u8]) -> StunOutcome {
+        let checked = if self.has_failed { None } else { self.ice.handle(now, path, datagram) };
+        let Some(checked) = checked else {
             self.stun_ignored += 1;
-            return;
+            return StunOutcome { is_authentic: false, forgotten: None };
         };
         self.transmits.push_back((path, checked.response.to_vec()));
         if checked.moved {
             self.events.push_back(TransportEvent::PathChanged(path));
         }
-        let is_fresh = checked.accepted && self.ice.last_check() == Some(now);
-        if is_fresh && self.interrupted.take().is_some() {
-            self.events.push_back(TransportEvent::Resumed);
+        if checked.accepted {
+            self.resume(now);
         }
+        StunOutcome { is_authentic: true, forgotten: checked.forgotten }
     }
 
     /// Whether an authentic check came on this path: its packets are the peer's.
@@ -259,30 +277,60 @@ impl Transport {
         self.ice.is_valid(path)
     }
 
-    /// Takes a DTLS datagram. From a path that ICE has not validated it is ignored.
-    pub fn handle_dtls(&mut self, now: Instant, path: Path, datagram: &[u8]) {
+    /// The paths on which authentic checks came.
+    pub fn paths(&self) -> impl Iterator<Item = Path> {
+        self.ice.paths()
+    }
+
+    /// Takes a DTLS datagram, and says whether it was the peer's, as far as that can be told: during the handshake from any
+    /// valid path, afterwards what authenticates. From a path that ICE has not validated it is ignored.
+    pub fn handle_dtls(&mut self, now: Instant, path: Path, datagram: &[u8]) -> bool {
         if self.has_failed {
-            return;
+            return false;
         }
         if !self.ice.is_valid(path) {
             self.dtls_ignored += 1;
-            return;
+            return false;
+        }
+        let shakes_hands = self.srtp.is_none();
+        if shakes_hands && self.ice.hear_handshake(now, &path) {
+            self.on_moved(now);
         }
         let certificate = &self.config.certificate;
         let dtls = self.dtls.get_or_insert_with(|| Box::new(DtlsServer::new(certificate, self.fingerprint, now)));
         let result = dtls.handle(now, datagram);
-        self.on_dtls(now, result);
+        let is_authentic = result.as_ref().is_ok_and(|output| !output.data.is_empty());
+        if is_authentic {
+            self.hear(now, &path);
+        }
+        // A flight is repeated where its answer was looked for in vain.
+        let answers_to = if datagram.first() == Some(&HANDSHAKE) { Some(path) } else { self.ice.selected() };
+        self.on_dtls(now, answers_to, result);
+        is_authentic || shakes_hands
     }
 
     /// Opens an SRTP packet in place and returns the length of the RTP packet at its start. After an error its bytes
-    /// are unspecified.
-    pub fn open_rtp(&mut self, packet: &mut [u8]) -> Result<usize, SrtpError> {
-        self.srtp.as_mut().ok_or(SrtpError::NoKeys)?.1.rtp(packet)
+    /// are unspecified. One that opens shows that the client uses `path`, which may change where we send: see
+    /// [`Self::has_event`].
+    #[inline]
+    pub fn open_rtp(&mut self, now: Instant, path: &Path, packet: &mut [u8]) -> Result<usize, SrtpError> {
+        let len = self.srtp.as_mut().ok_or(SrtpError::NoKeys)?.1.rtp(packet)?;
+        self.hear(now, path);
+        Ok(len)
     }
 
     /// Opens an SRTCP packet in place, likewise.
-    pub fn open_rtcp(&mut self, packet: &mut [u8]) -> Result<usize, SrtpError> {
-        self.srtp.as_mut().ok_or(SrtpError::NoKeys)?.1.rtcp(packet)
+    #[inline]
+    pub fn open_rtcp(&mut self, now: Instant, path: &Path, packet: &mut [u8]) -> Result<usize, SrtpError> {
+        let len = self.srtp.as_mut().ok_or(SrtpError::NoKeys)?.1.rtcp(packet)?;
+        self.hear(now, path);
+        Ok(len)
+    }
+
+    /// Whether [`Self::poll_event`] has something.
+    #[inline]
+    pub fn has_event(&self) -> bool {
+        !self.events.is_empty()
     }
 
     /// Seals the RTP packet `buf[..len]`, whose header takes `header_len` bytes, in place, and returns its new length.
@@ -322,7 +370,7 @@ impl Transport {
 
     /// A TCP connection ended. If it was the selected path and no other is nominated, the transport is interrupted.
     pub fn handle_path_closed(&mut self, now: Instant, path: Path) {
-        if self.has_failed || !self.ice.close_path(path) {
+        if self.has_failed || !self.ice.close_path(now, path) {
             return;
         }
         match self.ice.selected() {
@@ -344,7 +392,7 @@ impl Transport {
         }
         if let Some(dtls) = self.dtls.as_mut().filter(|dtls| dtls.poll_timeout().is_some_and(|at| now >= at)) {
             let result = dtls.handle_timeout(now);
-            self.on_dtls(now, result);
+            self.on_dtls(now, self.ice.selected(), result);
         }
         if let Some(sctp) = self.sctp.as_mut().filter(|sctp| sctp.poll_timeout().is_some_and(|at| now >= at)) {
             sctp.handle_timeout(now);
@@ -396,6 +444,27 @@ impl Transport {
         self.interruption_end().filter(|end| now >= *end).map(|_| "the peer was gone for too long")
     }
 
+    #[inline]
+    fn hear(&mut self, now: Instant, path: &Path) {
+        if self.ice.hear(now, path) {
+            self.on_moved(now);
+        }
+    }
+
+    #[cold]
+    fn on_moved(&mut self, now: Instant) {
+        self.events.extend(self.ice.selected().map(TransportEvent::PathChanged));
+        self.resume(now);
+    }
+
+    /// Ends an interruption if the selected path has consent again.
+    fn resume(&mut self, now: Instant) {
+        let has_consent = self.ice.last_check().is_some_and(|checked| now < checked + self.config.consent_timeout);
+        if has_consent && self.interrupted.take().is_some() {
+            self.events.push_back(TransportEvent::Resumed);
+        }
+    }
+
     fn interrupt(&mut self, now: Instant) {
         if self.srtp.is_some() && self.interrupted.is_none() {
             self.interrupted = Some(now);
@@ -409,12 +478,12 @@ impl Transport {
         (self.dtls, self.sctp) = (None, None);
     }
 
-    fn on_dtls(&mut self, now: Instant, result: Result<DtlsOutput, DtlsError>) {
+    fn on_dtls(&mut self, now: Instant, answers_to: Option<Path>, result: Result<DtlsOutput, DtlsError>) {
         let output = match result {
             Ok(output) => output,
             Err(error) => return self.fail(error.to_string()),
         };
-        self.send_packets(output.packets);
+        self.send_packets(answers_to, output.packets);
         if let Some(sessions) = output.sessions {
             self.srtp = Some(Box::new(sessions));
             self.events.push_back(TransportEvent::Connected);
@@ -428,8 +497,8 @@ impl Transport {
     }
 
     /// Without consent nothing leaves; DTLS and SCTP send it again later.
-    fn send_packets(&mut self, packets: Vec<Vec<u8>>) {
-        if let Some(path) = self.ice.selected().filter(|_| self.interrupted.is_none()) {
+    fn send_packets(&mut self, path: Option<Path>, packets: Vec<Vec<u8>>) {
+        if let Some(path) = path.filter(|_| self.interrupted.is_none()) {
             self.transmits.extend(packets.into_iter().map(|packet| (path, packet)));
         }
     }
@@ -438,7 +507,7 @@ impl Transport {
         while let (Some(sctp), Some(dtls)) = (&mut self.sctp, &mut self.dtls) {
             let Some(packet) = sctp.poll_transmit(now) else { break };
             match dtls.send(now, &packet) {
-                Ok(output) => self.send_packets(output.packets),
+                Ok(output) => self.send_packets(self.ice.selected(), output.packets),
                 Err(error) => return self.fail(error.to_string()),
             }
         }

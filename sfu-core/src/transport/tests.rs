@@ -6,6 +6,8 @@ use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
 use std::sync::LazyLock;
 
+mod paths;
+
 use super::client::{Received, TestClient};
 use super::*;
 use crate::config::DataLimits;
@@ -34,6 +36,7 @@ fn config() -> TransportConfig {
         handshake_timeout: Duration::from_secs(20),
         interruption_timeout: Duration::from_secs(60),
         data_buffer: DataLimits::DEFAULT.in_flight_bytes(),
+        max_tcp_paths: 8,
     }
 }
 
@@ -177,8 +180,9 @@ fn connects_and_carries_media_both_ways() {
 
     let plain = rtp(5);
     let mut wire = link.client.protect_rtp(&plain, 12, SeqNo::first(5));
-    assert_eq!(link.server.open_rtp(&mut wire.clone()), Ok(plain.len()));
-    assert_eq!(link.server.open_rtp(&mut wire), Err(SrtpError::Replayed));
+    let (now, path) = (link.now, link.path);
+    assert_eq!(link.server.open_rtp(now, &path, &mut wire.clone()), Ok(plain.len()));
+    assert_eq!(link.server.open_rtp(now, &path, &mut wire), Err(SrtpError::Replayed));
 
     let mut buf = plain.clone();
     buf.resize(plain.len() + link.server.overhead(), 0);
@@ -187,7 +191,7 @@ fn connects_and_carries_media_both_ways() {
 
     let report = [0x80, 201, 0, 1, 0, 0, 0, 42].to_vec();
     let mut wire = link.client.protect_rtcp(&report);
-    assert_eq!(link.server.open_rtcp(&mut wire), Ok(report.len()));
+    assert_eq!(link.server.open_rtcp(now, &path, &mut wire), Ok(report.len()));
     let mut buf = report.clone();
     buf.resize(report.len() + MAX_OVERHEAD, 0);
     let len = link.server.seal_rtcp(&mut buf, report.len());
@@ -310,38 +314,6 @@ fn consent_runs_out_and_comes_back() {
 }
 
 #[test]
-fn only_a_nomination_moves_the_path() {
-    let mut link = Link::connected();
-    link.path = path(2000);
-    link.check(false);
-    assert_eq!(link.server.path(), Some(path(1000)));
-    link.check(true);
-    assert_eq!(link.server.path(), Some(path(2000)));
-    // A TCP pair does not displace a UDP pair in use, but does once that is silent.
-    link.path = tcp_path();
-    link.check(true);
-    assert_eq!(link.server.path(), Some(path(2000)));
-    link.now += Duration::from_secs(4);
-    link.check(true);
-    assert_eq!(link.server.path(), Some(tcp_path()));
-    link.server.handle_path_closed(link.now, tcp_path());
-    assert_eq!(link.server.path(), Some(path(2000)));
-}
-
-#[test]
-fn the_nominated_path_that_is_still_checked_wins() {
-    let mut link = Link::connected();
-    link.path = path(2000);
-    link.check(true);
-    link.path = path(1000);
-    for _ in 0..4 {
-        link.now += Duration::from_secs(3);
-        link.check(false);
-    }
-    assert_eq!(link.server.path(), Some(path(1000)));
-}
-
-#[test]
 fn a_closed_tcp_connection_interrupts() {
     let mut link = Link::new(1, 0.0);
     link.path = tcp_path();
@@ -355,30 +327,6 @@ fn a_closed_tcp_connection_interrupts() {
     link.step();
     assert!(link.server.may_send());
     assert_eq!(link.events.last(), Some(&TransportEvent::Resumed));
-}
-
-#[test]
-fn an_ice_restart_keeps_the_old_path_until_the_new_is_nominated() {
-    let mut link = Link::connected();
-    let local = IceCredentials::generate(3, &mut link.rng);
-    let remote = IceCredentials::generate(0, &mut link.rng);
-    link.server.restart_ice(&local, &remote);
-    link.now += Duration::from_secs(20);
-    link.check(true);
-    link.now += Duration::from_secs(20);
-    link.server.handle_timeout(link.now);
-    assert!(link.server.may_send(), "the old credentials renew consent");
-    let old_check = link.client.check(true);
-    link.client.restart_ice(remote, local);
-    link.path = path(3000);
-    link.check(false);
-    assert_eq!(link.server.path(), Some(path(1000)));
-    link.check(true);
-    assert_eq!(link.server.path(), Some(path(3000)));
-    let ignored = link.server.counters().stun_ignored;
-    link.server.handle_stun(link.now, path(1000), &old_check);
-    assert_eq!(link.server.counters().stun_ignored, ignored + 1);
-    assert_eq!(link.server.path(), Some(path(3000)));
 }
 
 #[test]
@@ -505,8 +453,8 @@ proptest! {
             }
             link.server.handle_stun(link.now, link.path, &datagram);
             link.server.handle_dtls(link.now, link.path, &datagram);
-            let _ = link.server.open_rtp(&mut datagram.clone());
-            let _ = link.server.open_rtcp(&mut datagram);
+            let _ = link.server.open_rtp(link.now, &link.path, &mut datagram.clone());
+            let _ = link.server.open_rtcp(link.now, &link.path, &mut datagram);
             link.now += STEP;
             link.server.handle_timeout(link.now);
         }

@@ -110,6 +110,7 @@ impl World {
             consent_timeout: Duration::from_secs(30),
             handshake_timeout: Duration::from_secs(20),
             interruption_timeout: Duration::from_secs(30),
+            max_tcp_paths: 8,
             retransmission_window: Duration::from_secs(1),
             media_limits: MediaLimits::default(),
             loudest: Some(6),
