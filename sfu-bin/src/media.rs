@@ -6,9 +6,10 @@ use std::time::Instant;
 use anyhow::Context;
 use sfu_core::config::{CoreConfig, DataLimits};
 use sfu_core::control::{Command, Event, WorkerIndex};
-use sfu_core::net::{Buffers, NetConfig, Sockets, Workers};
+use sfu_core::net::{Buffers, NetConfig, Sockets, TcpLimits, Workers};
 use sfu_core::transport::{Certificate, stun_username, worker_of_ufrag};
 use sfu_core::{ClockAnchor, Core};
+use sfu_signal::config::Limits;
 use sfu_signal::tokens::unix_now;
 use sfu_signal::{Busy, MediaPlane};
 use tokio::sync::mpsc;
@@ -44,6 +45,7 @@ impl Media {
             tcp_port: media.ice_tcp.then_some(config.ports.tcp),
             workers: media.worker_count(),
             buffers: Buffers { receive: media.receive_buffer, send: media.send_buffer },
+            tcp: tcp_limits(&config.limits),
             ..NetConfig::default()
         })?;
         let configs = core_configs(config, &sockets, dev)?;
@@ -54,6 +56,15 @@ impl Media {
         let (sender, events) = mpsc::channel(EVENTS);
         let workers = sockets.start(engine, &sender, |frame| worker_of_ufrag(stun_username(frame)?))?;
         Ok((Self(Arc::new(workers)), events))
+    }
+}
+
+fn tcp_limits(limits: &Limits) -> TcpLimits {
+    TcpLimits {
+        connections: limits.ice_tcp_connections,
+        strangers: limits.ice_tcp_strangers,
+        strangers_per_address: limits.ice_tcp_strangers_per_address,
+        buffer_bytes: limits.ice_tcp_buffer_bytes,
     }
 }
 
@@ -70,6 +81,7 @@ fn core_configs(config: &Config, sockets: &Sockets, dev: bool) -> anyhow::Result
         consent_timeout: media.consent_timeout,
         handshake_timeout: media.handshake_timeout,
         interruption_timeout: media.interruption_timeout,
+        max_tcp_paths: config.limits.ice_tcp_per_participant,
         retransmission_window: media.retransmission_window,
         media_limits: config.limits.media(),
         loudest: (media.loudest_speakers > 0).then_some(media.loudest_speakers),

@@ -1,8 +1,10 @@
 //! Metrics, gathered from the parts' plain counters when somebody asks. Names begin with `madang_`.
 
+use std::sync::atomic::Ordering;
+
 use prometheus::{Encoder, GaugeVec, IntCounter, IntCounterVec, IntGaugeVec, Opts, Registry, TextEncoder};
 use sfu_core::Counters;
-use sfu_core::net::{NetCounters, WorkerHandle, Workers};
+use sfu_core::net::{ListenerCounters, NetCounters, WorkerHandle, Workers};
 use sfu_signal::CounterSnapshot as Snapshot;
 
 use crate::node::{Node, Resource};
@@ -44,6 +46,26 @@ const NET_GAUGES: &[Metric<NetCounters>] = &[
     }),
     ("worker_event_backlog", "Events that wait for the control plane", |c| c.event_backlog),
     ("tcp_connections", "Open ICE-TCP connections", |c| c.tcp_connections),
+];
+
+/// A reason, and how often it was one.
+type Reason<T> = (&'static str, fn(&T) -> u64);
+
+/// Why a worker ended an ICE-TCP connection, or did not take it.
+const TCP_ENDS: &[Reason<NetCounters>] = &[
+    ("refused", |c| c.tcp_refused),
+    ("full", |c| c.tcp_full),
+    ("orphaned", |c| c.tcp_orphaned),
+    ("idle", |c| c.tcp_idle),
+    ("stuck", |c| c.tcp_stuck),
+];
+
+/// What became of ICE-TCP connections before a worker had them.
+const TCP_STRANGERS: &[Reason<ListenerCounters>] = &[
+    ("evicted", |c| c.evicted.load(Ordering::Relaxed)),
+    ("timed_out", |c| c.timed_out.load(Ordering::Relaxed)),
+    ("refused", |c| c.refused.load(Ordering::Relaxed)),
+    ("busy", |c| c.busy.load(Ordering::Relaxed)),
 ];
 
 const CORE_COUNTERS: &[Metric<Counters>] = &[
@@ -137,6 +159,7 @@ pub(crate) fn gather(workers: &Workers, signal: &Snapshot, process: &Process<'_>
     }
     counters(&registry, WORKER_COUNTERS, &["worker"], &handles)?;
     gauges(&registry, WORKER_GAUGES, &["worker"], &handles)?;
+    tcp(&registry, &net, workers.listener())?;
     counters(&registry, NET_COUNTERS, &["worker"], &net)?;
     gauges(&registry, NET_GAUGES, &["worker"], &net)?;
     counters(&registry, CORE_COUNTERS, &["worker"], &core)?;
@@ -189,6 +212,26 @@ fn gauges<T>(
         registry.register(Box::new(vector))?;
     }
     Ok(())
+}
+
+fn tcp(registry: &Registry, net: &[(Vec<String>, NetCounters)], listener: &ListenerCounters) -> prometheus::Result<()> {
+    let accepted = IntCounter::new("tcp_accepted_connections_total", "ICE-TCP connections accepted")?;
+    accepted.inc_by(listener.accepted.load(Ordering::Relaxed));
+    registry.register(Box::new(accepted))?;
+    let help = "ICE-TCP connections that ended before they showed a check for a worker";
+    let strangers = IntCounterVec::new(Opts::new("tcp_strangers_total", help), &["reason"])?;
+    for (reason, count) in TCP_STRANGERS {
+        strangers.get_metric_with_label_values(&[*reason])?.inc_by(count(listener));
+    }
+    registry.register(Box::new(strangers))?;
+    let help = "ICE-TCP connections that a worker closed or did not take";
+    let ends = IntCounterVec::new(Opts::new("tcp_closed_connections_total", help), &["worker", "reason"])?;
+    for (worker, counters) in net {
+        for (reason, count) in TCP_ENDS {
+            ends.get_metric_with_label_values(&[worker[0].as_str(), *reason])?.inc_by(count(counters));
+        }
+    }
+    registry.register(Box::new(ends))
 }
 
 fn labelled<'a>(

@@ -214,6 +214,21 @@ pub struct Limits {
     /// 100; 100: never. Default: 85.
     #[schemars(range(min = 1, max = 100))]
     pub node_usage_percent: u8,
+    /// ICE-TCP connections of one worker. Default: 4096.
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub ice_tcp_connections: usize,
+    /// ICE-TCP connections of one participant, at least 2. Default: 8.
+    #[schemars(range(min = 2, max = 16))]
+    pub ice_tcp_per_participant: usize,
+    /// ICE-TCP connections that have shown no check yet, in all. Default: 256.
+    #[schemars(range(min = 1, max = 100_000))]
+    pub ice_tcp_strangers: usize,
+    /// Those of one address; an IPv6 network of 64 bits counts as one. Default: 64.
+    #[schemars(range(min = 1, max = 100_000))]
+    pub ice_tcp_strangers_per_address: usize,
+    /// Bytes that wait for an ICE-TCP client that does not read; media may take a quarter. Default: 1048576.
+    #[schemars(range(min = 65_536, max = 67_108_864))]
+    pub ice_tcp_buffer_bytes: usize,
 }
 
 impl Limits {
@@ -255,6 +270,11 @@ impl Default for Limits {
             publisher_bitrate: media.publisher.bitrate.0,
             publisher_packets_per_second: media.publisher.packets_per_second,
             node_usage_percent: 85,
+            ice_tcp_connections: 4096,
+            ice_tcp_per_participant: 8,
+            ice_tcp_strangers: 256,
+            ice_tcp_strangers_per_address: 64,
+            ice_tcp_buffer_bytes: 1024 * 1024,
         }
     }
 }

@@ -50,6 +50,16 @@ pub struct NetCounters {
     pub tcp_out: u64,
     /// Frames dropped because their connection was gone or its buffer full.
     pub tcp_dropped: u64,
+    /// Connections refused because their first frame was no authentic check of a participant.
+    pub tcp_refused: u64,
+    /// Connections refused because the worker has as many as it may.
+    pub tcp_full: u64,
+    /// Connections closed because no participant used their path any more.
+    pub tcp_orphaned: u64,
+    /// Connections closed because nothing authentic came.
+    pub tcp_idle: u64,
+    /// Connections closed because they took nothing of what waited for them.
+    pub tcp_stuck: u64,
     /// Commands taken.
     pub commands: u64,
     /// Events handed over.

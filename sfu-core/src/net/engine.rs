@@ -9,8 +9,10 @@ use crate::{Core, Counters, Transmit};
 
 /// The sans-IO contract of [`Core`], as a worker sees it. One that works alone leaves out what is about other workers.
 pub trait Engine {
-    /// One datagram, or one RFC 4571 frame.
-    fn handle_datagram(&mut self, now: Instant, path: Path, data: &mut [u8]);
+    /// One datagram, or one RFC 4571 frame. Returns whether it was authentic.
+    fn handle_datagram(&mut self, now: Instant, path: Path, data: &mut [u8]) -> bool;
+    /// Whether a participant uses this path. A TCP connection of nobody's is closed.
+    fn owns_path(&self, path: Path) -> bool;
     /// One command of the control plane.
     fn handle_command(&mut self, now: Instant, command: Command);
     /// [`Self::poll_timeout`] has come.
@@ -52,8 +54,12 @@ pub trait Engine {
 }
 
 impl Engine for Core {
-    fn handle_datagram(&mut self, now: Instant, path: Path, data: &mut [u8]) {
-        Self::handle_datagram(self, now, path, data);
+    fn handle_datagram(&mut self, now: Instant, path: Path, data: &mut [u8]) -> bool {
+        Self::handle_datagram(self, now, path, data)
+    }
+
+    fn owns_path(&self, path: Path) -> bool {
+        Self::owns_path(self, path)
     }
 
     fn handle_command(&mut self, now: Instant, command: Command) {

@@ -8,6 +8,9 @@ const PREFIX: usize = 2;
 /// Bytes that one read asks for at least.
 const READ: usize = 4096;
 
+/// What an empty queue keeps of its memory; more was for a client that did not read for a while.
+const KEPT: usize = 64 << 10;
+
 /// Collects frames from a stream, however it is cut. Memory grows with the longest frame that the peer really sends.
 #[derive(Debug, Default)]
 pub(super) struct Deframer {
@@ -89,6 +92,7 @@ impl FrameQueue {
         let count = self.written - before;
         if self.written == self.buffer.len() {
             self.buffer.clear();
+            self.buffer.shrink_to(KEPT);
             self.written = 0;
         } else if self.written > self.buffer.len() / 2 {
             self.buffer.drain(..self.written);

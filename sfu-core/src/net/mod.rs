@@ -39,6 +39,6 @@ pub use counters::{NetCounters, Snapshot};
 pub use engine::Engine;
 #[cfg(any(test, feature = "test-support"))]
 pub use framing::fuzz as fuzz_framing;
-pub use tcp::Route;
+pub use tcp::{ListenerCounters, Route, TcpLimits};
 pub use udp::{Buffers, UdpMode};
 pub use workers::{Busy, MAX_WORKERS, NetConfig, Sockets, WorkerHandle, Workers, available_workers};

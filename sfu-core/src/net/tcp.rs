@@ -1,17 +1,21 @@
 //! The ICE-TCP listener (RFC 6544, passive): one port for all workers.
 //!
 //! A connection must first show a STUN binding request whose ufrag names a worker, and then moves to that worker with
-//! all bytes that it has sent. What a stranger can cost is bounded: [`MAX_PENDING`] connections (the oldest makes room),
-//! [`FIRST_FRAME_TIMEOUT`], and [`MAX_FIRST_FRAME`] bytes. Whether the request is authentic is for the worker to find
-//! out; see `connections.rs`. The listener has a thread of its own, so that a flood of connections costs no media.
+//! all bytes that it has sent. The worker takes it over only if the request is authentic; see `connections.rs`. Until then it is a
+//! stranger's, which costs at most [`FIRST_FRAME_TIMEOUT`] and [`MAX_FIRST_FRAME`] bytes. Strangers are limited in all
+//! and per source address ([`TcpLimits`]). Where there is no room, the oldest one makes room: of the same address, if
+//! that has as many as it may, else of the address that has most. So a flood of one address evicts itself, and who speaks as soon
+//! as it is connected, as all clients do, is never the oldest. The listener has a thread of its own, so that a flood of connections
+//! costs no media.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use hashbrown::HashMap;
 use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Token, Waker};
 use slab::Slab;
@@ -23,10 +27,45 @@ use crate::control::WorkerIndex;
 /// Which worker a first frame is for; `None`: nobody's.
 pub type Route = fn(&[u8]) -> Option<WorkerIndex>;
 
-/// Connections that have not shown their first frame.
-const MAX_PENDING: usize = 256;
+/// What ICE-TCP connections may cost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TcpLimits {
+    /// Connections of one worker.
+    pub connections: usize,
+    /// Connections that have shown no authentic check, in all.
+    pub strangers: usize,
+    /// Those of one source address; an IPv6 network of 64 bits is one.
+    pub strangers_per_address: usize,
+    /// Bytes that wait for a client that does not read.
+    pub buffer_bytes: usize,
+}
 
-/// How long they may take for it.
+impl Default for TcpLimits {
+    fn default() -> Self {
+        Self { connections: 4096, strangers: 256, strangers_per_address: 64, buffer_bytes: 1 << 20 }
+    }
+}
+
+/// What the listener counts. All values only rise.
+#[derive(Debug, Default)]
+pub struct ListenerCounters {
+    /// Connections accepted.
+    pub accepted: AtomicU64,
+    /// Strangers that made room for newer ones.
+    pub evicted: AtomicU64,
+    /// Strangers that showed no first frame in time.
+    pub timed_out: AtomicU64,
+    /// Connections that ended before their first frame, or whose first frame is no check for a worker of ours.
+    pub refused: AtomicU64,
+    /// Connections whose worker had no room for them.
+    pub busy: AtomicU64,
+}
+
+fn count(counter: &AtomicU64) {
+    counter.fetch_add(1, Ordering::Relaxed);
+}
+
+/// How long a connection may take to show its first frame.
 const FIRST_FRAME_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A binding request of ICE has less than 300 bytes; browsers' UDP checks stay below an MTU.
@@ -57,6 +96,9 @@ pub(super) struct Handover {
 
 struct Pending {
     accepted: Accepted,
+    source: IpAddr,
+    /// Rises with each connection: the lowest is the oldest.
+    number: u64,
     since: Instant,
 }
 
@@ -64,10 +106,15 @@ struct Pending {
 pub(super) struct Listener {
     poll: Poll,
     listener: TcpListener,
+    limits: TcpLimits,
     pending: Slab<Pending>,
+    /// How many are pending of each source address.
+    sources: HashMap<IpAddr, usize>,
+    next_number: u64,
     workers: Vec<Handover>,
     route: Route,
     stop: Arc<AtomicBool>,
+    counters: Arc<ListenerCounters>,
     /// The last accept failed, and the poll will not tell of what waits.
     accept_again: bool,
 }
@@ -75,16 +122,30 @@ pub(super) struct Listener {
 impl Listener {
     pub(super) fn new(
         listener: std::net::TcpListener,
+        limits: TcpLimits,
         workers: Vec<Handover>,
         route: Route,
         stop: Arc<AtomicBool>,
+        counters: Arc<ListenerCounters>,
     ) -> io::Result<(Self, Arc<Waker>)> {
         let poll = Poll::new()?;
         let waker = Arc::new(Waker::new(poll.registry(), WAKER)?);
         let mut listener = TcpListener::from_std(listener);
         poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
-        let pending = Slab::with_capacity(MAX_PENDING);
-        Ok((Self { poll, listener, pending, workers, route, stop, accept_again: false }, waker))
+        let listener = Self {
+            poll,
+            listener,
+            limits,
+            pending: Slab::new(),
+            sources: HashMap::new(),
+            next_number: 0,
+            workers,
+            route,
+            stop,
+            counters,
+            accept_again: false,
+        };
+        Ok((listener, waker))
     }
 
     /// Runs until it is told to stop. A panic costs the connections that have not shown their first frame.
@@ -92,6 +153,7 @@ impl Listener {
         while catch_unwind(AssertUnwindSafe(|| self.run())).is_err() {
             tracing::error!("the ICE-TCP listener panicked; it goes on without the connections that were new");
             self.pending.clear();
+            self.sources.clear();
             self.accept_again = true;
             std::thread::sleep(ACCEPT_PAUSE);
         }
@@ -142,19 +204,51 @@ impl Listener {
     }
 
     fn admit(&mut self, now: Instant, stream: TcpStream, remote: SocketAddr) -> io::Result<()> {
-        if self.pending.len() >= MAX_PENDING
-            && let Some((oldest, _)) = self.pending.iter().min_by_key(|(_, pending)| pending.since)
-        {
-            self.pending.remove(oldest);
-        }
+        count(&self.counters.accepted);
+        let remote = canonical(remote);
+        let source = source_of(remote.ip());
+        self.make_room(source);
         stream.set_nodelay(true)?;
         let local = canonical(stream.local_addr()?);
-        let accepted = Accepted { stream, local, remote: canonical(remote), received: Deframer::default() };
-        let key = self.pending.insert(Pending { accepted, since: now });
+        let accepted = Accepted { stream, local, remote, received: Deframer::default() };
+        let number = self.next_number;
+        self.next_number += 1;
+        *self.sources.entry(source).or_default() += 1;
+        let key = self.pending.insert(Pending { accepted, source, number, since: now });
         let stream = &mut self.pending[key].accepted.stream;
         self.poll.registry().register(stream, Token(key), Interest::READABLE).inspect_err(|_| {
-            self.pending.remove(key);
+            self.remove(key);
         })
+    }
+
+    /// Lets the oldest of the address end that has as many as it may, or else, if there are too many in all, of the address that
+    /// has most.
+    fn make_room(&mut self, source: IpAddr) {
+        let of_source = self.sources.get(&source).copied().unwrap_or(0);
+        let crowded = if of_source >= self.limits.strangers_per_address.max(1) {
+            Some(source)
+        } else if self.pending.len() >= self.limits.strangers.max(1) {
+            self.sources.iter().max_by_key(|(_, count)| **count).map(|(source, _)| *source)
+        } else {
+            None
+        };
+        let Some(crowded) = crowded else { return };
+        let of_crowded = self.pending.iter().filter(|(_, pending)| pending.source == crowded);
+        if let Some((oldest, _)) = of_crowded.min_by_key(|(_, pending)| pending.number) {
+            self.remove(oldest);
+            count(&self.counters.evicted);
+        }
+    }
+
+    fn remove(&mut self, key: usize) -> Accepted {
+        let Pending { accepted, source, .. } = self.pending.remove(key);
+        if let Some(count) = self.sources.get_mut(&source) {
+            *count -= 1;
+            if *count == 0 {
+                self.sources.remove(&source);
+            }
+        }
+        accepted
     }
 
     fn read(&mut self, key: usize) {
@@ -175,23 +269,40 @@ impl Listener {
                 break;
             }
         }
-        self.pending.remove(key);
+        self.remove(key);
+        count(&self.counters.refused);
     }
 
     fn hand_over(&mut self, key: usize, worker: Option<WorkerIndex>) {
-        let mut accepted = self.pending.remove(key).accepted;
-        let Some(worker) = worker.and_then(|index| self.workers.get(usize::from(index))) else { return };
+        let mut accepted = self.remove(key);
+        let Some(worker) = worker.and_then(|index| self.workers.get(usize::from(index))) else {
+            return count(&self.counters.refused);
+        };
         if self.poll.registry().deregister(&mut accepted.stream).is_err() {
-            return;
+            return count(&self.counters.refused);
         }
         // A worker that has no room for it lets it end: the client tries again, or uses UDP.
-        if worker.connections.try_send(accepted).is_ok() {
-            let _ = worker.waker.wake();
+        match worker.connections.try_send(accepted) {
+            Ok(()) => drop(worker.waker.wake()),
+            Err(_) => count(&self.counters.busy),
         }
     }
 
     fn expire(&mut self, now: Instant) {
-        self.pending.retain(|_, pending| now.saturating_duration_since(pending.since) < FIRST_FRAME_TIMEOUT);
+        let is_over = |pending: &Pending| now.saturating_duration_since(pending.since) >= FIRST_FRAME_TIMEOUT;
+        let over: Vec<_> = self.pending.iter().filter(|(_, pending)| is_over(pending)).map(|(key, _)| key).collect();
+        for key in over {
+            self.remove(key);
+            count(&self.counters.timed_out);
+        }
+    }
+}
+
+/// What counts as one source: an address, or the network of 64 bits that one IPv6 customer has at least (RFC 6177).
+fn source_of(ip: IpAddr) -> IpAddr {
+    match ip {
+        IpAddr::V4(_) => ip,
+        IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() >> 64 << 64).into(),
     }
 }
 

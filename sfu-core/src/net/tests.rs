@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, UdpSocket};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -21,13 +22,16 @@ struct Seen {
     paths: Vec<Path>,
     datagrams: Vec<Vec<u8>>,
     closed: Vec<Path>,
+    /// Paths of participants that are gone.
+    left: Vec<Path>,
     commands: usize,
     levels: Vec<u16>,
     engines: usize,
     lost: Vec<WorkerIndex>,
 }
 
-/// Echoes. `t` is answered by a train, `d` is echoed later, `!` by nothing; `z` takes time, `p` panics. Every command makes `events` events.
+/// Echoes. `?` is not authentic. `t` is answered by a train, `d` is echoed later, `!` by nothing; `z` takes time, `p` panics. Every
+/// command makes `events` events.
 struct Echo {
     seen: Arc<Mutex<Seen>>,
     out: Vec<(Path, Vec<u8>, usize)>,
@@ -42,7 +46,7 @@ const SEGMENT: usize = 1200;
 const TRAIN: usize = 10 * SEGMENT + 300;
 
 impl Engine for Echo {
-    fn handle_datagram(&mut self, now: Instant, path: Path, data: &mut [u8]) {
+    fn handle_datagram(&mut self, now: Instant, path: Path, data: &mut [u8]) -> bool {
         let mut seen = self.seen.lock().unwrap();
         seen.paths.push(path);
         seen.datagrams.push(data.to_vec());
@@ -61,8 +65,14 @@ impl Engine for Echo {
                 let began = Instant::now();
                 while began.elapsed() < Duration::from_millis(5) {}
             }
+            Some(b'?') => return false,
             _ => self.out.push((path, data.to_vec(), data.len())),
         }
+        true
+    }
+
+    fn owns_path(&self, path: Path) -> bool {
+        !self.seen.lock().unwrap().left.contains(&path)
     }
 
     fn handle_command(&mut self, _: Instant, _: Command) {
@@ -146,7 +156,10 @@ fn server(config: NetConfig, events_per_command: usize) -> Server {
             behind: false,
         }
     };
-    let route: Route = |frame| frame.strip_prefix(b"worker").and_then(|rest| Some(rest.first()? - b'0'));
+    let route: Route = |frame| {
+        let frame = frame.strip_prefix(b"?").unwrap_or(frame);
+        frame.strip_prefix(b"worker").and_then(|rest| Some(rest.first()? - b'0'))
+    };
     let workers = sockets.start(engine, &sender, route).unwrap();
     Server { workers, udp, tcp, seen, events }
 }
@@ -472,4 +485,84 @@ fn a_taken_port_is_named() {
     let bind = Ipv4Addr::UNSPECIFIED.into();
     let error = Sockets::bind(NetConfig { bind, udp_port, tcp_port: None, ..one_worker() }).unwrap_err();
     assert!(error.to_string().contains(&format!("UDP 0.0.0.0:{udp_port}")), "{error}");
+}
+
+/// The same client for whom strangers must make room, from the address that floods.
+fn joins_by_tcp(server: &Server) -> Duration {
+    let began = Instant::now();
+    let mut stream = tcp_client(server.tcp);
+    stream.write_all(&framed(b"worker0")).unwrap();
+    let mut echoed = [0; 9];
+    stream.read_exact(&mut echoed).unwrap();
+    assert_eq!(echoed[2..], *b"worker0");
+    began.elapsed()
+}
+
+/// Red if strangers wait in line ahead of a client, or if those that a worker refuses take anybody's place.
+#[test]
+fn five_hundred_strangers_keep_nobody_out() {
+    let server = server(one_worker(), 0);
+    let firsts: [&[u8]; 4] = [b"", &[0, 40], &[0, 8, b'?'], &[0, 9, b'w', b'o', b'r']];
+    let idle: Vec<_> = (0..500)
+        .map(|number| {
+            let mut stream = tcp_client(server.tcp);
+            stream.write_all(firsts[number % firsts.len()]).unwrap();
+            stream
+        })
+        .collect();
+    assert!(joins_by_tcp(&server) < Duration::from_secs(3));
+    let counters = server.workers.listener();
+    let limits = TcpLimits::default();
+    let evicted = || counters.evicted.load(Ordering::Relaxed) as usize;
+    wait_until("the oldest made room", || evicted() >= idle.len() - limits.strangers_per_address);
+    // The newest are still there, the oldest are not.
+    assert_eq!((&idle[0]).read(&mut [0; 1]).unwrap_or(0), 0);
+    idle[499].set_nonblocking(true).unwrap();
+    let still_there = (&idle[499]).read(&mut [0; 1]).unwrap_err();
+    assert_eq!(still_there.kind(), std::io::ErrorKind::WouldBlock);
+}
+
+#[test]
+fn a_first_frame_that_is_not_authentic_ends_its_connection() {
+    let server = server(one_worker(), 0);
+    for _ in 0..500 {
+        let mut stream = tcp_client(server.tcp);
+        stream.write_all(&framed(b"?worker0")).unwrap();
+        assert!(matches!(stream.read(&mut [0; 16]), Ok(0) | Err(_)), "closed");
+    }
+    let handle = &server.workers.handles()[0];
+    wait_until("refused", || handle.snapshot().net.tcp_refused == 500);
+    assert_eq!(handle.snapshot().net.tcp_connections, 0);
+    assert!(joins_by_tcp(&server) < Duration::from_secs(3));
+}
+
+/// Red if a connection outlives the participant whose path it is.
+#[test]
+fn a_connection_of_nobodys_ends() {
+    let server = server(one_worker(), 0);
+    let mut stream = tcp_client(server.tcp);
+    stream.write_all(&framed(b"worker0")).unwrap();
+    stream.read_exact(&mut [0; 9]).unwrap();
+    let path = server.seen.lock().unwrap().paths[0];
+    server.seen.lock().unwrap().left.push(path);
+    assert!(matches!(stream.read(&mut [0; 1]), Ok(0)), "closed");
+    let handle = &server.workers.handles()[0];
+    wait_until("counted", || handle.snapshot().net.tcp_orphaned == 1);
+    wait_until("the engine is told", || server.seen.lock().unwrap().closed == [path]);
+}
+
+/// Red if what a client does not read is kept without bound, or goes on waiting after it ended.
+#[test]
+fn what_waits_for_a_client_is_bounded() {
+    let limits = TcpLimits { buffer_bytes: 64 << 10, ..TcpLimits::default() };
+    let server = server(NetConfig { tcp: limits, ..one_worker() }, 0);
+    let mut stream = tcp_client(server.tcp);
+    stream.write_all(&framed(b"worker0")).unwrap();
+    let frame = framed(&[b'x'; 60_000]);
+    let handle = server.workers.handles()[0].clone();
+    // The kernel's buffers fill first, then ours; then frames are dropped, and the worker goes on reading.
+    wait_until("dropped", || {
+        stream.write_all(&frame).unwrap();
+        handle.snapshot().net.tcp_dropped > 0
+    });
 }

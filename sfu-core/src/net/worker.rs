@@ -27,7 +27,7 @@ use super::last::Last;
 use super::linger::Linger;
 use super::load::Load;
 use super::retry::Retry;
-use super::tcp::Accepted;
+use super::tcp::{Accepted, TcpLimits};
 use super::udp::{Readiness, Udp};
 use crate::control::{Command, Event, WorkerIndex};
 use crate::overload::Intake;
@@ -102,6 +102,7 @@ impl Worker {
         lanes: Lanes,
         events: mpsc::Sender<Event>,
         shared: Shared,
+        tcp: TcpLimits,
     ) -> io::Result<(Self, Arc<Waker>)> {
         let poll = Poll::new()?;
         let waker = Arc::new(Waker::new(poll.registry(), WAKER)?);
@@ -109,7 +110,7 @@ impl Worker {
         let worker = Self {
             poll,
             udp,
-            connections: Connections::default(),
+            connections: Connections::new(tcp),
             inbox,
             events,
             backlog: VecDeque::new(),
@@ -260,12 +261,18 @@ impl Worker {
 
     fn read_tcp(&mut self, engine: &mut impl Engine, now: Instant) {
         while let Ok(accepted) = self.inbox.connections.try_recv() {
-            self.connections.adopt(now, self.poll.registry(), FIRST_CONNECTION, accepted);
+            let last = &mut self.last;
+            let is_ours = |path, first: &mut [u8]| {
+                *last = Last::datagram(first);
+                engine.handle_datagram(now, path, first) && engine.owns_path(path)
+            };
+            let registry = self.poll.registry();
+            self.connections.adopt(now, (registry, FIRST_CONNECTION), accepted, &mut self.counters, is_ours);
         }
         let last = &mut self.last;
         let each = |path, data: &mut [u8]| {
             *last = Last::datagram(data);
-            engine.handle_datagram(now, path, data);
+            engine.handle_datagram(now, path, data)
         };
         self.connections.receive(now, &mut self.counters, each);
         self.send(engine, now);
@@ -376,7 +383,7 @@ impl Worker {
         }
         if self.expired.is_none_or(|at| now.saturating_duration_since(at) >= HEARTBEAT) {
             self.expired = Some(now);
-            self.connections.expire(now);
+            self.connections.expire(now, &mut self.counters, |path| engine.owns_path(path));
         }
         self.shared.publish(now, &self.counters, engine.counters());
     }

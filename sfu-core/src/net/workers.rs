@@ -19,7 +19,7 @@ use super::counters::{Shared, Snapshot};
 use super::engine::Engine;
 use super::health::Health;
 use super::lanes::Lanes;
-use super::tcp::{Handover, Listener, Route};
+use super::tcp::{Handover, Listener, ListenerCounters, Route, TcpLimits};
 use super::udp::{BoundUdp, Buffers, Udp, UdpMode};
 use super::worker::{Inbox, Worker};
 use crate::control::{Command, Event, WorkerIndex};
@@ -30,8 +30,8 @@ pub const MAX_WORKERS: usize = 256;
 /// A worker that has not finished a turn for so long is stuck. Idle ones finish one a second.
 const STUCK: Duration = Duration::from_secs(10);
 
-/// Connections on their way to a worker.
-const HANDOVER: usize = 64;
+/// Connections on their way to a worker: a worker that takes 30 ms for a turn gets 8,000 a second.
+const HANDOVER: usize = 256;
 
 /// What the workers listen on.
 #[derive(Debug, Clone)]
@@ -50,6 +50,8 @@ pub struct NetConfig {
     pub mailbox: usize,
     /// How UDP is read and written.
     pub udp_mode: UdpMode,
+    /// What ICE-TCP connections may cost.
+    pub tcp: TcpLimits,
 }
 
 impl Default for NetConfig {
@@ -62,6 +64,7 @@ impl Default for NetConfig {
             buffers: Buffers::default(),
             mailbox: 1024,
             udp_mode: UdpMode::Fast,
+            tcp: TcpLimits::default(),
         }
     }
 }
@@ -113,17 +116,24 @@ impl Sockets {
         events: &mpsc::Sender<Event>,
         route: Route,
     ) -> io::Result<Workers> {
-        let mut workers =
-            Workers { handles: Vec::new(), threads: Mutex::default(), stop: Arc::default(), listener: None };
+        let mut workers = Workers {
+            handles: Vec::new(),
+            threads: Mutex::default(),
+            stop: Arc::default(),
+            listener: None,
+            listener_counters: Arc::default(),
+        };
         let mut handovers = Vec::new();
         let lanes = Lanes::between(self.udp.len());
         for ((index, bound), lanes) in (0..=WorkerIndex::MAX).zip(self.udp).zip(lanes) {
             let udp = Udp::new(bound, self.config.udp_mode)?;
-            let start = Start { index, udp, lanes, mailbox: self.config.mailbox };
+            let start = Start { index, udp, lanes, mailbox: self.config.mailbox, tcp: self.config.tcp };
             handovers.push(workers.start_one(start, engine.clone(), events.clone())?);
         }
         if let Some(tcp) = self.tcp {
-            let (listener, waker) = Listener::new(tcp, handovers, route, workers.stop.clone())?;
+            let counters = Arc::clone(&workers.listener_counters);
+            let (listener, waker) =
+                Listener::new(tcp, self.config.tcp, handovers, route, workers.stop.clone(), counters)?;
             let thread =
                 thread::Builder::new().name("madang-tcp".into()).spawn(move || listener.run_again_and_again())?;
             workers.add_thread(thread);
@@ -238,6 +248,7 @@ struct Start {
     udp: Udp,
     lanes: Lanes,
     mailbox: usize,
+    tcp: TcpLimits,
 }
 
 /// The running workers.
@@ -247,12 +258,13 @@ pub struct Workers {
     threads: Mutex<Vec<JoinHandle<()>>>,
     stop: Arc<AtomicBool>,
     listener: Option<Arc<Waker>>,
+    listener_counters: Arc<ListenerCounters>,
 }
 
 impl Workers {
     fn start_one<E: Engine>(
         &mut self,
-        Start { index, udp, lanes, mailbox }: Start,
+        Start { index, udp, lanes, mailbox, tcp }: Start,
         engine: impl Fn(WorkerIndex) -> E + Send + 'static,
         events: mpsc::Sender<Event>,
     ) -> io::Result<Handover> {
@@ -268,7 +280,7 @@ impl Workers {
         };
         let shared = Shared::new(Instant::now());
         let bell = lanes.bell();
-        let (worker, waker) = Worker::new(udp, inbox, lanes, events, shared.clone())?;
+        let (worker, waker) = Worker::new(udp, inbox, lanes, events, shared.clone(), tcp)?;
         bell.hang(Arc::clone(&waker));
         let run = move || worker.run(|| engine(index));
         self.add_thread(thread::Builder::new().name(format!("madang-{index}")).spawn(run)?);
@@ -281,6 +293,11 @@ impl Workers {
     /// All workers, in the order of their indexes.
     pub fn handles(&self) -> &[WorkerHandle] {
         &self.handles
+    }
+
+    /// What the ICE-TCP listener counted.
+    pub fn listener(&self) -> &ListenerCounters {
+        &self.listener_counters
     }
 
     /// Where the next room, or the next part of one, goes: the least loaded worker, in steps of 10 %, and of those the one

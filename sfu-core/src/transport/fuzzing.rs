@@ -28,7 +28,7 @@ pub fn stun(data: &[u8]) {
             if let Some(checked) = ice.handle(now, path, datagram) {
                 let response = Message::parse(&checked.response).expect("we read what we write");
                 assert!(response.is_authentic(&key) && response.has_valid_fingerprint());
-                assert_eq!(checked.accepted, response.error_code().is_none());
+                assert!(!checked.accepted || response.error_code().is_none(), "what is refused changes nothing");
                 assert!(!checked.accepted || response.mapped_address() == Some(remote));
                 assert!(!checked.accepted || ice.is_valid(path));
             }

@@ -11,7 +11,6 @@ use std::time::Instant;
 
 use mio::Events;
 
-use super::super::connections::Connections;
 use super::super::engine::Engine;
 use super::super::health::Verdict;
 use super::super::last::Last;
@@ -53,7 +52,7 @@ impl Worker {
 
     /// After a panic: what belonged to the engine's rooms goes with them, and everybody is told.
     fn begin_anew(&mut self, now: Instant) {
-        self.connections = Connections::default();
+        self.connections = self.connections.anew();
         self.load = Load::new(now);
         self.load.follow_this_thread();
         self.counters.shed_level = 0;
