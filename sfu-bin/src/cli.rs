@@ -76,10 +76,10 @@ Examples:
 pub(crate) struct ServeArgs {
     #[command(flatten)]
     pub(crate) sources: Sources,
-    /// For one's own machine: a well-known API key, a token endpoint for the demo, loopback addresses
+    /// For one's own machine: a well-known API key, a token endpoint for the demo, HTTP on loopback unless told otherwise
     #[arg(long)]
     pub(crate) dev: bool,
-    /// Serve HTTPS with a self-signed certificate, so that other devices may use their cameras
+    /// Serve HTTPS with a self-signed certificate, on all addresses, so that other devices may use their cameras
     #[arg(long)]
     pub(crate) dev_tls: bool,
     /// Address that all public listeners bind

@@ -4,7 +4,10 @@
 //! part of the page: nothing inline, no plugin, no foreign frame. Connections go anywhere, because `?url=` may name another server,
 //! for which the page asks the person first.
 
+use std::borrow::Cow;
+
 use axum::Router;
+use axum::body::Bytes;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
@@ -81,7 +84,12 @@ fn asset(uri: &Uri, headers: &HeaderMap) -> Response {
         (header::ETAG, etag),
         (header::CACHE_CONTROL, "no-cache".to_owned()),
     ];
-    (headers, file.data.into_owned()).into_response()
+    // What is built in is sent from where it is: a client that does not read must not cost a copy.
+    let body = match file.data {
+        Cow::Borrowed(data) => Bytes::from_static(data),
+        Cow::Owned(data) => data.into(),
+    };
+    (headers, body).into_response()
 }
 
 fn hex(bytes: &[u8]) -> String {

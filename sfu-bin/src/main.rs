@@ -6,6 +6,7 @@ mod addresses;
 mod cli;
 mod config;
 mod demo;
+mod descriptors;
 mod environment;
 mod logging;
 mod media;

@@ -6,6 +6,7 @@ use prometheus::{Encoder, GaugeVec, IntCounter, IntCounterVec, IntGaugeVec, Opts
 use sfu_core::Counters;
 use sfu_core::net::{ListenerCounters, NetCounters, WorkerHandle, Workers};
 use sfu_signal::CounterSnapshot as Snapshot;
+use sfu_signal::listener::Snapshot as HttpSnapshot;
 
 use crate::node::{Node, Resource};
 
@@ -125,6 +126,18 @@ const SIGNAL_GAUGES: &[Metric<Snapshot>] = &[
     ("rooms", "Open rooms", |c| c.rooms),
     ("participants", "Participants, those included whose WebSocket may be resumed", |c| c.participants),
     ("websockets", "Open WebSockets", |c| c.websockets),
+    ("http_body_bytes", "Bytes of HTTP request bodies that are being read", |c| c.body_bytes),
+];
+
+const HTTP_COUNTERS: &[Metric<HttpSnapshot>] = &[
+    ("http_accepted_total", "Connections of the public HTTP port that were let in", |c| c.accepted),
+    ("http_evicted_total", "Connections without a valid token that made room for newcomers", |c| c.evicted),
+    (
+        "http_accept_errors_total",
+        "Times that a connection could not be accepted, mostly for want of descriptors",
+        |c| c.accept_errors,
+    ),
+    ("http_rate_limited_total", "HTTP requests over http.requests_per_second", |c| c.rate_limited),
 ];
 
 const WORKER_COUNTERS: &[Metric<WorkerHandle>] = &[(
@@ -145,6 +158,8 @@ pub(crate) struct Process<'a> {
     pub(crate) panics: u64,
     /// Tasks of the control plane's runtime.
     pub(crate) tasks: usize,
+    /// The public HTTP listener, once it is there.
+    pub(crate) http: Option<HttpSnapshot>,
 }
 
 /// All metrics in Prometheus' text format.
@@ -176,9 +191,26 @@ pub(crate) fn gather(workers: &Workers, signal: &Snapshot, process: &Process<'_>
     let total = IntCounter::new("panics_total", "Panics of any thread or task")?;
     total.inc_by(process.panics);
     registry.register(Box::new(total))?;
+    if let Some(http) = &process.http {
+        connections(&registry, http)?;
+    }
     let mut text = Vec::new();
     TextEncoder::new().encode(&registry.gather(), &mut text)?;
     Ok(text)
+}
+
+/// The public HTTP listener.
+fn connections(registry: &Registry, http: &HttpSnapshot) -> prometheus::Result<()> {
+    counters(registry, HTTP_COUNTERS, &[], &[(vec![], http.clone())])?;
+    let rows = |rows: &[(&str, u64)]| rows.iter().map(|(label, n)| (vec![(*label).to_owned()], *n)).collect::<Vec<_>>();
+    let open: Metric<u64> = ("http_connections", "Open connections by what they have shown", |n| *n);
+    gauges(registry, &[open], &["state"], &rows(&http.connections))?;
+    let refused: Metric<u64> =
+        ("http_refused_total", "Connections that were not let in, by the limit that was reached", |n| *n);
+    counters(registry, &[refused], &["reason"], &rows(&http.refused))?;
+    let overdue: Metric<u64> =
+        ("http_timeouts_total", "Connections closed because something did not come in time", |n| *n);
+    counters(registry, &[overdue], &["kind"], &rows(&http.overdue))
 }
 
 fn counters<T>(

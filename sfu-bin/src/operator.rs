@@ -6,9 +6,11 @@
 //! - `/startupz`: 503 until the server took its first look at the world.
 //! - `/metrics`: Prometheus' text format.
 //!
+//! It keeps file descriptors of its own and answers also when the process has no other left.
+//!
 //! `serve --test-commands`, which release builds do not know, adds `POST /test/panic/{part}`: `control`, or a worker's index.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use axum::Router;
 use axum::extract::State;
@@ -16,6 +18,7 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use sfu_core::net::Workers;
+use sfu_signal::listener::Listener;
 
 use crate::cli::ServeArgs;
 use crate::metrics::Process;
@@ -28,6 +31,8 @@ pub(crate) struct Operator {
     pub(crate) workers: Arc<Workers>,
     pub(crate) server: Arc<sfu_signal::Server>,
     pub(crate) node: Node,
+    /// The public listener, which starts after this one.
+    pub(crate) public: Arc<OnceLock<Listener>>,
 }
 
 impl Operator {
@@ -44,13 +49,24 @@ impl Operator {
         self.workers.is_alive() && self.server.is_alive()
     }
 
-    fn is_ready(&self) -> bool {
+    /// Whether new participants may be sent here.
+    pub(crate) fn is_ready(&self) -> bool {
         self.server.is_ready() && self.is_alive()
+    }
+
+    /// `/healthz` of the public listener, for load balancers that probe the port they send clients to: the same as `/readyz`.
+    pub(crate) fn mount_health(self, router: Router) -> Router {
+        router.merge(
+            Router::new()
+                .route("/healthz", get(|State(this): State<Self>| async move { status(this.is_ready()) }))
+                .with_state(self),
+        )
     }
 
     fn metrics(&self) -> Response {
         let tasks = tokio::runtime::Handle::current().metrics().num_alive_tasks();
-        let process = Process { node: &self.node, panics: panics::count(), tasks };
+        let http = self.public.get().map(Listener::counters);
+        let process = Process { node: &self.node, panics: panics::count(), tasks, http };
         match metrics::gather(&self.workers, &self.server.counters(), &process) {
             Ok(text) => ([(header::CONTENT_TYPE, prometheus::TEXT_FORMAT)], text).into_response(),
             Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),

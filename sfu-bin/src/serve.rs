@@ -2,20 +2,19 @@
 
 use std::convert::Infallible;
 use std::io::{self, Write};
-use std::net::{IpAddr, SocketAddr, TcpListener};
-use std::pin::Pin;
-use std::sync::Arc;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use anyhow::Context;
-use axum::Router;
-use axum_server::Handle;
 use axum_server::tls_rustls::RustlsConfig;
 use sfu_signal::Server;
 use sfu_signal::config::{DEV_KEY, DEV_SECRET};
+use sfu_signal::listener::{Listener, Settings, Tls};
+use tokio::net::TcpSocket;
 
 use crate::cli::ServeArgs;
-use crate::config::fault::Faults;
+use crate::config::fault::{Fault, Faults};
 use crate::config::load::{self, Loaded};
 use crate::config::{Config, LogConfig, TlsConfig};
 use crate::logging::Log;
@@ -24,7 +23,7 @@ use crate::node::{self, Node};
 use crate::operator::Operator;
 use crate::parts::Parts;
 use crate::reload::Reload;
-use crate::{addresses, demo, logging, signals, tls};
+use crate::{addresses, demo, descriptors, logging, signals, tls};
 
 /// Of the time for shutdown, what is left for HTTP requests and media threads once clients were told.
 const LISTENERS_END: Duration = Duration::from_secs(1);
@@ -69,7 +68,15 @@ fn run_logged(args: &ServeArgs, log: Log) -> anyhow::Result<bool> {
 /// The configuration of all layers, in dev mode with the well-known key.
 pub(crate) fn configure(args: &ServeArgs) -> Result<Loaded, Faults> {
     let mut loaded = load::load(&args.sources, args.layer())?;
-    if args.dev && loaded.config.keys.0.is_empty() {
+    if args.dev {
+        let keys: Vec<_> = loaded.config.keys.0.keys().cloned().collect();
+        if !keys.is_empty() {
+            // Else everybody who reaches the port could sign himself in beside those who hold a real key.
+            let reason =
+                format!("--dev gives a token to anybody who asks, and keys are configured: {}", keys.join(", "));
+            let remedy = "leave --dev out, or start without keys (file, MADANG_KEYS, --keys)";
+            return Err(Faults(vec![Fault::new("keys", reason, remedy)]));
+        }
         loaded.config.keys.0.insert(DEV_KEY.to_owned(), DEV_SECRET.to_owned());
     }
     Ok(loaded)
@@ -93,21 +100,26 @@ async fn serve(args: &ServeArgs, config: &Config, log: Log) -> anyhow::Result<bo
     let node = Node::of_this_process();
     tokio::spawn(node::watch(node.clone(), Arc::clone(&server), config.limits.node_usage_percent));
 
-    let operator = Operator { workers: Arc::clone(&media.0), server: Arc::clone(&server), node };
-    let operator_handle = Handle::new();
-    let (operator, serve) =
-        listen(config.operator, operator.router(args), None, operator_handle.clone()).context("operator")?;
-    parts.spawn("the operator's listener", serve);
-    let public_handle = Handle::new();
-    let address = SocketAddr::new(config.bind, config.ports.http);
-    let is_tls = tls.is_some();
-    let router = demo::mount(server.router(), &config.http);
-    let (address, serve) = listen(address, router, tls, public_handle.clone()).context("ports.http")?;
-    parts.spawn("the HTTP listener", serve);
-    let scheme = if is_tls { "https" } else { "http" };
-    tracing::info!(%address, %operator, scheme, "listening");
+    let descriptors = descriptors::for_http(descriptors::raise(), media.0.handles().len());
+    let scheme = if tls.is_some() { "https" } else { "http" };
+    let public = Arc::new(OnceLock::new());
+    let operator =
+        Operator { workers: Arc::clone(&media.0), server: Arc::clone(&server), node, public: Arc::clone(&public) };
+    let router = operator.clone().mount_health(demo::mount(server.router(), &config.http));
+    let sockets = vec![bind(config.operator).context("operator")?];
+    let mut operator = Listener::start(sockets, operator.router(args), None, Settings::operator())?;
+    parts.spawn("the operator's listener", operator.ended());
+    let sockets = bind_http(args, config).context("ports.http")?;
+    let tls = tls.map(|tls| -> Tls { Arc::new(move || tls.get_inner()) });
+    let settings = Settings::public(&config.http, descriptors);
+    tracing::info!(connections = settings.limits.connections, strangers = settings.limits.strangers, "HTTP limits");
+    let mut listener = Listener::start(sockets, router, tls, settings)?;
+    parts.spawn("the HTTP listener", listener.ended());
+    let public = public.get_or_init(|| listener);
+    let address = public.addresses()[0];
+    tracing::info!(%address, operator = %operator.addresses()[0], scheme, "listening");
     if args.dev {
-        announce(config, scheme, address.port());
+        announce(config, scheme, address);
     }
 
     let failed = tokio::select! {
@@ -120,7 +132,7 @@ async fn serve(args: &ServeArgs, config: &Config, log: Log) -> anyhow::Result<bo
     if let Some(error) = &failed {
         tracing::error!(%error, within = ?config.shutdown_timeout, "shutting down");
     }
-    let stop = stop(&server, &media, [public_handle, operator_handle], config.shutdown_timeout);
+    let stop = stop(&server, &media, [public, &operator], config.shutdown_timeout);
     let ended = tokio::select! {
         () = stop => true,
         () = tokio::time::sleep(config.shutdown_timeout) => false,
@@ -148,45 +160,57 @@ fn reachable(config: &Config) -> Vec<IpAddr> {
     addresses::advertised(&config.media, bind, true).unwrap_or_default()
 }
 
-/// What serves a listener until it is told to stop.
-type Serving = Pin<Box<dyn Future<Output = io::Result<()>> + Send>>;
+/// The sockets of the HTTP port, bound at once, so that a taken port ends the start.
+///
+/// `--dev` gives tokens to everybody, and so is for this machine alone: on loopback, of both families, since `localhost` may mean
+/// either. `--bind`, `bind` and `http.bind` open it further, and so does `--dev-tls`, which is there for phones.
+fn bind_http(args: &ServeArgs, config: &Config) -> anyhow::Result<Vec<TcpListener>> {
+    let port = config.ports.http;
+    let everywhere = args.bind.is_none() && config.bind == Config::default().bind;
+    if let Some(ip) = config.http.bind {
+        return Ok(vec![bind(SocketAddr::new(ip, port))?]);
+    }
+    if !(args.dev && !args.dev_tls && everywhere) {
+        return Ok(vec![bind(SocketAddr::new(config.bind, port))?]);
+    }
+    let v4 = bind(SocketAddr::from((Ipv4Addr::LOCALHOST, port)))?;
+    // Machines without IPv6 do without.
+    let v6 = bind(SocketAddr::from((Ipv6Addr::LOCALHOST, v4.local_addr()?.port())));
+    Ok([Some(v4), v6.ok()].into_iter().flatten().collect())
+}
 
-/// Binds at once, so that a taken port ends the start.
-fn listen(
-    address: SocketAddr,
-    router: Router,
-    tls: Option<RustlsConfig>,
-    handle: Handle<SocketAddr>,
-) -> anyhow::Result<(SocketAddr, Serving)> {
-    let listener = bind(address)?;
-    let address = listener.local_addr()?;
-    let service = router.into_make_service_with_connect_info::<SocketAddr>();
-    let serving: Serving = match tls {
-        Some(tls) => Box::pin(axum_server::from_tcp_rustls(listener, tls)?.handle(handle).serve(service)),
-        None => Box::pin(axum_server::from_tcp(listener)?.handle(handle).serve(service)),
-    };
-    Ok((address, serving))
+/// Connections that may wait to be accepted, as far as `net.core.somaxconn` lets them. With the usual 128 a burst of newcomers is told
+/// nothing, and tries again after a second.
+const BACKLOG: u32 = 4_096;
+
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    // A port whose last connections linger may be bound again at once. Elsewhere the option means something else.
+    #[cfg(unix)]
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)?.into_std()
 }
 
 /// `::` takes IPv4 as well; where there is no IPv6, `0.0.0.0` takes its place.
 fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
     let any_v4 = SocketAddr::from(([0, 0, 0, 0], address.port()));
-    let listener = match TcpListener::bind(address) {
-        Err(error) if address.ip().is_unspecified() && error.kind() != io::ErrorKind::AddrInUse => {
-            TcpListener::bind(any_v4)
-        }
+    let listener = match listen(address) {
+        Err(error) if address.ip().is_unspecified() && error.kind() != io::ErrorKind::AddrInUse => listen(any_v4),
         other => other,
     };
-    let listener = listener.with_context(|| format!("cannot listen on TCP {address}"))?;
-    listener.set_nonblocking(true)?;
-    Ok(listener)
+    listener.with_context(|| format!("cannot listen on TCP {address}"))
 }
 
 /// Says where to go, to people and so on stdout. Nobody may be reading there, which is no fault.
-fn announce(config: &Config, scheme: &str, port: u16) {
+fn announce(config: &Config, scheme: &str, address: SocketAddr) {
+    let port = address.port();
     let mut text = format!("\n  Madang is ready: {scheme}://localhost:{port}/\n");
+    if !address.ip().is_loopback() {
+        text += "  Everybody who reaches this port may join: it listens on more than this machine.\n";
+    }
     // Browsers give the camera to pages from other machines only over HTTPS.
-    if scheme == "https" {
+    if scheme == "https" && !address.ip().is_loopback() {
         for ip in reachable(config).into_iter().filter(|ip| !ip.is_loopback()) {
             text += &format!("  on the network:  {scheme}://{}/\n", SocketAddr::new(ip, port));
         }
@@ -195,10 +219,10 @@ fn announce(config: &Config, scheme: &str, port: u16) {
 }
 
 /// Clients are told first, then media and listeners end.
-async fn stop(server: &Server, media: &Media, listeners: [Handle<SocketAddr>; 2], timeout: Duration) {
+async fn stop(server: &Server, media: &Media, listeners: [&Listener; 2], timeout: Duration) {
     server.shutdown(timeout.saturating_sub(LISTENERS_END)).await;
-    for listener in &listeners {
-        listener.graceful_shutdown(Some(LISTENERS_END));
+    for listener in listeners {
+        listener.close(LISTENERS_END);
     }
     let workers = Arc::clone(&media.0);
     let _ = tokio::task::spawn_blocking(move || workers.shutdown()).await;

@@ -5,6 +5,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -14,6 +15,7 @@ use sfu_core::limiter::Limit;
 use sfu_core::unit::Bitrate;
 
 use crate::duration::Between;
+use crate::forwarded::{Proxies, PublicUrl};
 use crate::protocol::IceServer;
 use crate::tokens::MIN_SECRET_BYTES;
 
@@ -301,11 +303,77 @@ pub struct HttpConfig {
     pub frame_ancestors: Vec<String>,
     /// Whether the demo is served at `/`, to everybody who comes. Default: true.
     pub demo: bool,
+    /// The address that the HTTP port binds. Default: that of `bind`.
+    #[schemars(extend("x-expected" = "an IP address: 127.0.0.1 behind a proxy on this machine, or another of this machine"))]
+    pub bind: Option<IpAddr>,
+    /// The URL by which clients know this server, e.g. `https://example.com/sfu` behind a proxy that takes `/sfu` away. It decides
+    /// scheme, host and path of the URLs in answers. Default: none, they are what the request or a trusted proxy says.
+    #[schemars(with = "Option<String>", extend("x-expected" = "a base URL such as https://meet.example.com or https://example.com/sfu"))]
+    pub public_url: Option<PublicUrl>,
+    /// Addresses and networks of proxies in front, e.g. `10.0.0.0/8`. Their `X-Forwarded-For`, `-Proto`, `-Host` and `-Prefix` are
+    /// believed, and their clients are limited in their place. Default: none.
+    #[schemars(with = "Vec<String>", length(max = 64), inner(length(min = 2, max = 50)), extend("uniqueItems" = true))]
+    pub trusted_proxies: Proxies,
+    /// Connections in all; fewer where the process may open fewer files. Default: 20000.
+    #[schemars(range(min = 16, max = 1_000_000))]
+    pub connections: usize,
+    /// Connections of one address (IPv6: of one /64). Default: 5000.
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub connections_per_address: usize,
+    /// Connections that have shown no valid token; of more, the oldest makes room. At most half of all. Default: 1024.
+    #[schemars(range(min = 8, max = 1_000_000))]
+    pub strangers: usize,
+    /// The same, of one address. Default: 256.
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub strangers_per_address: usize,
+    /// Streams of one HTTP/2 connection. Default: 32.
+    #[schemars(range(min = 1, max = 1_000))]
+    pub streams_per_connection: u32,
+    /// Requests of one connection, a second, with bursts of twice as many. Default: 100.
+    #[schemars(range(min = 1, max = 100_000))]
+    pub requests_per_second: u32,
+    /// A TLS handshake, and then the head of a request, must be there within this time. Default: `10s`.
+    #[serde(with = "crate::duration")]
+    #[schemars(with = "Between<1_000, 120_000>")]
+    pub header_timeout: Duration,
+    /// The body of a request must be there within this time. Default: `10s`.
+    #[serde(with = "crate::duration")]
+    #[schemars(with = "Between<1_000, 120_000>")]
+    pub body_timeout: Duration,
+    /// A request must be answered, and its response taken, within this time. Default: `60s`.
+    #[serde(with = "crate::duration")]
+    #[schemars(with = "Between<5_000, 3_600_000>")]
+    pub request_timeout: Duration,
+    /// A connection without a request ends after this time. Proxies must keep theirs for less. Default: `75s`.
+    #[serde(with = "crate::duration")]
+    #[schemars(with = "Between<5_000, 3_600_000>")]
+    pub idle_timeout: Duration,
+    /// Bytes of all request bodies that are being read. Default: 16777216.
+    #[schemars(range(min = 262_144, max = 1_073_741_824))]
+    pub body_budget: usize,
 }
 
 impl Default for HttpConfig {
     fn default() -> Self {
-        Self { allowed_origins: vec!["*".to_owned()], frame_ancestors: Vec::new(), demo: true }
+        Self {
+            allowed_origins: vec!["*".to_owned()],
+            frame_ancestors: Vec::new(),
+            demo: true,
+            bind: None,
+            public_url: None,
+            trusted_proxies: Proxies::default(),
+            connections: 20_000,
+            connections_per_address: 5_000,
+            strangers: 1_024,
+            strangers_per_address: 256,
+            streams_per_connection: 32,
+            requests_per_second: 100,
+            header_timeout: Duration::from_secs(10),
+            body_timeout: Duration::from_secs(10),
+            request_timeout: Duration::from_secs(60),
+            idle_timeout: Duration::from_secs(75),
+            body_budget: 16 << 20,
+        }
     }
 }
 

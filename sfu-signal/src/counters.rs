@@ -135,11 +135,12 @@ impl Counters {
         });
     }
 
-    pub(crate) fn snapshot(&self, rooms: usize, participants: usize) -> Snapshot {
+    pub(crate) fn snapshot(&self, rooms: usize, participants: usize, body_bytes: usize) -> Snapshot {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         Snapshot {
             rooms: rooms as u64,
             participants: participants as u64,
+            body_bytes: body_bytes as u64,
             websockets: read(&self.websockets),
             joins: read(&self.joins),
             leaves: read(&self.leaves),
@@ -181,6 +182,8 @@ pub struct Snapshot {
     pub rooms: u64,
     /// Participants now, those included whose WebSocket is lost and may be resumed.
     pub participants: u64,
+    /// Bytes of HTTP bodies under way.
+    pub body_bytes: u64,
     /// WebSockets that are open now.
     pub websockets: u64,
     /// Joins that were answered, whether or not media came.
@@ -221,7 +224,7 @@ mod tests {
         for code in [ErrorCode::MediaTimeout, ErrorCode::MediaRestarted, ErrorCode::Internal] {
             counters.on_refused_join(code);
         }
-        let results = counters.snapshot(0, 0).join_results;
+        let results = counters.snapshot(0, 0, 0).join_results;
         let counted: Vec<_> = results.iter().map(|(result, count)| (result.as_str(), *count)).collect();
         let expected = [
             ("ok", 1),

@@ -54,7 +54,7 @@ error_codes! {
     NotJoined "not_joined" 400 false "The first message of a WebSocket must be `join` or `resume`.";
     AlreadyJoined "already_joined" 409 false "This WebSocket has joined already.";
     JoinTimeout "join_timeout" 408 true "No `join` or `resume` came in time after the WebSocket opened.";
-    TokenMissing "token_missing" 401 false "No token in `Authorization: Bearer` or `?access_token=`.";
+    TokenMissing "token_missing" 401 false "No token in `Authorization: Bearer`, `Sec-WebSocket-Protocol` or `?access_token=`.";
     TokenInvalid "token_invalid" 401 false "The token cannot be read, or its signature is not that of its key.";
     TokenExpired "token_expired" 401 false "The token's `exp` has passed.";
     TokenNotYetValid "token_not_yet_valid" 401 true "The token's `nbf` lies ahead.";
@@ -89,13 +89,17 @@ error_codes! {
     SdpMidMissing "sdp_mid_missing" 400 false "An m-line has no MID.";
     SdpMidDuplicate "sdp_mid_duplicate" 400 false "Two m-lines of the offer have one MID.";
     SdpContradiction "sdp_contradiction" 400 false "The offer contradicts itself or an earlier one.";
+    RequestTimeout "request_timeout" 408 true "The body of the request did not arrive in time.";
     MessageTooLarge "message_too_large" 413 false "The message or body has too many bytes.";
     UnsupportedMediaType "unsupported_media_type" 415 false "The body's Content-Type is not the one expected here.";
     MethodNotAllowed "method_not_allowed" 405 false "The resource does not know this method.";
+    PreconditionRequired "precondition_required" 428 false "A PATCH needs `If-Match` with the resource's `ETag`, or `*`.";
+    PreconditionFailed "precondition_failed" 412 false "The `If-Match` is not the resource's `ETag`.";
     IceRestartUnsupported "ice_restart_unsupported" 422 false "WHIP and WHEP resources cannot restart ICE: make another.";
     UpgradeRequired "upgrade_required" 426 false "The token is good; this address wants a WebSocket.";
-    RateLimited "rate_limited" 429 true "Too many messages per second; this one was not handled.";
-    ServerBusy "server_busy" 503 true "The media plane has too much to do right now.";
+    RateLimited "rate_limited" 429 true "Too many messages or requests per second; this one was not handled.";
+    TooManyConnections "too_many_connections" 429 true "The client's address has as many connections as it may have.";
+    ServerBusy "server_busy" 503 true "The server has too much to do right now.";
     ShuttingDown "shutting_down" 503 true "The server stops. Another may take the client.";
     MediaTimeout "media_timeout" 504 true "The media plane did not answer in time.";
     MediaRestarted "media_restarted" 503 true "The media thread of the room failed and began anew. Try again at once.";

@@ -14,21 +14,28 @@ use sfu_core::id::{ParticipantId, TrackId};
 
 use crate::error::{ErrorCode, SignalError};
 use crate::http::bearer;
+use crate::listener::Client;
 use crate::resource::Shared;
 use crate::room::{Room, RoomState};
 use crate::server::Server;
 
-pub(crate) async fn explain(State(server): Shared, Path(room): Path<String>, headers: HeaderMap) -> Response {
-    match server.explained(&room, &headers).await {
+pub(crate) async fn explain(
+    State(server): Shared,
+    Path(room): Path<String>,
+    client: Client,
+    headers: HeaderMap,
+) -> Response {
+    match server.explained(&room, &client, &headers).await {
         Ok(explanation) => ([(CACHE_CONTROL, "no-store")], Json(explanation)).into_response(),
         Err(error) => server.refuse(error),
     }
 }
 
 impl Server {
-    async fn explained(&self, name: &str, headers: &HeaderMap) -> Result<Value, SignalError> {
+    async fn explained(&self, name: &str, client: &Client, headers: &HeaderMap) -> Result<Value, SignalError> {
         let token = bearer(headers).ok_or(ErrorCode::TokenMissing)?;
         self.keyring.verify(token)?.administers(name)?;
+        client.authenticated();
         let none = || SignalError::new(ErrorCode::RoomNotFound, "there is no such room now");
         let room = self.rooms.get(name).map(|entry| entry.value().clone()).ok_or_else(none)?;
         let workers: Vec<_> = room.state.lock().parts.workers().collect();

@@ -1,9 +1,9 @@
-//! The HTTP side: routes, CORS, errors as JSON, and what is logged of a request (its path, never its query).
+//! The HTTP side: routes, CORS, errors as JSON, and what is logged of a request (its path, never its query nor its headers).
 
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{DefaultBodyLimit, Query, Request, State};
+use axum::extract::{Query, Request, State};
 use axum::http::header::{self, HeaderName, HeaderValue};
 use axum::http::{HeaderMap, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -12,8 +12,10 @@ use serde::{Deserialize, Serialize};
 use tower_http::cors::{AllowOrigin, CorsLayer};
 use tower_http::trace::TraceLayer;
 
-use crate::config::HttpConfig;
+use crate::config::{DEV_KEY, HttpConfig};
 use crate::error::{ErrorCode, SignalError};
+use crate::forwarded::Base;
+use crate::listener::Client;
 use crate::protocol::WireError;
 use crate::server::Server;
 use crate::tokens::{Claims, VideoGrant, unix_now};
@@ -21,10 +23,12 @@ use crate::tokens::{Claims, VideoGrant, unix_now};
 /// How long a token of dev mode lives, in seconds.
 const DEV_TOKEN_LIFE: u64 = 6 * 3600;
 
+/// Seconds after which a client may try again what the server was too busy for.
+const RETRY_AFTER: HeaderValue = HeaderValue::from_static("1");
+
 pub(crate) fn router(server: Arc<Server>) -> axum::Router {
     let mut router = axum::Router::new()
         .route("/v1/rtc", get(crate::ws::rtc))
-        .route("/healthz", get(|| async { StatusCode::OK }))
         .route("/v1/rooms/{room}/explain", get(crate::explain::explain))
         .merge(crate::resource::router());
     if server.config.dev {
@@ -32,12 +36,15 @@ pub(crate) fn router(server: Arc<Server>) -> axum::Router {
     }
     router
         .method_not_allowed_fallback(|| async { SignalError::from(ErrorCode::MethodNotAllowed) })
-        .layer(DefaultBodyLimit::max(server.config.limits.http_body_bytes))
         .layer(cors(&server.config.http))
         .layer(axum::middleware::from_fn(crate::resource::accept_post))
         .layer(TraceLayer::new_for_http().make_span_with(
             // The query holds tokens: only the path is logged.
-            |request: &Request| tracing::info_span!("http", method = %request.method(), path = request.uri().path()),
+            |request: &Request| {
+                let client = request.extensions().get::<Client>().and_then(Client::address);
+                let client = client.map(tracing::field::display);
+                tracing::info_span!("http", method = %request.method(), path = request.uri().path(), client)
+            },
         ))
         .with_state(server)
 }
@@ -52,7 +59,13 @@ fn cors(config: &HttpConfig) -> CorsLayer {
         .allow_origin(origins)
         .allow_methods([Method::GET, Method::POST, Method::PATCH, Method::DELETE])
         .allow_headers([header::AUTHORIZATION, header::CONTENT_TYPE, header::IF_MATCH])
-        .expose_headers([header::LOCATION, header::LINK, header::ETAG, HeaderName::from_static("accept-patch")])
+        .expose_headers([
+            header::LOCATION,
+            header::LINK,
+            header::ETAG,
+            header::RETRY_AFTER,
+            HeaderName::from_static("accept-patch"),
+        ])
         .max_age(std::time::Duration::from_secs(24 * 3600))
 }
 
@@ -61,10 +74,9 @@ fn allows_any(config: &HttpConfig) -> bool {
 }
 
 /// CORS does not cover WebSockets: a page's origin is checked here. Pages that this server serves itself may always.
-pub(crate) fn origin_allowed(config: &HttpConfig, headers: &HeaderMap) -> bool {
-    let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
-    let Some(origin) = text(header::ORIGIN) else { return true };
-    let own = origin.split_once("://").is_some_and(|(_, host)| text(header::HOST) == Some(host));
+pub(crate) fn origin_allowed(config: &HttpConfig, base: &Base, headers: &HeaderMap) -> bool {
+    let Some(origin) = headers.get(header::ORIGIN).and_then(|value| value.to_str().ok()) else { return true };
+    let own = origin.split_once("://").is_some_and(|(_, host)| base.serves(host));
     own || allows_any(config) || config.allowed_origins.iter().any(|allowed| allowed == origin)
 }
 
@@ -80,6 +92,9 @@ impl IntoResponse for SignalError {
         let mut response = (status, Json(WireError::from(self))).into_response();
         if status == StatusCode::UNAUTHORIZED {
             response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        if matches!(status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS) {
+            response.headers_mut().insert(header::RETRY_AFTER, RETRY_AFTER);
         }
         response
     }
@@ -114,15 +129,11 @@ struct DevToken {
     url: String,
 }
 
-/// Dev mode only: a token for whoever asks.
-async fn dev_token(
-    State(server): State<Arc<Server>>,
-    Query(params): Query<DevTokenParams>,
-    headers: HeaderMap,
-) -> Response {
+/// Dev mode only: a token for whoever asks. It is signed with the development key and with no other.
+async fn dev_token(State(server): State<Arc<Server>>, Query(params): Query<DevTokenParams>, base: Base) -> Response {
     let now = unix_now().as_secs();
     let claims = Claims {
-        iss: server.keyring.first().unwrap_or_default().to_owned(),
+        iss: DEV_KEY.to_owned(),
         sub: params.identity,
         nbf: Some(now),
         exp: now + DEV_TOKEN_LIFE,
@@ -135,9 +146,7 @@ async fn dev_token(
         },
         ..Claims::default()
     };
-    let scheme = if server.config.tls { "wss" } else { "ws" };
-    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or("localhost:7880");
-    let url = format!("{scheme}://{host}");
+    let url = base.websocket();
     match claims.joinable_room().and_then(|_| server.keyring.mint(&claims)) {
         Ok(token) => ([(header::CACHE_CONTROL, "no-store")], Json(DevToken { token, url })).into_response(),
         Err(error) => server.refuse(error),

@@ -14,17 +14,20 @@
 //! Nothing that a client sends can panic; every queue, buffer and text that a client can grow has a limit.
 
 mod adaptation;
+mod body;
 pub mod config;
 mod counters;
 mod dispatch;
 pub mod duration;
 pub mod error;
 mod explain;
+pub mod forwarded;
 #[cfg(feature = "test-support")]
 pub mod fuzzing;
 mod http;
 mod join;
 mod listen;
+pub mod listener;
 mod media;
 mod negotiation;
 mod participant;

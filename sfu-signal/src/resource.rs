@@ -1,14 +1,13 @@
 //! What WHIP and WHEP share: an offer makes a resource, which DELETE ends (RFC 9725 section 4).
 //!
-//! Both end without a WebSocket: their participants live until DELETE, or until the media path fails.
+//! Both end without a WebSocket: their participants live until DELETE, or until the media path fails. A body is read only after the
+//! token, the room, the Content-Type and the precondition were found good.
 
 use std::sync::Arc;
 
-use axum::body::Bytes;
-use axum::extract::rejection::BytesRejection;
 use axum::extract::{Path, Request, State};
 use axum::http::header::{self, HeaderName, HeaderValue};
-use axum::http::{HeaderMap, Method, StatusCode};
+use axum::http::{Extensions, HeaderMap, Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, post};
@@ -16,8 +15,10 @@ use sfu_core::control::Negotiation;
 use sfu_core::id::{ParticipantId, SessionId};
 
 use crate::error::{ErrorCode, SignalError};
+use crate::forwarded::Base;
 use crate::http::bearer;
 use crate::join::{Entered, Entry};
+use crate::listener::Client;
 use crate::negotiation::parse_offer;
 use crate::participant::Door;
 use crate::protocol::{IceServer, LeaveReason};
@@ -29,11 +30,19 @@ const SDP: &str = "application/sdp";
 const SDP_FRAGMENT: &str = "application/trickle-ice-sdpfrag";
 
 pub(crate) fn router() -> axum::Router<Arc<Server>> {
+    let (publish, play) = (post(crate::whip::publish), post(crate::whep::play));
+    let published = delete(crate::whip::end).patch(crate::whip::patch);
+    let played = delete(crate::whep::end).patch(crate::whep::patch);
+    // People write URLs with and without a slash at the end.
     axum::Router::new()
-        .route("/whip/{room}", post(crate::whip::publish))
-        .route("/whip/{room}/{resource}", delete(crate::whip::end).patch(crate::whip::patch))
-        .route("/whep/{room}", post(crate::whep::play))
-        .route("/whep/{room}/{resource}", delete(crate::whep::end).patch(crate::whep::patch))
+        .route("/whip/{room}", publish.clone())
+        .route("/whip/{room}/", publish)
+        .route("/whip/{room}/{resource}", published.clone())
+        .route("/whip/{room}/{resource}/", published)
+        .route("/whep/{room}", play.clone())
+        .route("/whep/{room}/", play)
+        .route("/whep/{room}/{resource}", played.clone())
+        .route("/whep/{room}/{resource}/", played)
 }
 
 /// Tells what an endpoint takes (RFC 9725 section 4.2). Around CORS, which answers every OPTIONS by itself.
@@ -47,8 +56,6 @@ pub(crate) async fn accept_post(request: Request, next: Next) -> Response {
     response
 }
 
-/// A request that makes or ends a resource.
-pub(crate) type Body = Result<Bytes, BytesRejection>;
 /// `/{room}/{resource}`.
 pub(crate) type ResourcePath = Path<(String, String)>;
 /// The shared server.
@@ -60,34 +67,45 @@ impl Server {
         self: &Arc<Self>,
         door: Door,
         room: &str,
-        headers: &HeaderMap,
-        body: Body,
+        base: &Base,
+        request: Request,
     ) -> Result<Response, SignalError> {
-        let claims = self.authorize(room, headers, Expiry::Enforced)?;
+        let (parts, body) = request.into_parts();
+        let claims = self.authorize(room, &parts.headers, Expiry::Enforced)?;
         claims.joinable_room()?;
+        client(&parts.extensions).authenticated();
         let permissions = claims.video.permissions();
         let granted = if door == Door::Whip { permissions.can_publish } else { permissions.can_subscribe };
         if !granted {
             return Err(ErrorCode::PermissionDenied.into());
         }
-        expect_type(headers, SDP)?;
-        let offer = parse_offer(&text(body)?, &self.config.limits)?;
+        expect_type(&parts.headers, SDP)?;
+        let text = self.read(&parts.headers, body).await?;
+        let offer = parse_offer(&text, &self.config.limits)?;
+        drop(text);
         let ufrag = offer.ice().ufrag.clone();
         let publish = if door == Door::Whip { crate::whip::tracks(&offer)? } else { Vec::new() };
         let negotiation = Negotiation { offer: Box::new(offer), slots: Vec::new() };
         let entry =
             Entry { claims, door, negotiation, layout: Vec::new(), publish, auto_subscribe: door == Door::Whep };
         let entered = self.enter(entry).await?;
-        self.created(door, room, &entered, ufrag)
+        self.created(door, room, base, &entered, ufrag)
     }
 
-    fn created(&self, door: Door, name: &str, entered: &Entered, ufrag: String) -> Result<Response, SignalError> {
+    fn created(
+        &self,
+        door: Door,
+        name: &str,
+        base: &Base,
+        entered: &Entered,
+        ufrag: String,
+    ) -> Result<Response, SignalError> {
         let mut state = entered.room.state.lock();
         let member = state.member_mut(entered.participant)?;
         member.remote_ufrag = ufrag;
         let folder = if door == Door::Whip { "whip" } else { "whep" };
-        let location = format!("/{folder}/{}/{}", percent_encode(name), member.session.id());
-        let etag = format!("\"{}\"", entered.participant);
+        let location = base.location(&format!("/{folder}/{}/{}", percent_encode(name), member.session.id()));
+        let etag = entity_tag(entered.participant);
         let headers = [
             (header::CONTENT_TYPE, SDP.to_owned()),
             (header::LOCATION, location),
@@ -108,28 +126,32 @@ impl Server {
         &self,
         door: Door,
         path: &(String, String),
-        headers: &HeaderMap,
+        request: &Request,
     ) -> Result<Response, SignalError> {
-        let (room, participant) = self.resource(door, path, headers)?;
+        let (room, participant) = self.resource(door, path, request.headers())?;
         self.remove(&room, participant, LeaveReason::Left, "");
         Ok(StatusCode::OK.into_response())
     }
 
-    /// Candidates are accepted and not used: the server is ICE-lite. An ICE restart is not supported.
-    pub(crate) fn trickle(
+    /// Candidates are accepted and not used: the server is ICE-lite. An ICE restart is not supported (RFC 9725 section 4.3).
+    pub(crate) async fn trickle(
         &self,
         door: Door,
         path: &(String, String),
-        headers: &HeaderMap,
-        body: Body,
+        request: Request,
     ) -> Result<Response, SignalError> {
-        let (room, participant) = self.resource(door, path, headers)?;
-        expect_type(headers, SDP_FRAGMENT)?;
-        let fragment = text(body)?;
+        let (parts, body) = request.into_parts();
+        let (room, participant) = self.resource(door, path, &parts.headers)?;
+        client(&parts.extensions).authenticated();
+        expect_type(&parts.headers, SDP_FRAGMENT)?;
+        expect_match(&parts.headers, &entity_tag(participant))?;
+        let text = self.read(&parts.headers, body).await?;
+        let fragment = Fragment::of(&text)?;
         let state = room.state.lock();
-        let known = &state.member(participant)?.remote_ufrag;
-        let mut ufrags = fragment.lines().filter_map(|line| line.trim_end().strip_prefix("a=ice-ufrag:"));
-        if ufrags.any(|ufrag| ufrag != known) {
+        if fragment
+            .ufrag
+            .is_some_and(|ufrag| ufrag != state.member(participant).map_or("", |known| &known.remote_ufrag))
+        {
             return Err(ErrorCode::IceRestartUnsupported.into());
         }
         Ok(StatusCode::NO_CONTENT.into_response())
@@ -171,24 +193,67 @@ fn expect_type(headers: &HeaderMap, wanted: &str) -> Result<(), SignalError> {
     Err(SignalError::new(ErrorCode::UnsupportedMediaType, format!("the Content-Type must be {wanted}")))
 }
 
-fn text(body: Body) -> Result<String, SignalError> {
-    let bytes = body.map_err(|rejection| match rejection.status() {
-        StatusCode::PAYLOAD_TOO_LARGE => SignalError::from(ErrorCode::MessageTooLarge),
-        _ => SignalError::new(ErrorCode::BadRequest, "the body cannot be read"),
-    })?;
-    String::from_utf8(bytes.into()).map_err(|_| SignalError::new(ErrorCode::BadRequest, "the body is not UTF-8"))
+/// Where the request came from.
+fn client(extensions: &Extensions) -> Client {
+    extensions.get::<Client>().cloned().unwrap_or_default()
+}
+
+/// The strong entity tag of a resource: its ICE session never changes.
+fn entity_tag(participant: ParticipantId) -> String {
+    format!("\"{participant}\"")
+}
+
+/// The precondition that every PATCH must have (RFC 9725 section 4.3.1): the entity tag, or `*`.
+fn expect_match(headers: &HeaderMap, tag: &str) -> Result<(), SignalError> {
+    let mut lines = headers.get_all(header::IF_MATCH).iter().peekable();
+    if lines.peek().is_none() {
+        return Err(ErrorCode::PreconditionRequired.into());
+    }
+    let mut tags = lines.filter_map(|line| line.to_str().ok()).flat_map(|line| line.split(','));
+    let same = |given: &str| given.trim() == "*" || given.trim() == tag;
+    if tags.any(same) { Ok(()) } else { Err(ErrorCode::PreconditionFailed.into()) }
+}
+
+/// What counts of a trickled SDP fragment (RFC 8840).
+#[derive(Debug, PartialEq, Eq)]
+struct Fragment<'a> {
+    /// Absent where there are candidates alone.
+    ufrag: Option<&'a str>,
+}
+
+impl<'a> Fragment<'a> {
+    /// Reads lines of `type=value`, of which one at least must be about ICE.
+    fn of(text: &'a str) -> Result<Self, SignalError> {
+        let wrong = |text: &str| SignalError::new(ErrorCode::BadRequest, text);
+        let lines = || text.lines().map(str::trim_end).filter(|line| !line.is_empty());
+        if lines().any(|line| line.as_bytes().get(1) != Some(&b'=')) {
+            return Err(wrong("a line of the SDP fragment is not of the form a=..."));
+        }
+        let ufrag = lines().find_map(|line| line.strip_prefix("a=ice-ufrag:"));
+        let about_ice = |line: &str| line.starts_with("a=candidate:") || line == "a=end-of-candidates";
+        if ufrag.is_none() && !lines().any(about_ice) {
+            return Err(wrong("the SDP fragment has neither a=ice-ufrag nor a=candidate nor a=end-of-candidates"));
+        }
+        Ok(Self { ufrag })
+    }
 }
 
 /// RFC 9725 section 4.6.
 fn ice_links(server: &IceServer) -> impl Iterator<Item = HeaderValue> {
     let credentials = match (&server.username, &server.credential) {
         (Some(username), Some(credential)) => {
-            format!("; username=\"{username}\"; credential=\"{credential}\"; credential-type=\"password\"")
+            let (username, credential) = (quoted(username), quoted(credential));
+            format!("; username={username}; credential={credential}; credential-type=\"password\"")
         }
         _ => String::new(),
     };
     let link = move |url: &String| format!("<{url}>; rel=\"ice-server\"{credentials}").parse().ok();
     server.urls.iter().filter_map(link)
+}
+
+/// A quoted-string (RFC 9110 section 5.6.4).
+fn quoted(text: &str) -> String {
+    format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
 }
 
 fn percent_encode(text: &str) -> String {
@@ -210,11 +275,27 @@ mod tests {
 
     #[test]
     fn turn_credentials_ride_in_the_link() {
-        let server =
-            IceServer { urls: vec!["turn:a.example".into()], username: Some("u".into()), credential: Some("c".into()) };
-        let links: Vec<_> = ice_links(&server).collect();
+        let links = |username: &str, credential: &str| {
+            let (username, credential) = (Some(username.into()), Some(credential.into()));
+            ice_links(&IceServer { urls: vec!["turn:a.example".into()], username, credential }).collect::<Vec<_>>()
+        };
         let wanted =
             "<turn:a.example>; rel=\"ice-server\"; username=\"u\"; credential=\"c\"; credential-type=\"password\"";
-        assert_eq!(links, [wanted]);
+        assert_eq!(links("u", "c"), [wanted]);
+        let wanted =
+            r#"<turn:a.example>; rel="ice-server"; username="a\"b"; credential="c\\d"; credential-type="password""#;
+        assert_eq!(links("a\"b", "c\\d"), [wanted]);
+    }
+
+    #[test]
+    fn fragments_are_about_ice_or_refused() {
+        let of = |text| Fragment::of(text).map(|fragment| fragment.ufrag).map_err(|error| error.code);
+        assert_eq!(of("a=ice-ufrag:abcd\r\na=ice-pwd:x\r\nm=audio 9 RTP/AVP 0\r\na=mid:0\r\n"), Ok(Some("abcd")));
+        assert_eq!(of("a=ice-ufrag:abcd"), Ok(Some("abcd")));
+        assert_eq!(of("m=audio 9 RTP/AVP 0\na=candidate:1 1 udp 1 192.0.2.1 9 typ host\n"), Ok(None));
+        assert_eq!(of("a=end-of-candidates\r\n\r\n"), Ok(None));
+        for wrong in ["", "garbage", "a=mid:0\r\n", "a=ice-ufrag:abcd\r\ngarbage"] {
+            assert_eq!(of(wrong), Err(ErrorCode::BadRequest), "{wrong}");
+        }
     }
 }

@@ -13,6 +13,7 @@ use sfu_core::id::{ParticipantId, RoomId, SessionId};
 use tokio::sync::{mpsc, watch};
 use tokio_websockets::CloseCode;
 
+use crate::body::Budget;
 use crate::config::SignalConfig;
 use crate::counters::{Counters, Snapshot, add};
 use crate::error::{ErrorCode, SignalError};
@@ -40,6 +41,8 @@ pub struct Server {
     pub(crate) keyring: Keyring,
     pub(crate) media: MediaLink,
     pub(crate) counters: Counters,
+    /// HTTP bodies under way.
+    pub(crate) bodies: Budget,
     pub(crate) rooms: DashMap<String, Arc<Room>>,
     pub(crate) rooms_by_id: DashMap<RoomId, Arc<Room>>,
     pub(crate) participants: DashMap<ParticipantId, Arc<Room>>,
@@ -64,6 +67,7 @@ impl Server {
     pub fn new(config: SignalConfig, media: Arc<dyn MediaPlane>) -> Arc<Self> {
         Arc::new(Self {
             keyring: Keyring::new(&config.keys, config.sessions.token_leeway),
+            bodies: Budget::new(config.http.body_budget),
             config,
             media: MediaLink::new(media),
             counters: Counters::default(),
@@ -80,7 +84,7 @@ impl Server {
         })
     }
 
-    /// The API of port 7880: `/v1/rtc`, `/v1/rooms/{room}/explain`, `/whip`, `/whep`, `/healthz`, and `/dev/token` in dev mode.
+    /// The API of port 7880: `/v1/rtc`, `/v1/rooms/{room}/explain`, `/whip`, `/whep`, and `/dev/token` in dev mode.
     pub fn router(self: &Arc<Self>) -> axum::Router {
         crate::http::router(self.clone())
     }
@@ -111,7 +115,7 @@ impl Server {
 
     /// The counters now.
     pub fn counters(&self) -> Snapshot {
-        self.counters.snapshot(self.rooms.len(), self.participants.len())
+        self.counters.snapshot(self.rooms.len(), self.participants.len(), self.bodies.used())
     }
 
     /// The API keys, for minting tokens.

@@ -1,31 +1,26 @@
 //! `/whip/{room}`: standard clients publish (RFC 9725).
 
-use axum::extract::{Path, State};
-use axum::http::HeaderMap;
+use axum::extract::{Path, Request, State};
 use axum::response::Response;
 use sfu_core::sdp::{Direction, MediaKind, Offer};
 
 use crate::error::{ErrorCode, SignalError};
+use crate::forwarded::Base;
 use crate::participant::Door;
 use crate::protocol::{PublishTrack, TrackSource};
-use crate::resource::{Body, ResourcePath, Shared};
+use crate::resource::{ResourcePath, Shared};
 
-pub(crate) async fn publish(
-    State(server): Shared,
-    Path(room): Path<String>,
-    headers: HeaderMap,
-    body: Body,
-) -> Response {
-    let created = server.create(Door::Whip, &room, &headers, body).await;
+pub(crate) async fn publish(State(server): Shared, Path(room): Path<String>, base: Base, request: Request) -> Response {
+    let created = server.create(Door::Whip, &room, &base, request).await;
     created.unwrap_or_else(|error| server.refuse_join(error))
 }
 
-pub(crate) async fn end(State(server): Shared, Path(path): ResourcePath, headers: HeaderMap) -> Response {
-    server.delete(Door::Whip, &path, &headers).unwrap_or_else(|error| server.refuse(error))
+pub(crate) async fn end(State(server): Shared, Path(path): ResourcePath, request: Request) -> Response {
+    server.delete(Door::Whip, &path, &request).unwrap_or_else(|error| server.refuse(error))
 }
 
-pub(crate) async fn patch(State(server): Shared, Path(path): ResourcePath, headers: HeaderMap, body: Body) -> Response {
-    server.trickle(Door::Whip, &path, &headers, body).unwrap_or_else(|error| server.refuse(error))
+pub(crate) async fn patch(State(server): Shared, Path(path): ResourcePath, request: Request) -> Response {
+    server.trickle(Door::Whip, &path, request).await.unwrap_or_else(|error| server.refuse(error))
 }
 
 /// One track per m-line that sends: a microphone and a camera, then a screen and its sound.

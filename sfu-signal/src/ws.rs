@@ -18,8 +18,10 @@ use tokio_websockets::{CloseCode, Message};
 
 use crate::counters::{Gauge, add};
 use crate::error::{ErrorCode, SignalError};
+use crate::forwarded::Base;
 use crate::http::{bearer, origin_allowed};
 use crate::join::Entry;
+use crate::listener::Client;
 use crate::negotiation::negotiation;
 use crate::participant::Door;
 use crate::protocol::{ClientMessage, PROTOCOL_VERSION, Reply, Request};
@@ -27,7 +29,7 @@ use crate::request::Caller;
 use crate::server::Server;
 use crate::session::{Bounds, Link, Outgoing, Queue, with_seq};
 use crate::tokens::Claims;
-use crate::upgrade::{Upgrade, WebSocket};
+use crate::upgrade::{Upgrade, WebSocket, subprotocol_token};
 use crate::wire::{decode, encode_reply, message_id};
 
 /// How long a closed WebSocket may take to say goodbye.
@@ -53,41 +55,45 @@ enum Admission {
 pub(crate) async fn rtc(
     State(server): State<Arc<Server>>,
     Query(params): Query<Params>,
+    base: Base,
+    client: Client,
     headers: HeaderMap,
     upgrade: Option<Upgrade>,
 ) -> Response {
-    let admission = match server.admit(&params, &headers) {
+    let admission = match server.admit(&params, &base, &headers) {
         Ok(admission) => admission,
         Err(error) if params.session.is_none() => return server.refuse_join(error),
         Err(error) => return server.refuse(error),
     };
+    client.authenticated();
     // Browsers hide why an upgrade failed: the same address without one says whether the token is good.
     let Some(upgrade) = upgrade else { return server.refuse(ErrorCode::UpgradeRequired) };
     // A little over the limit is still read, so that its error can be told.
     let limit = server.config.limits.message_bytes.saturating_mul(2);
-    upgrade.serve(limit, move |socket| connection(server, socket, admission))
+    upgrade.serve(limit, move |socket| connection(server, socket, client, admission))
 }
 
 impl Server {
-    fn admit(&self, params: &Params, headers: &HeaderMap) -> Result<Admission, SignalError> {
+    fn admit(&self, params: &Params, base: &Base, headers: &HeaderMap) -> Result<Admission, SignalError> {
         if self.is_draining() {
             return Err(ErrorCode::ShuttingDown.into());
         }
-        if !origin_allowed(&self.config.http, headers) {
+        if !origin_allowed(&self.config.http, base, headers) {
             return Err(ErrorCode::OriginNotAllowed.into());
         }
         if let Some(session) = &params.session {
             let known = session.parse::<SessionId>().is_ok_and(|session| self.sessions.contains_key(&session));
             return if known { Ok(Admission::Session) } else { Err(ErrorCode::SessionGone.into()) };
         }
-        let token = bearer(headers).or(params.access_token.as_deref()).ok_or(ErrorCode::TokenMissing)?;
+        let shown = bearer(headers).or_else(|| subprotocol_token(headers)).or(params.access_token.as_deref());
+        let token = shown.ok_or(ErrorCode::TokenMissing)?;
         let claims = self.keyring.verify(token)?;
         claims.joinable_room()?;
         Ok(Admission::Token(Box::new(claims)))
     }
 }
 
-async fn connection(server: Arc<Server>, socket: WebSocket, admission: Admission) {
+async fn connection(server: Arc<Server>, socket: WebSocket, client: Client, admission: Admission) {
     let _gauge = Gauge::enter(&server.counters.websockets);
     let (sink, stream) = socket.split();
     let sessions = &server.config.sessions;
@@ -95,8 +101,9 @@ async fn connection(server: Arc<Server>, socket: WebSocket, admission: Admission
     let _writer = AbortOnDrop(tokio::spawn(write(sink, queue, link.clone(), sessions.ping_interval)));
     let rate = server.config.limits.messages_per_second;
     let limiter = Limiter::new(Limit::per_second(rate, rate.saturating_mul(2)), Instant::now());
-    let mut reader = Reader { server: server.clone(), stream, link: link.clone(), limiter, closing: false };
+    let mut reader = Reader { server: server.clone(), stream, link: link.clone(), client, limiter, closing: false };
     if let Some(caller) = reader.enter(admission).await {
+        reader.client.joined();
         let _lost = Lost { server: &server, caller: &caller, link: &link };
         reader.serve(&caller).await;
     }
@@ -128,6 +135,7 @@ struct Reader {
     server: Arc<Server>,
     stream: SplitStream<WebSocket>,
     link: Link,
+    client: Client,
     limiter: Limiter,
     closing: bool,
 }
@@ -205,29 +213,43 @@ impl Reader {
     async fn next(&mut self) -> Option<ClientMessage> {
         loop {
             let frame = self.frame().await?;
-            if frame.is_binary() {
-                self.reply_error(0, SignalError::new(ErrorCode::BadRequest, "messages are text"));
-            }
             // After a goodbye the stream ends by itself.
-            let Some(text) = frame.as_text() else { continue };
-            if self.closing {
+            if self.closing || frame.is_close() {
                 continue;
             }
-            add(&self.server.counters.messages, 1);
-            if text.len() > self.server.config.limits.message_bytes {
-                self.reply_error(message_id(text), ErrorCode::MessageTooLarge.into());
+            // Pings, pongs and binary frames cost as much as messages: each takes time.
+            let admitted = self.limiter.admit(Instant::now(), 1);
+            if frame.is_binary() {
+                let code = if admitted { ErrorCode::BadRequest } else { ErrorCode::RateLimited };
+                self.reply_error(0, SignalError::new(code, "messages are text"));
+            }
+            let text = frame.as_text();
+            if text.is_some_and(|text| text.len() > self.server.config.limits.message_bytes) {
+                self.reply_error(text.map_or(0, message_id), ErrorCode::MessageTooLarge.into());
                 self.close(CloseCode::MESSAGE_TOO_BIG, "message too large").await;
                 return None;
             }
-            if !self.limiter.admit(Instant::now(), 1) {
-                self.reply_error(message_id(text), ErrorCode::RateLimited.into());
+            add(&self.server.counters.messages, u64::from(text.is_some()));
+            if !admitted {
+                if let Some(text) = text {
+                    self.reply_error(message_id(text), ErrorCode::RateLimited.into());
+                }
+                // Nothing is read for a moment: what is refused takes time as well.
+                self.pause().await;
                 continue;
             }
+            let Some(text) = text else { continue };
             match decode(text) {
                 Ok(message) => return Some(message),
                 Err(error) => self.reply_error(message_id(text), SignalError::new(error.code, error.message)),
             }
         }
+    }
+
+    /// Waits for about one message's share of a second.
+    async fn pause(&self) {
+        let share = Duration::from_secs(1) / self.server.config.limits.messages_per_second.max(1);
+        tokio::time::sleep(share).await;
     }
 
     async fn frame(&mut self) -> Option<Message> {
@@ -236,6 +258,7 @@ impl Reader {
         tokio::select! {
             frame = tokio::time::timeout(silence, self.stream.next()) => frame.ok()??.ok(),
             () = self.link.when_cut() => None,
+            () = self.client.when_cut() => None,
         }
     }
 

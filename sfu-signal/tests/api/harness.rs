@@ -9,6 +9,7 @@ use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
 use sfu_signal::Server;
 use sfu_signal::config::{DEV_KEY, SignalConfig};
+use sfu_signal::listener::{Listener, Settings};
 use sfu_signal::tokens::{Claims, VideoGrant, unix_now};
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::{self, Message};
@@ -22,6 +23,7 @@ pub(crate) struct Harness {
     pub(crate) server: Arc<Server>,
     pub(crate) media: Arc<FakeMedia>,
     pub(crate) address: SocketAddr,
+    pub(crate) listener: Listener,
 }
 
 impl Harness {
@@ -32,17 +34,17 @@ impl Harness {
     pub(crate) async fn with(change: impl FnOnce(&mut SignalConfig)) -> Self {
         let mut config = SignalConfig::development();
         change(&mut config);
+        let http = config.http.clone();
         let (media, events) = FakeMedia::new();
         let server = Server::new(config, media.clone());
         tokio::spawn(server.clone().run(events));
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let router = server.router();
-        tokio::spawn(async move { axum::serve(listener, router).await });
+        let socket = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let listener = Listener::start(vec![socket], server.router(), None, Settings::public(&http, 10_000)).unwrap();
+        let address = listener.addresses()[0];
         while !server.is_ready() {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
-        Self { server, media, address }
+        Self { server, media, address, listener }
     }
 
     pub(crate) fn claims(&self, room: &str, identity: &str) -> Claims {

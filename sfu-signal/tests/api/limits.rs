@@ -154,7 +154,8 @@ async fn messages_have_limits() {
         let reply = ann.request(json!({"type": "ping", "timestamp": 0})).await;
         limited += u32::from(reply["code"] == "rate_limited");
     }
-    assert!((10..=25).contains(&limited), "{limited}");
+    // After each that is refused nothing is read until the next would pass.
+    assert!((5..=20).contains(&limited), "{limited}");
     ann.send(&format!("{{\"id\":77,\"type\":\"ping\",\"x\":\"{}\"}}", "x".repeat(9000))).await;
     assert_eq!(ann.receive().await.unwrap()["code"], "message_too_large");
     ann.closed().await;

@@ -2,6 +2,7 @@
 //! pretends.
 
 mod adaptation;
+mod doors;
 mod failing;
 mod fake_media;
 mod harness;
@@ -11,3 +12,4 @@ mod refusals;
 mod resume;
 mod room;
 mod standard;
+mod strangers;
