@@ -70,6 +70,9 @@ struct StreamRef {
     rtx: bool,
 }
 
+/// A retransmission repairs what is missing below the highest number, or, as a probe, overtakes what it repeats by so much.
+const MAX_AHEAD: u64 = 256;
+
 /// What a packet turned out to be.
 #[derive(Debug)]
 pub struct Received<'a> {
@@ -405,7 +408,12 @@ impl ReceivingLine {
         let (seq, codec, payload) = if stream.rtx {
             let codec = self.codecs.iter().find(|codec| codec.rtx == Some(payload_type))?;
             let (osn, payload) = rtp::rtx::split(packet.payload())?;
-            (encoding.stats.extend(osn)?, codec.codec, payload)
+            let (seq, highest) = (encoding.stats.extend(osn)?, encoding.stats.highest()?);
+            if seq.0 > highest.0 + MAX_AHEAD {
+                // Of a stream under a new SSRC, of which nothing else came yet: it repairs nothing here.
+                return None;
+            }
+            (seq, codec.codec, payload)
         } else {
             let codec = self.codecs.iter().find(|codec| codec.is_sent_as(payload_type))?;
             let arrival =
