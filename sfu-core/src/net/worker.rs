@@ -46,6 +46,9 @@ const TURN: Duration = Duration::from_millis(10);
 /// Commands in one turn.
 const COMMANDS: usize = 16;
 
+/// After so long no further command is taken in a turn: a join takes 0.1 ms, and audio of all rooms waits for it.
+const COMMANDS_TURN: Duration = Duration::from_millis(1);
+
 /// Notices of one other worker in one turn.
 const NOTICES: usize = 64;
 
@@ -308,8 +311,9 @@ impl Worker {
 
     fn take_commands(&mut self, engine: &mut impl Engine) {
         self.more_commands = true;
+        let began = Instant::now();
         for _ in 0..COMMANDS {
-            if !self.may_take_commands() {
+            if !self.may_take_commands() || began.elapsed() >= COMMANDS_TURN {
                 return;
             }
             let Ok(command) = self.inbox.commands.try_recv() else {
