@@ -108,6 +108,11 @@ pub struct SessionsConfig {
     #[serde(with = "crate::duration")]
     #[schemars(with = "Between<0, 60_000>")]
     pub retry_after: Duration,
+    /// A participant of WHIP or WHEP, which has no WebSocket, leaves so long after its media path was interrupted: after it
+    /// gave no sign of life for `media.consent_timeout`. Default: `5s`.
+    #[serde(with = "crate::duration")]
+    #[schemars(with = "String")]
+    pub interruption_grace: Duration,
     /// `join` or `resume` must come so soon after the WebSocket opened. Default: `10s`.
     #[serde(with = "crate::duration")]
     #[schemars(with = "Between<1_000, 300_000>")]
@@ -141,6 +146,7 @@ impl Default for SessionsConfig {
         Self {
             resume_grace: Duration::from_secs(30),
             retry_after: Duration::from_millis(500),
+            interruption_grace: Duration::from_secs(5),
             join_timeout: Duration::from_secs(10),
             ping_interval: Duration::from_secs(10),
             token_leeway: Duration::from_secs(60),

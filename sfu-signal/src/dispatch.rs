@@ -175,6 +175,9 @@ impl Server {
                 return;
             }
         };
+        if let Ok(member) = state.member_mut(id) {
+            member.interrupted = (connection == protocol::ConnectionState::Interrupted).then_some(now);
+        }
         state.tell_surely(id, &RoomEvent::Connection { state: connection }, now);
     }
 }

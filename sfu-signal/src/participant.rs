@@ -31,7 +31,7 @@ pub(crate) enum Phase {
 pub(crate) enum Door {
     /// `/v1/rtc`: it lives as long as its session.
     WebSocket,
-    /// `/whip`: it lives until DELETE, or until its media path fails.
+    /// `/whip`: it lives until DELETE, or until its media path fails or was interrupted for a moment.
     Whip,
     /// `/whep`: the same.
     Whep,
@@ -103,6 +103,8 @@ pub(crate) struct Member {
     pub(crate) update_told: Option<Instant>,
     /// Since when it is in the room without its media path having been up.
     pub(crate) awaits_media: Option<Instant>,
+    /// Since when its media path is interrupted.
+    pub(crate) interrupted: Option<Instant>,
 }
 
 impl Member {
@@ -140,6 +142,7 @@ impl Member {
             changes,
             update_told: None,
             awaits_media: None,
+            interrupted: None,
         }
     }
 

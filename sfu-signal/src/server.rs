@@ -339,14 +339,8 @@ impl Server {
             // A room that is busy is looked over with the next tick.
             let Some(mut state) = room.state.try_lock_for(SWEEP_PATIENCE) else { continue };
             add(&self.counters.slow_clients, std::mem::take(&mut state.slow));
-            for id in self.overdue(&state, now) {
-                self.remove_locked(
-                    &room,
-                    &mut state,
-                    id,
-                    LeaveReason::SignalLost,
-                    "the session was not resumed in time",
-                );
+            for (id, reason, message) in self.overdue(&state, now) {
+                self.remove_locked(&room, &mut state, id, reason, message);
             }
             self.refresh_tokens(&mut state, now);
             state.tell_updated(now);
@@ -358,13 +352,21 @@ impl Server {
         }
     }
 
-    fn overdue(&self, state: &RoomState, now: Instant) -> Vec<ParticipantId> {
-        let grace = self.config.sessions.resume_grace;
-        let overdue = |member: &&Member| {
-            member.door == Door::WebSocket
-                && member.session.lost_at().is_some_and(|lost| now.saturating_duration_since(lost) >= grace)
+    /// Who must go: by signalling those who have some, by their media path those who have nothing else.
+    fn overdue(&self, state: &RoomState, now: Instant) -> Vec<(ParticipantId, LeaveReason, &'static str)> {
+        let sessions = &self.config.sessions;
+        let since = |at: Option<Instant>| at.map(|at| now.saturating_duration_since(at));
+        let overdue = |member: &Member| match member.door {
+            Door::WebSocket => {
+                let lost = since(member.session.lost_at()).is_some_and(|lost| lost >= sessions.resume_grace);
+                lost.then_some((member.id, LeaveReason::SignalLost, "the session was not resumed in time"))
+            }
+            Door::Whip | Door::Whep => {
+                let lost = since(member.interrupted).is_some_and(|lost| lost >= sessions.interruption_grace);
+                lost.then_some((member.id, LeaveReason::MediaFailed, "the media path was interrupted"))
+            }
         };
-        state.members.values().filter(overdue).map(|member| member.id).collect()
+        state.members.values().filter_map(overdue).collect()
     }
 
     /// Sends a fresh token to whoever's is about to expire, so that a client that must join anew can.

@@ -1,8 +1,11 @@
 //! WHIP and WHEP, and what HTTP clients see besides.
 
+use std::time::{Duration, Instant};
+
 use reqwest::header::{CONTENT_TYPE, LOCATION};
 use reqwest::{Client, Method, Response, StatusCode};
 use serde_json::{Value, json};
+use sfu_core::control::{ConnectionState, Event};
 
 use crate::harness::{Harness, offer};
 
@@ -44,6 +47,34 @@ async fn whip_publishes_until_it_is_deleted() {
     assert_eq!(ann.event("participant_left").await["reason"], "left");
     let delete = Client::new().delete(harness.url(&location)).bearer_auth(&token);
     assert_eq!(delete.send().await.unwrap().status(), StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
+async fn whoever_has_no_websocket_leaves_when_its_media_path_is_lost() {
+    let harness = Harness::with(|config| config.sessions.interruption_grace = Duration::from_millis(300)).await;
+    let (mut ann, welcome) = harness.join("demo", "ann").await;
+    let connection = |participant: &Value, state| {
+        let participant = participant.as_str().unwrap().parse().unwrap();
+        harness.media.say(Event::Connection { participant, state });
+    };
+    let token = harness.token("demo", "obs");
+    assert_eq!(post(&harness, "/whip/demo", &token, publisher()).await.status(), StatusCode::CREATED);
+    let joined = ann.event("participant_joined").await;
+    let obs = &joined["participant"]["id"];
+
+    // One that comes back in time stays, as does whoever has a WebSocket.
+    connection(&welcome["participant"]["id"], ConnectionState::Interrupted);
+    connection(obs, ConnectionState::Interrupted);
+    connection(obs, ConnectionState::Resumed);
+    connection(obs, ConnectionState::Interrupted);
+    let since = Instant::now();
+    let left = ann.event("participant_left").await;
+    assert!(since.elapsed() >= Duration::from_millis(300), "it had its grace");
+    assert_eq!((&left["participant"], &left["reason"]), (obs, &json!("media_failed")));
+
+    // It comes back as a new session.
+    assert_eq!(post(&harness, "/whip/demo", &token, publisher()).await.status(), StatusCode::CREATED);
+    assert_eq!(ann.event("participant_joined").await["participant"]["identity"], "obs");
 }
 
 #[tokio::test]
