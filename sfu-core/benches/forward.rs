@@ -2,7 +2,7 @@
 //!
 //! `forward/one_to_50` is the whole way of a packet: demux, open, statistics, ring, 50 times munge and seal into a train.
 //! `forward/seal_alone` seals as many packets of the same size with 50 keys of the same profile and does nothing else.
-//! Time is that of the CPU (`getrusage`). The target is at most 0.6 µs for the first, and at most 2.7 times the second.
+//! Time is that of the CPU (the thread's clock). The target is at most 0.6 µs for the first, and at most 2.7 times the second.
 
 mod support;
 
@@ -15,7 +15,7 @@ use sfu_core::transport::{MAX_OVERHEAD, SrtpProfile};
 use sfu_core::unit::SeqNo;
 
 use support::world::{VIEWER, World};
-use support::{BATCH, FRAME, PACKET_BYTES, Room, SUBSCRIBERS};
+use support::{BATCH, FRAME, PACKET_BYTES, Room, SUBSCRIBERS, cpu_time};
 
 /// Members of a quiet room.
 const IDLE: usize = 200;
@@ -37,22 +37,6 @@ fn time(room: &mut Room, count: u64, flush: u64) -> Duration {
     let forwarded = room.world.core.counters().rtp_out - before;
     assert_eq!(forwarded, batches * BATCH * SUBSCRIBERS as u64, "everybody gets everything");
     took.mul_f64(count as f64 / (batches * BATCH * SUBSCRIBERS as u64) as f64)
-}
-
-/// What this thread has used, so that a busy machine does not show in the figures.
-#[cfg(target_os = "linux")]
-fn cpu_time() -> Duration {
-    use nix::sys::resource::{UsageWho, getrusage};
-    let usage = getrusage(UsageWho::RUSAGE_THREAD).expect("a thread has usage");
-    let micros = |time: nix::sys::time::TimeVal| time.tv_sec() as u64 * 1_000_000 + time.tv_usec() as u64;
-    Duration::from_micros(micros(usage.user_time()) + micros(usage.system_time()))
-}
-
-/// Elsewhere wall time has to do.
-#[cfg(not(target_os = "linux"))]
-fn cpu_time() -> Duration {
-    static START: std::sync::OnceLock<std::time::Instant> = std::sync::OnceLock::new();
-    START.get_or_init(std::time::Instant::now).elapsed()
 }
 
 /// One key per subscriber.

@@ -12,6 +12,8 @@ mod hostile;
 mod media;
 #[path = "core/paths.rs"]
 mod paths;
+#[path = "core/presence.rs"]
+mod presence;
 #[path = "core/relay.rs"]
 mod relay;
 #[path = "core/session.rs"]

@@ -1,4 +1,5 @@
-//! The room that the forwarding benchmarks measure: one publication to 50 subscriptions, without sockets.
+//! What benchmarks share: the thread's CPU time, and the room that those of forwarding measure, which is one publication to 50
+//! subscriptions, without sockets.
 
 #![allow(unreachable_pub, reason = "each benchmark takes what it needs")]
 #![allow(dead_code, reason = "each benchmark takes what it needs")]
@@ -30,6 +31,20 @@ const FIRST: u64 = 0x1_0000_u64.next_multiple_of(FRAME * 30);
 
 /// Packets that are sealed by the publisher before they are forwarded.
 pub const BATCH: u64 = 180;
+
+/// What this thread has used, so that a busy machine does not show in the figures.
+#[cfg(target_os = "linux")]
+pub fn cpu_time() -> Duration {
+    use nix::time::{ClockId, clock_gettime};
+    clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).expect("a thread has a clock").into()
+}
+
+/// Elsewhere wall time has to do.
+#[cfg(not(target_os = "linux"))]
+pub fn cpu_time() -> Duration {
+    static START: std::sync::OnceLock<std::time::Instant> = std::sync::OnceLock::new();
+    START.get_or_init(std::time::Instant::now).elapsed()
+}
 
 /// A publisher and its subscribers, all of them connected.
 pub struct Room {

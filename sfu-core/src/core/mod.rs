@@ -213,7 +213,7 @@ impl Core {
         Gauges {
             rooms: self.rooms.len() as u64,
             participants: self.peers.len() as u64,
-            publications: self.rooms.iter().map(|(_, room)| room.publications().count() as u64).sum(),
+            publications: self.rooms.iter().map(|(_, room)| room.publication_count() as u64).sum(),
         }
     }
 

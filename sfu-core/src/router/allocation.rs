@@ -181,9 +181,12 @@ pub(super) fn budget(member: &Member, now: Instant) -> Budget {
 impl Room {
     /// Replaces how a member wants these tracks.
     pub fn configure(&mut self, member: MemberIndex, tracks: Vec<(TrackId, SubscriptionSettings)>) {
-        let Self { by_track, members, .. } = self;
-        let Some(member) = members.get_mut(member.0 as usize) else { return };
-        for (track, settings) in tracks.into_iter().filter(|(track, _)| by_track.contains_key(track)) {
+        let Self { by_track, members, publications, .. } = self;
+        let index = member;
+        let Some(member) = members.get_mut(index.0 as usize) else { return };
+        for (track, settings) in tracks {
+            let Some(publication) = by_track.get(&track) else { continue };
+            publications[publication.0 as usize].noted_by.insert(index);
             member.adaptation.settings.insert(track, settings);
             member.adaptation.stale = true;
         }

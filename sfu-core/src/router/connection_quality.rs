@@ -1,7 +1,7 @@
 //! How everybody's connection is, in one word that people understand.
 //!
 //! The worst of four counts: packets lost on the way here and there, the round trip, what it cannot be given for want of
-//! bandwidth, and whether anything is heard of it at all. One bad moment changes nothing: it takes [`WORSE_AFTER`] looks
+//! bandwidth, and whether anything is heard of it at all, in particular of what it publishes. One bad moment changes nothing: it takes [`WORSE_AFTER`] looks
 //! in a row to get worse and [`BETTER_AFTER`] to get better. Only `lost` is said at once.
 
 use std::collections::VecDeque;
@@ -100,6 +100,11 @@ impl Health {
         self.connected = Some(connected);
     }
 
+    /// RTCP packets that came.
+    pub const fn reports(&self) -> u64 {
+        self.reports
+    }
+
     /// An RTCP packet came.
     pub const fn on_report(&mut self) {
         self.reports += 1;
@@ -146,9 +151,12 @@ impl Health {
 
 impl Room {
     /// A member's transport was interrupted: nothing reaches it.
-    pub fn interrupted(&mut self, member: MemberIndex) {
-        if let Some(member) = self.member_mut(member) {
+    pub fn interrupted(&mut self, index: MemberIndex) {
+        if let Some(member) = self.member_mut(index) {
             member.health.set_connected(false);
+            if member.presence.interrupt() {
+                self.concern_flow(index, false);
+            }
         }
     }
 
@@ -181,12 +189,13 @@ fn look(now: Instant, member: &mut Member) -> Option<Look> {
     let sent = member.lines.iter().map(|line| line.stats.packets()).sum();
     let totals = Totals { received, lost, sent, reports: member.health.reports };
     let heard = member.health.hears(now, &totals);
+    let vanished = member.presence.is_gone() && !member.publications.is_empty();
     let last = std::mem::replace(&mut member.health.last, totals);
     let (came, missing) = (received.saturating_sub(last.received), (lost - last.lost).max(0));
     let up = if missing == 0 { 0.0 } else { missing as f64 / (came as f64 + missing as f64) };
     let bandwidth = || member.adaptation.decisions().filter(|decision| decision.limit == Limit::Bandwidth);
     Some(Look {
-        reachable: connected && heard,
+        reachable: connected && heard && !vanished,
         loss: up.max(member.downlink.estimator.loss()),
         rtt: member.rtt.or(member.downlink.estimator.rtt()),
         limited: bandwidth().next().is_some(),

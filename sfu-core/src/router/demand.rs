@@ -84,6 +84,11 @@ impl Demand {
         layer.spatial >= self.told[encoding] || raised
     }
 
+    /// Whether the publisher, which has so many encodings, was told that any of them is taken.
+    pub fn is_wanted(&self, encodings: usize) -> bool {
+        self.told.iter().take(encodings).any(|level| *level > 0)
+    }
+
     /// Notes what subscribers take, and the other parts of the room.
     fn collect(
         &mut self,

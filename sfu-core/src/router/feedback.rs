@@ -121,6 +121,7 @@ impl Room {
             match packet {
                 Packet::SenderReport(report) => {
                     if let Some(member) = self.member_mut(member) {
+                        member.health.on_report();
                         on_sender_report(member, now, ours, &report);
                     }
                 }
@@ -135,6 +136,7 @@ impl Room {
     pub fn tick(&mut self, now: Instant, out: &mut impl Outbox, events: &mut VecDeque<Event>) {
         self.turn = (self.turn + 1) % TURNS;
         self.hear(now, events);
+        self.serve_in_turn(now, events);
         self.allocate(now, events);
         self.look_at_connections(now, events);
         let ours = Ntp::at(&self.clock, now);
@@ -144,6 +146,7 @@ impl Room {
             let Some(member) = self.members.get_mut(index) else { continue };
             if let Some(home) = member.away {
                 self.ask_home(now, index, home);
+                self.look_for_media(now, MemberIndex(index as u32));
                 continue;
             }
             let is_due = is_due(self.turn, index, &member.downlink);
@@ -153,6 +156,7 @@ impl Room {
             if is_due && member.downlink.tick(now) {
                 self.wait_for(MemberIndex(index as u32));
             }
+            self.look_for_media(now, MemberIndex(index as u32));
             let Some(member) = self.members.get_mut(index) else { continue };
             buffer.clear();
             let (sender, peer) = (Ssrc(member.rtcp_ssrc), member.peer);

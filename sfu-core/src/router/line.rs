@@ -107,8 +107,6 @@ pub struct Line {
     subscription: Option<Subscription>,
     /// The slot revision that must be confirmed before media flows again.
     requires: u64,
-    /// A track ended, and no slot event told of it yet.
-    ended: bool,
 }
 
 impl Line {
@@ -140,7 +138,6 @@ impl Line {
             assigned: None,
             subscription: None,
             requires: 0,
-            ended: false,
         }
     }
 
@@ -217,16 +214,6 @@ impl Line {
         let after = self.munger.last_timestamp();
         self.assigned = track.map(|(track, publication)| Assigned { track, publication, after });
         true
-    }
-
-    /// The assigned track ended: it stops at once, and the next slot event, `revision`, must tell of it.
-    pub fn end_track(&mut self, revision: u64, confirms: bool) {
-        self.ended |= self.assign(None, revision, confirms);
-    }
-
-    /// Whether a track ended here since the last slot event.
-    pub fn take_ended(&mut self) -> bool {
-        std::mem::take(&mut self.ended)
     }
 
     /// Starts the assigned track if the client has confirmed the revision that it waits for. Returns the publication

@@ -13,13 +13,15 @@ use crate::rtp::Extension;
 use crate::sdp::{Answer, AnswerMedia, MediaKind};
 
 use super::allocation::Adaptation;
-use super::assignment::Occupant;
+use super::assignment::{Occupant, Part};
 use super::connection_quality::Health;
 use super::downlink::Downlink;
 use super::feedback::Reporting;
 use super::layout::PlannedLine;
 use super::line::Line;
+use super::member_set::MemberSet;
 use super::packet::MediaPacket;
+use super::presence::Presence;
 use super::receiver::{EncodingKey, Receiver};
 use super::{PeerIndex, PublicationIndex};
 
@@ -33,7 +35,12 @@ pub struct Slot {
     pub audio: Option<u16>,
     pub video: Option<u16>,
     pub occupant: Option<Occupant>,
+    /// Its content changed, and no slot event told of it yet.
+    pub untold: bool,
 }
+
+/// Whose slots show a member, by part.
+pub type Shown = [MemberSet; Part::ALL.len()];
 
 /// A participant inside its room.
 #[derive(Debug)]
@@ -42,6 +49,8 @@ pub struct Member {
     pub peer: PeerIndex,
     /// The worker of the participant that this is a stand-in for.
     pub away: Option<WorkerIndex>,
+    /// Ascends in order of arrival.
+    pub arrival: u64,
     pub settings: ParticipantSettings,
     pub receiver: Receiver,
     pub downlink: Downlink,
@@ -50,6 +59,10 @@ pub struct Member {
     pub lines: Vec<Line>,
     pub slots: Vec<Slot>,
     pub publications: Vec<PublicationIndex>,
+    /// Whose slots show it.
+    pub shown: Shown,
+    /// Whether media of what it publishes comes.
+    pub presence: Presence,
     /// The m-lines on which it sends, as other parts of the room must know them; `None`: none.
     pub sends: Option<Arc<[AnswerMedia]>>,
     pub pins: Vec<(SlotIndex, ParticipantId)>,
@@ -83,6 +96,7 @@ impl Member {
             id,
             peer,
             away: None,
+            arrival: 0,
             settings,
             receiver,
             downlink: Downlink::new(epoch, now),
@@ -91,6 +105,8 @@ impl Member {
             lines: Vec::new(),
             slots: Vec::new(),
             publications: Vec::new(),
+            shown: Shown::default(),
+            presence: Presence::default(),
             sends: None,
             pins: Vec::new(),
             shown_at: None,
@@ -136,7 +152,7 @@ impl Member {
         self.lines.reserve_exact(planned.len());
         self.slots.reserve_exact(layout.len() - self.slots.len());
         for lines in &layout[self.slots.len()..] {
-            self.slots.push(Slot { lines: *lines, audio: None, video: None, occupant: None });
+            self.slots.push(Slot { lines: *lines, audio: None, video: None, occupant: None, untold: false });
         }
         for line in planned {
             let place = self.lines.len() as u16;

@@ -10,6 +10,7 @@ mod admission;
 pub mod allocation;
 pub mod assignment;
 pub mod catalog;
+mod concerns;
 pub mod connection_quality;
 mod demand;
 pub mod downlink;
@@ -21,10 +22,12 @@ mod layering;
 pub mod layout;
 pub mod line;
 pub mod member;
+pub mod member_set;
 pub mod munger;
 pub mod numbering;
 pub mod packet;
 mod part;
+pub mod presence;
 pub mod publication;
 pub mod receiver;
 pub mod redundancy;
@@ -45,7 +48,7 @@ pub use part::{Arrived, Part};
 pub use room::Room;
 
 /// A member's place in its room; used again after it left.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct MemberIndex(pub u32);
 
 /// A publication's place in its room; used again after it ended.

@@ -23,11 +23,17 @@ impl Room {
     /// Lets what waited leave. Returns when there is more.
     pub fn release(&mut self, now: Instant, out: &mut impl Outbox, events: &mut VecDeque<Event>) -> Option<Instant> {
         if self.release_at.is_some_and(|due| due <= now) {
-            let mut pacing = std::mem::take(&mut self.pacing);
-            pacing.retain(|index| self.release_to(*index, now, out, events));
-            self.pacing = pacing;
-            let due = |index: &MemberIndex| self.members[index.0 as usize].downlink.pacer.due();
-            self.release_at = self.pacing.iter().filter_map(due).min();
+            self.release_at = None;
+            let mut next = self.pacing.first_from(MemberIndex(0));
+            while let Some(index) = next {
+                match self.release_to(index, now, out, events) {
+                    Some(due) => self.release_at = Some(self.release_at.map_or(due, |at| at.min(due))),
+                    None => {
+                        self.pacing.remove(index);
+                    }
+                }
+                next = self.pacing.first_from(MemberIndex(index.0 + 1));
+            }
         }
         self.release_at
     }
@@ -35,9 +41,7 @@ impl Room {
     /// Notes that something waits for a member's pacer.
     pub(super) fn wait_for(&mut self, index: MemberIndex) {
         let Some(due) = self.members[index.0 as usize].downlink.pacer.due() else { return };
-        if !self.pacing.contains(&index) {
-            self.pacing.push(index);
-        }
+        self.pacing.insert(index);
         self.release_at = Some(self.release_at.map_or(due, |at| at.min(due)));
     }
 
@@ -48,16 +52,16 @@ impl Room {
         }
     }
 
-    /// Returns whether something still waits.
+    /// Returns when there is more.
     fn release_to(
         &mut self,
         index: MemberIndex,
         now: Instant,
         out: &mut impl Outbox,
         events: &mut VecDeque<Event>,
-    ) -> bool {
+    ) -> Option<Instant> {
         let place = index.0 as usize;
-        let Some(member) = self.members.get_mut(place) else { return false };
+        let member = self.members.get_mut(place)?;
         if member.downlink.pacer.begin(now) {
             while let Some(release) = self.members[place].downlink.pacer.release() {
                 match release {
@@ -67,7 +71,7 @@ impl Room {
                 }
             }
         }
-        self.members[place].downlink.pacer.due().is_some()
+        self.members[place].downlink.pacer.due()
     }
 
     fn release_video(

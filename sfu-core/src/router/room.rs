@@ -5,7 +5,8 @@
 //! - Nobody is in two slots of one member for the same thing, and nobody sees itself.
 //! - A line forwards nothing of a track before the client confirmed the removal of the one before.
 
-use std::collections::VecDeque;
+use std::cell::OnceCell;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use hashbrown::HashMap;
@@ -26,9 +27,11 @@ use crate::stream::RingIndex;
 use crate::unit::SeqNo;
 
 use super::allocation::Allocating;
+use super::concerns::Concerns;
 use super::downlink::Moment;
 use super::line::Forwarded;
 use super::member::Member;
+use super::member_set::MemberSet;
 use super::packet::{MediaPacket, Outbox};
 use super::part::Part;
 use super::publication::{CodecUse, Publication, Subscriber};
@@ -56,12 +59,16 @@ pub struct Room {
     pub(super) scratch: Vec<u8>,
     by_id: HashMap<ParticipantId, MemberIndex>,
     pub(super) by_track: HashMap<TrackId, PublicationIndex>,
-    /// In order of their joining.
-    pub(super) arrivals: Vec<MemberIndex>,
+    /// Members in order of their joining, by its number.
+    arrivals: BTreeMap<u64, MemberIndex>,
+    next_arrival: u64,
     /// Those for whose pacer something waits, and when the next of it leaves.
-    pub(super) pacing: Vec<MemberIndex>,
+    pub(super) pacing: MemberSet,
     pub(super) release_at: Option<Instant>,
     pub(super) speakers: Speakers,
+    pub(super) concerns: Concerns,
+    /// Who is shown first, reckoned when it is needed (see [`super::slots`]).
+    pub(super) ranked: OnceCell<Vec<MemberIndex>>,
     pub(super) allocating: Allocating,
     /// Whose turn it is at this tick.
     pub(super) turn: usize,
@@ -83,10 +90,13 @@ impl Room {
             scratch: Vec::with_capacity(1500),
             by_id: HashMap::new(),
             by_track: HashMap::new(),
-            arrivals: Vec::new(),
-            pacing: Vec::new(),
+            arrivals: BTreeMap::new(),
+            next_arrival: 0,
+            pacing: MemberSet::default(),
             release_at: None,
             speakers: Speakers::default(),
+            concerns: Concerns::default(),
+            ranked: OnceCell::new(),
             allocating: Allocating::default(),
             turn: 0,
             part: Part::default(),
@@ -128,6 +138,11 @@ impl Room {
         self.publications.iter().map(|(index, publication)| (PublicationIndex(index as u32), publication))
     }
 
+    /// How many there are.
+    pub fn publication_count(&self) -> usize {
+        self.publications.len()
+    }
+
     /// The public ids of all members, in order of arrival, without stand-ins.
     pub fn participants(&self) -> impl Iterator<Item = (ParticipantId, PeerIndex)> {
         self.members_here().map(|member| (member.id, member.peer))
@@ -135,7 +150,7 @@ impl Room {
 
     /// All members in order of arrival, without stand-ins.
     pub(super) fn members_here(&self) -> impl Iterator<Item = &Member> {
-        self.arrivals.iter().filter_map(|index| self.member(*index)).filter(|member| member.away.is_none())
+        self.arrivals.values().filter_map(|index| self.member(*index)).filter(|member| member.away.is_none())
     }
 
     /// Adds a member, who has no m-lines yet.
@@ -149,36 +164,48 @@ impl Room {
     ) -> MemberIndex {
         let limits = (peer != PeerIndex::NONE).then_some(self.limits);
         let receiver = Receiver::new(self.window, limits, now);
-        let member = Member::new(id, peer, settings, rng.next_u32(), receiver, (self.clock.instant, now));
+        let mut member = Member::new(id, peer, settings, rng.next_u32(), receiver, (self.clock.instant, now));
+        member.arrival = self.next_arrival;
+        self.next_arrival += 1;
         if self.members.len() == self.members.capacity() {
             // Members are large, and most rooms small: doubling would leave half of the room empty.
             self.members.reserve_exact((self.members.len() / 4).max(FEW));
         }
+        let arrival = member.arrival;
         let index = MemberIndex(self.members.insert(member) as u32);
         self.by_id.insert(id, index);
-        self.arrivals.push(index);
+        self.arrivals.insert(arrival, index);
         index
     }
 
-    /// Removes a member, what it published, and it from all slots.
+    /// Removes a member, what it published, and it from all slots. One that only receives takes work in proportion to its slots.
     pub fn leave(&mut self, member: MemberIndex, events: &mut VecDeque<Event>) {
-        let Some(mut gone) = self.members.try_remove(member.0 as usize) else { return };
+        let Some(gone) = self.members.try_remove(member.0 as usize) else { return };
         self.by_id.remove(&gone.id);
-        self.arrivals.retain(|other| *other != member);
-        self.pacing.retain(|other| *other != member);
+        self.arrivals.remove(&gone.arrival);
+        self.pacing.remove(member);
+        self.concerns.forget(member, &gone);
         for (place, line) in gone.lines.iter().enumerate() {
             if let Some(publication) = line.publication() {
                 let subscriber = Subscriber { member, line: place as u16 };
                 self.publications[publication.0 as usize].unsubscribe(subscriber);
             }
         }
-        if gone.away.is_none() && !gone.publications.is_empty() {
+        for (shown, part) in gone.slots.iter().filter_map(|slot| slot.occupant) {
+            self.members[shown.0 as usize].shown[part as usize].remove(member);
+        }
+        if gone.publications.is_empty() {
+            return;
+        }
+        self.ranked.take();
+        if gone.away.is_none() {
             self.part.tell_all(&News::Left { participant: gone.id });
         }
-        for publication in gone.publications.drain(..) {
-            self.end(publication);
+        self.vacate(member, &gone.shown);
+        for publication in &gone.publications {
+            self.end(*publication);
         }
-        self.fill_all_slots(events);
+        self.serve_at_once(events);
     }
 
     /// Lets what arrives on `mid` be `track`.
@@ -202,9 +229,15 @@ impl Room {
         line.publication = Some(index);
         publisher.publications.push(index);
         self.by_track.insert(track, index);
+        self.speakers.count(false, self.publications[index.0 as usize].is_heard());
+        self.ranked.take();
+        let flows = self.flows(member);
+        self.concerns.publishing.insert(member);
+        self.concerns.silent.set(member, !flows);
         self.tell_published(index);
         self.seat(index);
-        self.fill_all_slots(events);
+        self.concern_published(index);
+        self.serve_at_once(events);
         Ok(())
     }
 
@@ -214,18 +247,19 @@ impl Room {
         if self.is_here(member) {
             self.part.tell_all(&News::Unpublished { track: *track });
         }
-        self.detach(index);
-        self.end(index);
-        self.fill_all_slots(events);
+        self.end_of_present(index);
+        self.serve_at_once(events);
     }
 
     /// Mutes or unmutes a publication of `member`.
     pub fn mute(&mut self, member: MemberIndex, track: &TrackId, muted: bool) {
         let Some(index) = self.publication_of(member, track) else { return };
         let publication = &mut self.publications[index.0 as usize];
+        let was_heard = publication.is_heard();
         if std::mem::replace(&mut publication.muted, muted) == muted {
             return;
         }
+        self.speakers.count(was_heard, publication.is_heard());
         if self.is_here(member) {
             self.part.tell_all(&News::Muted { track: *track, muted });
         }
@@ -245,21 +279,25 @@ impl Room {
 
     /// Notes that a member wants, or no longer wants, tracks.
     pub fn subscribe(&mut self, member: MemberIndex, tracks: &[TrackId], wanted: bool, events: &mut VecDeque<Event>) {
-        let known: Vec<TrackId> = tracks.iter().filter(|track| self.by_track.contains_key(*track)).copied().collect();
-        if let Some(subscriber) = self.member_mut(member) {
-            known.into_iter().for_each(|track| subscriber.set_wanted(track, wanted));
-            self.fill_slots(member, events);
+        let Self { members, publications, by_track, .. } = self;
+        let Some(subscriber) = members.get_mut(member.0 as usize) else { return };
+        for track in tracks {
+            let Some(publication) = by_track.get(track) else { continue };
+            publications[publication.0 as usize].noted_by.insert(member);
+            subscriber.set_wanted(*track, wanted);
         }
+        self.fill_slots(member, events);
     }
 
     /// Replaces a member's wishes of who is in which slot.
     pub fn pin(&mut self, member: MemberIndex, pins: Vec<(SlotIndex, ParticipantId)>, events: &mut VecDeque<Event>) {
-        if let Some(found) = self.member_mut(member) {
-            found.pins = pins;
-            found.pins.truncate(usize::from(SlotIndex::MAX));
-            found.adaptation.invalidate();
-            self.fill_slots(member, events);
-        }
+        let Some(found) = self.members.get_mut(member.0 as usize) else { return };
+        let before = std::mem::replace(&mut found.pins, pins);
+        found.pins.truncate(usize::from(SlotIndex::MAX));
+        found.adaptation.invalidate();
+        let ids = |pins: &[(SlotIndex, ParticipantId)]| pins.iter().map(|(_, id)| *id).collect::<Vec<_>>();
+        self.concerns.note_pins(member, &ids(&before), &ids(&found.pins));
+        self.fill_slots(member, events);
     }
 
     /// Notes that a member applied all slot events up to `revision`, and starts what waited for it.
@@ -273,16 +311,11 @@ impl Room {
     /// Drops publications whose m-line is gone after a negotiation, and fills the member's new slots.
     pub fn renegotiated(&mut self, member: MemberIndex, orphans: Vec<PublicationIndex>, events: &mut VecDeque<Event>) {
         self.tell_renegotiated(member);
-        let lost_some = !orphans.is_empty();
         for orphan in orphans {
-            self.detach(orphan);
-            self.end(orphan);
+            self.end_of_present(orphan);
         }
-        if lost_some {
-            self.fill_all_slots(events);
-        } else {
-            self.fill_slots(member, events);
-        }
+        self.serve_at_once(events);
+        self.fill_slots(member, events);
     }
 
     /// Forwards an RTP packet that `member` sent. Returns what it is a packet of, unless it is of no use to anybody.
@@ -451,30 +484,33 @@ impl Room {
         }
     }
 
-    /// Takes a publication away from its publisher, who stays.
-    fn detach(&mut self, index: PublicationIndex) {
-        let Publication { publisher, mid, .. } = self.publications[index.0 as usize];
-        let publisher = &mut self.members[publisher.0 as usize];
+    /// Ends a publication of a member that stays: its lines are free, its slots are not yet filled anew.
+    fn end_of_present(&mut self, index: PublicationIndex) {
+        let ended = self.end(index);
+        self.take_off_lines(index, &ended);
+        let publisher = &mut self.members[ended.publisher.0 as usize];
         publisher.publications.retain(|other| *other != index);
-        if let Some(line) = publisher.receiver.line_of(&mid) {
+        if let Some(line) = publisher.receiver.line_of(&ended.mid) {
             line.publication = None;
         }
+        if publisher.publications.is_empty() {
+            self.concerns.publishing.remove(ended.publisher);
+            self.concerns.silent.remove(ended.publisher);
+        }
+        self.ranked.take();
     }
 
-    /// Ends a publication: its lines are free, its slots are not yet filled anew.
-    fn end(&mut self, index: PublicationIndex) {
+    /// Ends a publication; its lines still name it.
+    fn end(&mut self, index: PublicationIndex) -> Publication {
         let ended = self.publications.remove(index.0 as usize);
         self.by_track.remove(&ended.track);
-        for (_, member) in &mut self.members {
-            member.forget(&ended.track);
-            // Off the lines now: the index may belong to another publication when slots are filled.
-            let next = member.revision + 1;
-            for line in &mut member.lines {
-                if line.assigned().is_some_and(|assigned| assigned.publication == index) {
-                    line.end_track(next, member.settings.confirms_slots);
-                }
+        self.speakers.count(ended.is_heard(), false);
+        for member in ended.noted_by.iter() {
+            if let Some(member) = self.member_mut(member) {
+                member.forget(&ended.track);
             }
         }
+        ended
     }
 }
 

@@ -1,17 +1,24 @@
-//! A room's slots: filled anew whenever somebody comes, goes, publishes or wishes, moved when somebody speaks, and told to
+//! A room's slots: filled anew for those whom a change concerns ([`super::concerns`]), moved when somebody speaks, and told to
 //! their members.
+//!
+//! Invariants:
+//! - A line is given only tracks of its slot's occupant.
+//! - The members whose slots show a part of a member are its [`Member::shown`].
 
 use std::cmp::Reverse;
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
+use smallvec::SmallVec;
+
 use crate::control::{Event, SlotIndex, SlotRole, Source};
 use crate::id::{ParticipantId, TrackId};
 
-use super::assignment::{self, Candidate, Occupant, Part};
-use super::member::Member;
-use super::publication::Subscriber;
-use super::stage::{Audience, Speaking, Stage, is_placed};
+use super::assignment::{self, Audience, Occupant, Occupants, Offers, Part};
+use super::concerns::parts_with;
+use super::member::{Member, Shown};
+use super::publication::{Publication, Subscriber};
+use super::stage::{Speaking, Speech, Stage};
 use super::{MemberIndex, PublicationIndex, Room};
 
 /// A speaker who took somebody's pair leaves it to nobody else for so long, so that pictures do not flap.
@@ -23,86 +30,98 @@ struct Wishes<'a> {
     subscriber: MemberIndex,
 }
 
-impl Audience for Wishes<'_> {
+impl Wishes<'_> {
+    fn wants(&self, member: MemberIndex, source: Source) -> bool {
+        self.room.wanted_track(self.subscriber, member, source).is_some()
+    }
+}
+
+impl Offers for Wishes<'_> {
     fn offers(&self, member: MemberIndex, part: Part) -> bool {
-        let wanted = |source| self.room.wanted_track(self.subscriber, member, source).is_some();
         match part {
-            Part::Person => wanted(Source::Camera) || wanted(Source::Microphone),
-            Part::Screen => wanted(Source::Screen),
-            Part::Voice => wanted(Source::Microphone),
+            _ if member == self.subscriber => false,
+            Part::Person => self.wants(member, Source::Camera) || self.wants(member, Source::Microphone),
+            Part::Screen => self.wants(member, Source::Screen),
+            Part::Voice => self.wants(member, Source::Microphone),
         }
     }
 
+    fn flows(&self, member: MemberIndex) -> bool {
+        self.room.flows(member)
+    }
+}
+
+impl Audience for Wishes<'_> {
+    fn is_at_our_choice(&self) -> bool {
+        let subscriber = &self.room.members[self.subscriber.0 as usize];
+        !subscriber.settings.confirms_slots && subscriber.pins.is_empty()
+    }
+
+    fn ranked(&self) -> impl Iterator<Item = MemberIndex> {
+        self.room.ranked.get_or_init(|| self.room.rank()).iter().copied()
+    }
+}
+
+impl Speech for Wishes<'_> {
     fn spoke(&self, member: MemberIndex) -> Option<Instant> {
         self.room.spoke(member)
     }
 }
 
-fn roles_and_occupants(member: &Member) -> (Vec<SlotRole>, Vec<Option<Occupant>>) {
+/// For the functions that decide.
+fn roles_and_occupants(member: &Member) -> (SmallVec<[SlotRole; 12]>, Occupants) {
     member.slots.iter().map(|slot| (slot.lines.role, slot.occupant)).unzip()
 }
 
 impl Room {
-    pub(super) fn fill_all_slots(&mut self, events: &mut VecDeque<Event>) {
-        let ranked = self.ranked();
-        for place in 0..self.arrivals.len() {
-            self.fill_slots_from(&ranked, self.arrivals[place], events);
-        }
-    }
-
     /// Assigns a member's slots anew and tells it what changed.
     pub(super) fn fill_slots(&mut self, index: MemberIndex, events: &mut VecDeque<Event>) {
-        let ranked = self.ranked();
-        self.fill_slots_from(&ranked, index, events);
-    }
-
-    /// All members: who spoke last first, then in order of arrival.
-    fn ranked(&self) -> Vec<MemberIndex> {
-        let mut ranked: Vec<_> = self.arrivals.iter().map(|index| (Reverse(self.spoke(*index)), *index)).collect();
-        ranked.sort_by_key(|(spoke, _)| *spoke);
-        ranked.into_iter().map(|(_, index)| index).collect()
-    }
-
-    fn fill_slots_from(&mut self, ranked: &[MemberIndex], index: MemberIndex, events: &mut VecDeque<Event>) {
+        self.concerns.is_served(index);
         let member = &self.members[index.0 as usize];
         if member.slots.is_empty() {
             return;
         }
         let (roles, current) = roles_and_occupants(member);
-        let pins: Vec<_> = member.pins.iter().filter_map(|(slot, id)| Some((*slot, self.member_of(id)?))).collect();
-        let candidates: Vec<_> = self.candidates(ranked, index).collect();
-        let assigned = assignment::assign(&roles, &current, &pins, &candidates);
-        self.occupy(index, &assigned, 0..assigned.len(), events);
+        let pins = member.pins.iter().filter_map(|(slot, id)| Some((*slot, self.member_of(id)?)));
+        let pins: SmallVec<[(SlotIndex, MemberIndex); 4]> = pins.collect();
+        let assigned = assignment::assign(&roles, &current, &pins, &Wishes { room: self, subscriber: index });
+        self.occupy(index, &current, &assigned, events);
     }
 
-    /// Lets the slots of all members follow who speaks. A pair changes at most once in [`SHOWN_FOR`].
-    pub(super) fn follow_speakers(&mut self, now: Instant, speakers: &[Speaking], events: &mut VecDeque<Event>) {
-        for place in 0..self.arrivals.len() {
-            let index = self.arrivals[place];
-            let member = &self.members[index.0 as usize];
-            let occupants = member.slots.iter().filter_map(|slot| slot.occupant.as_ref());
-            let waits = |speaker: &Speaking| speaker.member != index && !is_placed(occupants.clone(), speaker);
-            if !member.slots.is_empty() && speakers.iter().any(waits) {
-                self.follow(now, index, speakers, events);
-            }
-        }
+    /// Members that publish: those of whom media comes first, then who spoke last, then in order of arrival.
+    fn rank(&self) -> Vec<MemberIndex> {
+        let key = |index: MemberIndex| {
+            let arrival = self.members[index.0 as usize].arrival;
+            (Reverse(self.flows(index)), Reverse(self.spoke(index)), arrival)
+        };
+        let mut ranked: Vec<_> = self.concerns.publishing.iter().map(|index| (key(index), index)).collect();
+        ranked.sort_unstable_by_key(|(key, _)| *key);
+        ranked.into_iter().map(|(_, index)| index).collect()
     }
 
-    fn follow(&mut self, now: Instant, index: MemberIndex, speakers: &[Speaking], events: &mut VecDeque<Event>) {
+    /// Lets a member's slots follow who speaks. A pair changes at most once in [`SHOWN_FOR`].
+    pub(super) fn follow(&mut self, now: Instant, index: MemberIndex, events: &mut VecDeque<Event>) {
         let member = &self.members[index.0 as usize];
         let (roles, current) = roles_and_occupants(member);
-        let pinned: Vec<_> =
-            member.pins.iter().filter(|pin| self.is_in_place(&current, pin)).map(|pin| pin.0).collect();
-        let others: Vec<_> = speakers.iter().filter(|speaker| speaker.member != index).copied().collect();
+        let in_place = member.pins.iter().filter(|pin| self.is_in_place(&current, pin)).map(|pin| pin.0);
+        let pinned: SmallVec<[SlotIndex; 4]> = in_place.collect();
+        let others = self.speakers.followed().iter().filter(|speaker| speaker.member != index).copied();
+        let speakers: SmallVec<[Speaking; 8]> = others.collect();
         let audience = Wishes { room: self, subscriber: index };
-        let stage = Stage { roles: &roles, pinned: &pinned, speakers: &others, audience: &audience };
+        let stage = Stage { roles: &roles, pinned: &pinned, speakers: &speakers, audience: &audience };
         let may_show = member.shown_at.is_none_or(|at| now.saturating_duration_since(at) >= SHOWN_FOR);
         let mut slots = current.clone();
-        let shown = stage.follow(&mut slots, may_show);
-        if shown {
+        if stage.follow(&mut slots, may_show) {
             self.members[index.0 as usize].shown_at = Some(now);
         }
-        self.occupy(index, &slots, (0..slots.len()).filter(|&slot| slots[slot] != current[slot]), events);
+        let freed = slots.iter().zip(&current).any(|(now, before)| now.is_none() && before.is_some());
+        if slots != current {
+            self.occupy(index, &current, &slots, events);
+        }
+        if freed {
+            // Somebody whom the stage did not look at may be heard there.
+            self.fill_slots(index, events);
+        }
     }
 
     fn is_in_place(&self, slots: &[Option<Occupant>], (slot, id): &(SlotIndex, ParticipantId)) -> bool {
@@ -110,39 +129,48 @@ impl Room {
         occupant.is_some_and(|(member, _)| self.members[member.0 as usize].id == *id)
     }
 
-    /// Puts these occupants into some of a member's slots and tells it what changed.
+    /// Puts these occupants into a member's slots and tells it what changed.
     fn occupy(
         &mut self,
         index: MemberIndex,
+        before: &[Option<Occupant>],
         assigned: &[Option<Occupant>],
-        slots: impl Iterator<Item = usize>,
         events: &mut VecDeque<Event>,
     ) {
+        self.note_shown(index, before, assigned);
         let revision = self.members[index.0 as usize].revision + 1;
-        let changed: Vec<usize> = slots.filter(|&slot| self.fill_slot(index, slot, assigned[slot], revision)).collect();
-        if !changed.is_empty() {
-            let occupant = |slot: usize| assigned[slot].map(|(member, _)| self.members[member.0 as usize].id);
-            let member = &self.members[index.0 as usize];
-            let slots = changed.iter().map(|&slot| member.slot_content(slot, occupant(slot))).collect();
-            events.push_back(Event::Slots { participant: member.id, revision, slots });
-            let member = &mut self.members[index.0 as usize];
-            member.revision = revision;
-            member.adaptation.invalidate();
+        let changed = (0..assigned.len()).filter(|&slot| self.fill_slot(index, slot, assigned[slot], revision));
+        let changed: SmallVec<[usize; 12]> = changed.collect();
+        self.concerns.note_slots(index, &self.members[index.0 as usize]);
+        if changed.is_empty() {
+            return;
         }
-        self.start_lines(index);
+        let occupant = |slot: usize| assigned[slot].map(|(member, _)| self.members[member.0 as usize].id);
+        let member = &self.members[index.0 as usize];
+        let slots = changed.iter().map(|&slot| member.slot_content(slot, occupant(slot))).collect();
+        events.push_back(Event::Slots { participant: member.id, revision, slots });
+        let member = &mut self.members[index.0 as usize];
+        member.revision = revision;
+        member.adaptation.invalidate();
+        for slot in changed {
+            let slot = &self.members[index.0 as usize].slots[slot];
+            for line in [slot.audio, slot.video].into_iter().flatten() {
+                self.start_line(index, line);
+            }
+        }
     }
 
-    fn candidates(&self, ranked: &[MemberIndex], subscriber: MemberIndex) -> impl Iterator<Item = Candidate> {
-        let wants = &self.members[subscriber.0 as usize];
-        ranked.iter().filter(move |other| **other != subscriber).map(move |&member| {
-            let publications = &self.members[member.0 as usize].publications;
-            let has = |source| {
-                let of = |index: &PublicationIndex| &self.publications[index.0 as usize];
-                publications.iter().map(of).any(|p| p.source == source && wants.wants(&p.track))
-            };
-            let voice = has(Source::Microphone);
-            Candidate { member, person: has(Source::Camera) || voice, screen: has(Source::Screen), voice }
-        })
+    /// Keeps [`Member::shown`] of all whom a change of slots concerns.
+    fn note_shown(&mut self, index: MemberIndex, before: &[Option<Occupant>], assigned: &[Option<Occupant>]) {
+        let differing = |(before, now): &(&Option<Occupant>, &Option<Occupant>)| before != now;
+        let changes = || before.iter().zip(assigned).filter(differing);
+        // Who moves from one slot to another is still shown.
+        for (member, part) in changes().filter_map(|(before, _)| *before) {
+            self.members[member.0 as usize].shown[part as usize].remove(index);
+        }
+        for (member, part) in changes().filter_map(|(_, now)| *now) {
+            self.members[member.0 as usize].shown[part as usize].insert(index);
+        }
     }
 
     /// Puts `occupant` into a slot; true if that changes what the client must know.
@@ -160,7 +188,8 @@ impl Room {
         };
         let member = &mut self.members[index.0 as usize];
         let state = &mut member.slots[slot];
-        let mut changed = std::mem::replace(&mut state.occupant, occupant) != occupant;
+        let mut changed = std::mem::take(&mut state.untold);
+        changed |= std::mem::replace(&mut state.occupant, occupant) != occupant;
         for (place, track) in [(state.audio, audio), (state.video, video)] {
             let Some(place) = place else { continue };
             let line = &mut member.lines[usize::from(place)];
@@ -171,9 +200,49 @@ impl Room {
                     publication.unsubscribe(Subscriber { member: index, line: place });
                 }
             }
-            changed |= line.take_ended();
         }
         changed
+    }
+
+    /// Takes a member who left, whose parts were shown by these, out of their slots.
+    pub(super) fn vacate(&mut self, gone: MemberIndex, shown: &Shown) {
+        for (part, viewers) in Part::ALL.into_iter().zip(shown) {
+            self.concerns.add_viewers(viewers);
+            for viewer in viewers.iter() {
+                let viewer = &mut self.members[viewer.0 as usize];
+                let place = viewer.slots.iter().position(|slot| slot.occupant == Some((gone, part)));
+                let Some(slot) = place.map(|place| &mut viewer.slots[place]) else { continue };
+                slot.occupant = None;
+                slot.untold = true;
+                for line in [slot.audio, slot.video].into_iter().flatten() {
+                    let line = &mut viewer.lines[usize::from(line)];
+                    line.assign(None, viewer.revision + 1, viewer.settings.confirms_slots);
+                }
+            }
+        }
+    }
+
+    /// Takes a publication that ended, of somebody who stays, off the lines to which it is assigned.
+    pub(super) fn take_off_lines(&mut self, index: PublicationIndex, ended: &Publication) {
+        let publisher = ended.publisher.0 as usize;
+        let shown = std::mem::take(&mut self.members[publisher].shown);
+        for part in parts_with(ended.source) {
+            let viewers = &shown[*part as usize];
+            self.concerns.add_viewers(viewers);
+            for viewer in viewers.iter() {
+                let viewer = &mut self.members[viewer.0 as usize];
+                for slot in viewer.slots.iter_mut().filter(|slot| slot.occupant == Some((ended.publisher, *part))) {
+                    for line in [slot.audio, slot.video].into_iter().flatten() {
+                        let line = &mut viewer.lines[usize::from(line)];
+                        if line.assigned().is_some_and(|assigned| assigned.publication == index) {
+                            line.assign(None, viewer.revision + 1, viewer.settings.confirms_slots);
+                            slot.untold = true;
+                        }
+                    }
+                }
+            }
+        }
+        self.members[publisher].shown = shown;
     }
 
     fn wanted_track(
@@ -192,13 +261,15 @@ impl Room {
 
     /// Starts the lines that need not wait for the client's confirmation (any more).
     pub(super) fn start_lines(&mut self, index: MemberIndex) {
-        let member = &mut self.members[index.0 as usize];
-        let confirmed = member.confirmed;
-        for place in 0..member.lines.len() {
-            let member = &mut self.members[index.0 as usize];
-            let Some(publication) = member.lines[place].start(confirmed) else { continue };
-            member.adaptation.invalidate();
-            self.publications[publication.0 as usize].subscribe(Subscriber { member: index, line: place as u16 });
+        for place in 0..self.members[index.0 as usize].lines.len() {
+            self.start_line(index, place as u16);
         }
+    }
+
+    fn start_line(&mut self, index: MemberIndex, place: u16) {
+        let member = &mut self.members[index.0 as usize];
+        let Some(publication) = member.lines[usize::from(place)].start(member.confirmed) else { return };
+        member.adaptation.invalidate();
+        self.publications[publication.0 as usize].subscribe(Subscriber { member: index, line: place });
     }
 }

@@ -1,7 +1,7 @@
 //! Who of a room is heard, who speaks, and whose slots follow them.
 //!
-//! Looked at every [`INTERVAL`], for O(publications); members' slots only when somebody starts or goes on to speak who is
-//! not where they should be, for O(members x slots) then.
+//! Looked at every [`INTERVAL`], for O(publications); members' slots only when somebody starts or goes on to speak, and then
+//! those of the members that do not see or hear them yet, in turns ([`super::concerns`]).
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -27,7 +27,7 @@ const NOTICEABLE: f32 = 0.15;
 /// Somebody who has spoken for so long is worth a pair; who only says yes is not.
 const ESTABLISHED: Duration = Duration::from_secs(1);
 
-/// Slots that could not follow at once (see [`Room::follow_speakers`]) are looked at again after this.
+/// Slots that could not follow at once (see [`Room::follow`]) are looked at again after this.
 const LOOK_AGAIN: Duration = Duration::from_millis(250);
 
 /// The ear of a room.
@@ -42,6 +42,8 @@ pub(super) struct Speakers {
     now: Vec<(MemberIndex, Speaker)>,
     told: Vec<Speaker>,
     told_at: Option<Instant>,
+    /// Microphones that are heard.
+    heard: usize,
     /// Whom slots followed when they were looked at last.
     followed: Vec<Speaking>,
     look_again: Option<Instant>,
@@ -50,6 +52,16 @@ pub(super) struct Speakers {
 impl Speakers {
     pub(super) fn new(limit: Option<usize>) -> Self {
         Self { limit, ..Self::default() }
+    }
+
+    /// A microphone was or was not heard, and now is or is not.
+    pub(super) const fn count(&mut self, before: bool, now: bool) {
+        self.heard = self.heard + now as usize - before as usize;
+    }
+
+    /// Whom slots follow.
+    pub(super) fn followed(&self) -> &[Speaking] {
+        &self.followed
     }
 
     /// Whether the members of the room should be told.
@@ -71,15 +83,16 @@ impl Speakers {
 impl Room {
     /// Lets a microphone that appears be heard at once where there is a free place; others wait until they are loud.
     pub(super) fn seat(&mut self, index: PublicationIndex) {
-        let heard = self.publications.iter().filter(|(_, other)| other.is_voice() && other.audible).count();
         let publication = &mut self.publications[index.0 as usize];
         if publication.source != Source::Microphone {
             return;
         }
-        let others = heard - usize::from(publication.is_voice() && publication.audible);
+        self.speakers.count(publication.is_heard(), false);
         publication.voice.mute();
-        publication.audible = !publication.muted && self.speakers.limit.is_none_or(|limit| others < limit);
+        let has_place = self.speakers.limit.is_none_or(|limit| self.speakers.heard < limit);
+        publication.audible = !publication.muted && has_place;
         publication.audible_since = None;
+        self.speakers.count(false, publication.is_heard());
     }
 
     /// Listens: chooses who is forwarded, tells who speaks, and lets slots follow.
@@ -88,6 +101,7 @@ impl Room {
             return;
         }
         self.speakers.due = Some(now + INTERVAL);
+        self.ranked.take();
         let mut contenders = std::mem::take(&mut self.speakers.contenders);
         contenders.clear();
         contenders.extend(self.publications().filter(|(_, publication)| publication.is_voice()).map(
@@ -99,6 +113,7 @@ impl Room {
         for chosen in &contenders {
             let publication = &mut self.publications[chosen.key.0 as usize];
             publication.audible_since = chosen.since;
+            self.speakers.count(publication.audible, chosen.heard);
             if std::mem::replace(&mut publication.audible, chosen.heard) && !chosen.heard {
                 self.pause_lines(chosen.key);
             }
@@ -106,7 +121,7 @@ impl Room {
         self.note_speakers(&contenders);
         self.speakers.contenders = contenders;
         self.tell_speakers(now, events);
-        self.look_after_slots(now, events);
+        self.look_after_slots(now);
     }
 
     fn note_speakers(&mut self, contenders: &[Contender<PublicationIndex>]) {
@@ -140,7 +155,7 @@ impl Room {
     }
 
     /// Lets slots follow who speaks, if that is somebody else than before, or somebody could not be followed then.
-    fn look_after_slots(&mut self, now: Instant, events: &mut VecDeque<Event>) {
+    fn look_after_slots(&mut self, now: Instant) {
         if self.speakers.now.is_empty() && self.speakers.followed.is_empty() {
             return;
         }
@@ -153,7 +168,7 @@ impl Room {
             return;
         }
         let speakers: Vec<Speaking> = self.speakers.now.iter().map(speaking).collect();
-        self.follow_speakers(now, &speakers, events);
+        self.concern_speakers(&speakers);
         self.speakers.followed = speakers;
         self.speakers.look_again = Some(now + LOOK_AGAIN);
     }

@@ -1,8 +1,8 @@
 //! How slots follow who speaks: a pure function of the slots, the speakers and what is known of the others.
 //!
 //! Invariants, besides those of [`super::assignment`]:
-//! - Who is in a slot leaves it only for somebody who speaks, and only if they neither speak nor were pinned: of those, the
-//!   one who spoke least recently. Screen shares stay.
+//! - Who is in a slot leaves it only for somebody who speaks, and only if they neither speak nor were pinned: of those, one of
+//!   whom nothing comes, or else the one who spoke least recently. Screen shares stay.
 //! - Nobody moves between pairs, and at most one pair changes at a time.
 //! - Who leaves a pair for somebody from a lone audio slot is heard there instead.
 
@@ -11,7 +11,7 @@ use std::time::Instant;
 use crate::control::{SlotIndex, SlotRole};
 
 use super::MemberIndex;
-use super::assignment::{Occupant, Part};
+use super::assignment::{Occupant, Offers, Part};
 
 /// Somebody who speaks and is forwarded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,10 +22,7 @@ pub struct Speaking {
 }
 
 /// What [`Stage`] asks about members.
-pub trait Audience {
-    /// Whether the one whose slots they are wants this part of a member, and there is one.
-    fn offers(&self, member: MemberIndex, part: Part) -> bool;
-
+pub trait Speech: Offers {
     /// When a member spoke last.
     fn spoke(&self, member: MemberIndex) -> Option<Instant>;
 }
@@ -40,7 +37,7 @@ pub struct Stage<'a, A> {
     pub audience: &'a A,
 }
 
-impl<A: Audience> Stage<'_, A> {
+impl<A: Speech> Stage<'_, A> {
     /// Lets slots follow the speakers: everybody among them shall be heard, and who is established be shown, as far as
     /// those who do not speak leave room. At most one pair changes, and none unless `may_show`. Returns whether one did.
     pub fn follow(&self, slots: &mut [Option<Occupant>], may_show: bool) -> bool {
@@ -93,7 +90,8 @@ impl<A: Audience> Stage<'_, A> {
         }
     }
 
-    /// The slot of this role that is free, or else whose occupant spoke least recently, does not speak and is not pinned.
+    /// The slot of this role that is free, or else whose occupant neither speaks nor is pinned: the one of whom nothing comes, or
+    /// who spoke least recently.
     fn weakest(&self, slots: &[Option<Occupant>], role: SlotRole) -> Option<usize> {
         let speaks = |member| self.speakers.iter().any(|speaker| speaker.member == member);
         let yields = |slot: &usize| match slots[*slot] {
@@ -101,7 +99,8 @@ impl<A: Audience> Stage<'_, A> {
             Some((_, Part::Screen)) => false,
             Some((member, _)) => !self.is_pinned(*slot) && !speaks(member),
         };
-        let spoke = |slot: &usize| slots[*slot].map(|(member, _)| self.audience.spoke(member));
+        let spoke =
+            |slot: &usize| slots[*slot].map(|(member, _)| (self.audience.flows(member), self.audience.spoke(member)));
         (0..slots.len()).filter(|slot| self.roles[*slot] == role).filter(yields).min_by_key(spoke)
     }
 
@@ -130,11 +129,13 @@ mod tests {
         start: Instant,
         spoke: Vec<bool>,
         wanted: Vec<bool>,
+        /// Of whom nothing comes.
+        lost: Option<MemberIndex>,
     }
 
     impl Hall {
         fn new() -> Self {
-            Self { start: Instant::now(), spoke: vec![true; 10], wanted: vec![true; 10] }
+            Self { start: Instant::now(), spoke: vec![true; 10], wanted: vec![true; 10], lost: None }
         }
 
         fn follow(
@@ -149,11 +150,17 @@ mod tests {
         }
     }
 
-    impl Audience for Hall {
+    impl Offers for Hall {
         fn offers(&self, member: MemberIndex, part: Part) -> bool {
             part != Part::Screen && self.wanted[member.0 as usize]
         }
 
+        fn flows(&self, member: MemberIndex) -> bool {
+            self.lost != Some(member)
+        }
+    }
+
+    impl Speech for Hall {
         fn spoke(&self, member: MemberIndex) -> Option<Instant> {
             let at = self.start + Duration::from_secs(u64::from(member.0));
             self.spoke[member.0 as usize].then_some(at)
@@ -189,6 +196,15 @@ mod tests {
         hall.spoke[3] = false;
         hall.follow(&ROLES, &mut slots, &[], &[speaking(9, true)], true);
         assert_eq!(slots[0], at(9, Part::Person));
+    }
+
+    #[test]
+    fn whoever_is_lost_leaves_before_that() {
+        let (mut hall, mut slots) = (Hall::new(), slots());
+        hall.spoke[3] = false;
+        hall.lost = Some(MemberIndex(2));
+        hall.follow(&ROLES, &mut slots, &[], &[speaking(9, true)], true);
+        assert_eq!(slots[2], at(9, Part::Person));
     }
 
     #[test]
@@ -237,7 +253,7 @@ mod tests {
             wanted in prop::collection::vec(any::<bool>(), 10),
             may_show: bool,
         ) {
-            let hall = Hall { start: Instant::now(), spoke, wanted };
+            let hall = Hall { start: Instant::now(), spoke, wanted, lost: None };
             let speakers: Vec<_> = speakers.into_iter().map(|(member, long)| speaking(member, long)).collect();
             let speaks = |member| speakers.iter().any(|speaker| speaker.member == member);
             let heard = |slots: &[Option<Occupant>], member| {

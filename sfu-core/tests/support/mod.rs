@@ -193,11 +193,15 @@ impl World {
         RequestId(self.requests)
     }
 
-    /// A client that has joined, with so many pairs of slots, but has sent nothing yet.
-    pub fn join(&mut self, room: RoomId, settings: ParticipantSettings, pairs: usize) -> usize {
-        let id = ParticipantId::random(&mut self.rng);
-        let index = self.clients.len();
-        let ice = credentials(index, 0);
+    /// The command that lets a client join, with so many pairs of slots; its credentials, lines and slots.
+    pub fn join_command(
+        &mut self,
+        room: RoomId,
+        settings: ParticipantSettings,
+        pairs: usize,
+    ) -> (Command, IceCredentials, Vec<Line>, Vec<SlotLines>) {
+        let participant = ParticipantId::random(&mut self.rng);
+        let ice = credentials(self.clients.len(), 0);
         let (mut lines, slots) = lines(pairs);
         for line in &mut lines {
             if let Line::Video { mid, rids, .. } = line
@@ -214,8 +218,15 @@ impl World {
         };
         let negotiation = Negotiation { offer, slots: slots.clone() };
         let request = self.request();
+        (Command::Join { request, room, participant, settings, negotiation }, ice, lines, slots)
+    }
+
+    /// A client that has joined, with so many pairs of slots, but has sent nothing yet.
+    pub fn join(&mut self, room: RoomId, settings: ParticipantSettings, pairs: usize) -> usize {
+        let index = self.clients.len();
+        let (join, ice, lines, slots) = self.join_command(room, settings, pairs);
+        let Command::Join { request, participant: id, .. } = join else { unreachable!("it joins") };
         let (now, worker) = (self.now, self.worker);
-        let join = Command::Join { request, room, participant: id, settings, negotiation };
         self.core_mut(worker).handle_command(now, join);
         let answer = self.answer(request);
         let rtc = TestClient::new(self.certificate.clone(), ice.clone(), answer.ice.clone(), self.now);
