@@ -107,8 +107,11 @@ fn apply_pins(
     audience: &impl Audience,
 ) {
     let mut held = SmallVec::<[usize; 8]>::new();
+    // Lone voices after the pairs: a member in a pair is heard through it, and a pin cannot change that.
+    let voices = |pins: &&(SlotIndex, MemberIndex)| roles.get(usize::from(pins.0)) == Some(&SlotRole::Audio);
     // The last first: an earlier one takes neither its slot nor what is in it.
-    for &(slot, member) in pins.iter().rev() {
+    let in_order = pins.iter().rev().filter(|pin| !voices(pin)).chain(pins.iter().rev().filter(voices));
+    for &(slot, member) in in_order {
         let slot = usize::from(slot);
         let Some(&role) = roles.get(slot) else { continue };
         let part = match role {
@@ -116,8 +119,9 @@ fn apply_pins(
             _ => part_of(role),
         };
         let pinned = Some((member, part));
+        let is_heard = part == Part::Voice && slots.contains(&Some((member, Part::Person)));
         let is_taken = held.iter().any(|other| *other == slot || slots[*other] == pinned);
-        if is_taken || !audience.offers(member, part) {
+        if is_heard || is_taken || !audience.offers(member, part) {
             continue;
         }
         slots.iter_mut().filter(|other| **other == pinned).for_each(|other| *other = None);
