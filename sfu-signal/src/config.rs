@@ -111,7 +111,7 @@ pub struct SessionsConfig {
     /// A participant of WHIP or WHEP, which has no WebSocket, leaves so long after its media path was interrupted: after it
     /// gave no sign of life for `media.consent_timeout`. Default: `5s`.
     #[serde(with = "crate::duration")]
-    #[schemars(with = "String")]
+    #[schemars(with = "Between<0, 600_000>")]
     pub interruption_grace: Duration,
     /// `join` or `resume` must come so soon after the WebSocket opened. Default: `10s`.
     #[serde(with = "crate::duration")]
