@@ -13,7 +13,7 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use sfu_core::ClockAnchor;
 use sfu_core::config::CodecPolicy;
-use sfu_core::control::{Event, ParticipantSettings, SlotIndex, SlotLines, SlotRole, Source};
+use sfu_core::control::{Event, MayPublish, ParticipantSettings, SlotIndex, SlotLines, SlotRole, Source};
 use sfu_core::id::{Mid, ParticipantId, RoomId, Ssrc, TrackId};
 use sfu_core::router::assignment::{self, Audience, Occupant, Offers, Part};
 use sfu_core::router::{Class, MemberIndex, OutPacket, Outbox, PeerIndex, Room, layout};
@@ -143,6 +143,7 @@ impl Both {
         match step {
             Step::Join { roles, subscribes, auto, confirms } => {
                 let settings = ParticipantSettings {
+                    can_publish: MayPublish::ALL,
                     can_subscribe: *subscribes,
                     can_publish_data: false,
                     auto_subscribe: *auto,
