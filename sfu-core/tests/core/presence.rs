@@ -62,11 +62,11 @@ impl Stage {
     /// Whom the first slot of a viewer shows.
     fn shown(&self, viewer: usize) -> Option<ParticipantId> {
         let of_viewer = |event: &&Event| event.participant() == Some(self.world.clients[viewer].id);
-        let slots = self.world.events.iter().filter(of_viewer).filter_map(|event| match event {
+        let mut slots = self.world.events.iter().filter(of_viewer).filter_map(|event| match event {
             Event::Slots { slots, .. } => slots.iter().find(|slot| slot.slot == 0),
             _ => None,
         });
-        slots.last()?.participant
+        slots.next_back()?.participant
     }
 
     fn id(&self, client: usize) -> Option<ParticipantId> {
