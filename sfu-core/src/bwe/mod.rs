@@ -220,6 +220,11 @@ impl Estimator {
         self.demand = demand.0 as f64;
     }
 
+    /// What [`Self::set_demand`] was told.
+    pub const fn demand(&self) -> Bitrate {
+        Bitrate(self.demand as u64)
+    }
+
     /// See [`prefetch`](crate::prefetch): what a packet that is sent touches.
     #[inline]
     pub fn prefetch(&self, distance: Distance) {

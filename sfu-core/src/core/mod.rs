@@ -447,6 +447,7 @@ impl Core {
                 }
                 TransportEvent::Resumed => {
                     self.rooms[state.room].connected(state.member);
+                    self.rooms[state.room].path_changed(now, state.member);
                     ConnectionState::Resumed
                 }
                 TransportEvent::Failed(reason) => {
@@ -463,6 +464,10 @@ impl Core {
                 }
                 TransportEvent::ChannelClosed(Channel::Reliable) => {
                     state.mailbox.close();
+                    continue;
+                }
+                TransportEvent::PathChanged(_) if state.transport.is_connected() => {
+                    self.rooms[state.room].path_changed(now, state.member);
                     continue;
                 }
                 TransportEvent::PathChanged(_)

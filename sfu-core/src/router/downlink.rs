@@ -72,6 +72,18 @@ impl Downlink {
         }
     }
 
+    /// Packets take another path from now on, or the old one again after it was lost: what was known of it says nothing. Numbers
+    /// go on, so that feedback on what went before is about nobody; what waits leaves, and the first feedback is followed
+    /// by a probe, as after a join. `epoch` is that of [`Self::new`].
+    pub fn restart(&mut self, epoch: Instant, now: Instant) {
+        let demand = self.estimator.demand();
+        self.began = bwe::micros(epoch, now);
+        self.estimator = Estimator::new(now, EstimatorConfig::default());
+        self.estimator.set_demand(demand);
+        self.pacer.set_estimate(now, None);
+        self.pacer.abandon_probe();
+    }
+
     /// What the receiver tells of its path, for its estimator.
     pub const fn hear(&mut self) -> &mut Estimator {
         self.heard = true;
@@ -188,5 +200,29 @@ impl RateMeter {
             self.bytes = 0;
             self.since = now;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Red if what was known of one path decides about another, or if numbers begin again, which feedback on the old ones would hit.
+    #[test]
+    fn another_path_starts_anew_and_numbers_go_on() {
+        let epoch = Instant::now();
+        let now = epoch + Duration::from_secs(60);
+        let mut downlink = Downlink::new(epoch, epoch);
+        downlink.estimator.set_demand(Bitrate(2_000_000));
+        downlink.next_number = 77;
+        downlink.hear().on_remb(now, Bitrate(40_000));
+        downlink.tick(now);
+        downlink.pacer.on_sent(20_000);
+        assert!(!downlink.pacer.passes(now));
+        downlink.restart(epoch, now);
+        assert_eq!(downlink.estimator.source(), None);
+        assert_eq!(downlink.estimator.demand(), Bitrate(2_000_000));
+        assert!(downlink.estimator.is_guess(now) && downlink.pacer.passes(now));
+        assert_eq!((downlink.next_number, downlink.began), (77, 60_000_000));
     }
 }

@@ -277,6 +277,13 @@ impl Room {
         state.health.set_connected(true);
     }
 
+    /// What is sent to a member takes another path, or one that had been lost.
+    pub fn path_changed(&mut self, now: Instant, member: MemberIndex) {
+        let Some(state) = self.members.get_mut(member.0 as usize) else { return };
+        state.downlink.restart(self.clock.instant, now);
+        state.adaptation.invalidate();
+    }
+
     /// Notes that a member wants, or no longer wants, tracks.
     pub fn subscribe(&mut self, member: MemberIndex, tracks: &[TrackId], wanted: bool, events: &mut VecDeque<Event>) {
         let Self { members, publications, by_track, .. } = self;
