@@ -44,13 +44,27 @@ impl Madang {
         self.log.lock().expect("nobody panics with it").clone()
     }
 
+    /// One worker, and as many open files at most; where the operator and ICE-TCP are, is said beforehand.
+    #[cfg(unix)]
+    #[allow(dead_code, reason = "every test file that includes this module compiles it anew")]
+    pub(crate) fn with_open_files(limit: u32, operator: &str, tcp_port: &str) -> Self {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", &format!("ulimit -n {limit} && exec \"$0\" \"$@\"")]).arg(binary());
+        Self::spawn(shell, &["--workers", "1", "--operator", operator, "--tcp-port", tcp_port], &[])
+    }
+
     fn with(more: &[&str], env: &[(&str, &str)]) -> Self {
-        let flags = ["serve", "--dev", "--bind", "127.0.0.1", "--http-port", "0", "--udp-port", "0", "--tcp-port", "0"];
-        let quiet = ["--operator", "127.0.0.1:0", "--log-filter", "warn"];
+        Self::spawn(Command::new(binary()), more, env)
+    }
+
+    fn spawn(mut program: Command, more: &[&str], env: &[(&str, &str)]) -> Self {
+        let flags = ["serve", "--dev", "--bind", "127.0.0.1", "--http-port", "0", "--udp-port", "0"];
+        let otherwise = [["--tcp-port", "0"], ["--operator", "127.0.0.1:0"], ["--log-filter", "warn"]];
+        let otherwise = otherwise.iter().filter(|[flag, _]| !more.contains(flag)).flatten();
         let keeps_log = more.contains(&"--log-filter");
-        let mut child = Command::new(binary())
+        let mut child = program
             .args(flags)
-            .args(if keeps_log { &[][..] } else { &quiet[..] })
+            .args(otherwise)
             .args(more)
             .envs(env.iter().copied())
             .stdin(Stdio::null())
