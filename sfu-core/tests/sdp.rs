@@ -2,6 +2,8 @@
 
 #[path = "sdp/answers.rs"]
 mod answers;
+#[path = "sdp/clients.rs"]
+mod clients;
 #[path = "sdp/errors.rs"]
 mod errors;
 #[path = "sdp/hostile.rs"]

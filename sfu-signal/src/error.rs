@@ -84,7 +84,7 @@ error_codes! {
     SdpNoFingerprint "sdp_no_fingerprint" 400 false "The offer has no SHA-256 fingerprint.";
     SdpFingerprintHash "sdp_fingerprint_hash" 400 false "The offer's fingerprint is not of SHA-256.";
     SdpFingerprintChanged "sdp_fingerprint_changed" 400 false "A further offer has another fingerprint.";
-    SdpSetupPassive "sdp_setup_passive" 400 false "The offer is `a=setup:passive`, and so is the server.";
+    SdpSetup "sdp_setup" 400 false "The offer's `a=setup` leaves no DTLS role to the server, or not the one that it has.";
     SdpMediaOrder "sdp_media_order" 400 false "A further offer removed or changed m-lines.";
     SdpMidMissing "sdp_mid_missing" 400 false "An m-line has no MID.";
     SdpMidDuplicate "sdp_mid_duplicate" 400 false "Two m-lines of the offer have one MID.";

@@ -133,12 +133,19 @@ impl Server {
         let tracks: Result<Vec<_>, _> =
             entry.publish.iter().map(|track| self.begin_publish(room, participant, track)).collect();
         let answer = negotiated(join.wait().await?)?;
-        let mut published = Vec::new();
+        let (mut published, mut refused) = (Vec::new(), None);
         for (track, answer) in tracks? {
-            published_ok(answer.wait().await?)?;
-            published.push(track);
+            match published_ok(answer.wait().await?) {
+                Ok(()) => published.push(track),
+                // WHIP names no tracks: one per m-line is meant, of those that the answer accepts.
+                Err(error) if entry.door == Door::Whip && error.code == ErrorCode::MidUnusable => refused = Some(error),
+                Err(error) => return Err(error),
+            }
         }
-        Ok((answer, published))
+        match refused {
+            Some(error) if published.is_empty() => Err(error),
+            _ => Ok((answer, published)),
+        }
     }
 
     /// Asks the media plane to take a track. It is public once the answer has come.

@@ -83,6 +83,8 @@ impl Server {
         let text = self.read(&parts.headers, body).await?;
         let offer = parse_offer(&text, &self.config.limits)?;
         drop(text);
+        // Who plays publishes nothing.
+        let offer = if door == Door::Whep { offer.into_receive_only() } else { offer };
         let ufrag = offer.ice().ufrag.clone();
         let publish = if door == Door::Whip { crate::whip::tracks(&offer)? } else { Vec::new() };
         let negotiation = Negotiation { offer: Box::new(offer), slots: Vec::new() };

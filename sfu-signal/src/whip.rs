@@ -23,7 +23,7 @@ pub(crate) async fn patch(State(server): Shared, Path(path): ResourcePath, reque
     server.trickle(Door::Whip, &path, request).await.unwrap_or_else(|error| server.refuse(error))
 }
 
-/// One track per m-line that sends: a microphone and a camera, then a screen and its sound.
+/// One track per m-line that sends: a microphone and a camera, then a screen and its sound. None for an offer of data channels only.
 pub(crate) fn tracks(offer: &Offer) -> Result<Vec<PublishTrack>, SignalError> {
     let mut audio = [TrackSource::Microphone, TrackSource::ScreenShareAudio].into_iter();
     let mut video = [TrackSource::Camera, TrackSource::ScreenShare].into_iter();
@@ -35,13 +35,15 @@ pub(crate) fn tracks(offer: &Offer) -> Result<Vec<PublishTrack>, SignalError> {
         let source = match media.kind {
             MediaKind::Audio => audio.next(),
             MediaKind::Video => video.next(),
-            MediaKind::Data => continue,
+            MediaKind::Data | MediaKind::Other => continue,
         };
         let source = source.ok_or(ErrorCode::TooManyTracks)?;
         tracks.push(PublishTrack { mid: media.mid.to_string(), source, name: String::new(), muted: false });
     }
-    if tracks.is_empty() {
-        return Err(SignalError::new(ErrorCode::BadRequest, "no m-line of the offer sends"));
+    let has_data = offer.media().iter().any(|media| media.kind == MediaKind::Data && !media.stopped);
+    if tracks.is_empty() && !has_data {
+        let message = "no m-line of the offer sends: offer audio or video as sendonly, or a data channel";
+        return Err(SignalError::new(ErrorCode::BadRequest, message));
     }
     Ok(tracks)
 }

@@ -158,7 +158,7 @@ impl Core {
 
         let remote_ice = offer.ice().clone();
         let config = transport_config(&self.config);
-        let transport = Transport::new(&config, &ice, &remote_ice, offer.fingerprint(), now);
+        let transport = Transport::new(&config, &ice, &remote_ice, offer.fingerprint(), now).with_setup(answer.setup);
         let entry = self.peers.vacant_entry();
         let index = PeerIndex(entry.key() as u32);
         let member = self.rooms[room].join(now, participant, index, settings, &mut self.rng);

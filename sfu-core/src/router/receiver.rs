@@ -1,10 +1,15 @@
 //! The m-lines on which a member sends to us: which stream a packet belongs to, and what is kept of it.
 //!
 //! A stream is found by SSRC; a new SSRC by its MID and RID header extensions (RFC 8843 section 9.2, RFC 8852), by the
-//! offer's `a=ssrc` lines, or by a payload type that only one m-line uses, in this order.
+//! offer's `a=ssrc` lines, or by a payload type that only one m-line uses, in this order. The encodings of a simulcast without
+//! RIDs are those of `a=ssrc-group:SIM`, in its order.
 //!
 //! Invariants: a member has at most one primary SSRC and one RTX SSRC per encoding; a new one takes the old one's place
 //! and starts a new [`EncodingKey`], since its numbers have nothing to do with the old ones.
+//!
+//! An encoding belongs to the SSRC that sends on it. Another takes it over once that one has been silent for [`TAKEOVER`], or at
+//! once if the offer declares the other one and no longer the owner. Otherwise two that both send would take it from each other with
+//! every packet, and no viewer would see a picture.
 
 use std::time::{Duration, Instant};
 
@@ -31,6 +36,10 @@ use super::{PublicationIndex, admission};
 
 /// The most layers that are offered of an m-line.
 pub const MAX_OFFERS: usize = MAX_ENCODINGS * MAX_SPATIAL * MAX_TEMPORAL;
+
+/// How long the owner of an encoding is silent before another SSRC takes it over: longer than the pictures of a slow screen share
+/// are apart, shorter than a viewer takes for an end.
+pub const TAKEOVER: Duration = Duration::from_millis(500);
 
 /// A codec of an m-line that we receive.
 #[derive(Debug, Clone, Copy)]
@@ -60,6 +69,8 @@ pub struct ReceivingLine {
     gate: Option<Gate>,
     codecs: ArrayVec<ReceivedCodec, MAX_CODECS>,
     ssrcs: Vec<(Ssrc, Option<Ssrc>)>,
+    /// How many of `ssrcs` are the encodings; 0: encodings have RIDs, or there is one.
+    ssrc_encodings: usize,
     generations: u32,
 }
 
@@ -252,6 +263,7 @@ impl Receiver {
             let rid = self.token(packet, Extension::Rid);
             let repaired = self.token(packet, Extension::RepairedRid);
             let (encoding, rtx) = self.lines[line].find_encoding(packet, rid, repaired)?;
+            self.lines[line].may_take_over(encoding, rtx, packet.ssrc(), now).then_some(())?;
             Some(StreamRef { line: line as u16, encoding: encoding as u8, rtx })
         });
         let Some(stream) = found else {
@@ -300,6 +312,7 @@ impl ReceivingLine {
             gate: admission.gate(kind, now),
             codecs: ArrayVec::new(),
             ssrcs: Vec::new(),
+            ssrc_encodings: 0,
             generations: 0,
         };
         line.negotiate(media, window, now);
@@ -317,8 +330,9 @@ impl ReceivingLine {
         self.codecs = media.codecs.iter().map(codec).take(MAX_CODECS).collect();
         self.extensions = media.extensions;
         self.ssrcs = media.ssrcs.clone();
+        self.ssrc_encodings = if media.rids.is_empty() { media.ssrc_encodings.min(MAX_ENCODINGS) } else { 0 };
         let rids: ArrayVec<Option<Rid>, MAX_ENCODINGS> = match media.rids.len() {
-            0 => ArrayVec::from_iter([None]),
+            0 => std::iter::repeat_n(None, self.ssrc_encodings.max(1)).collect(),
             _ => media.rids.iter().copied().map(Some).take(MAX_ENCODINGS).collect(),
         };
         if !self.encodings.iter().map(|encoding| encoding.rid).eq(rids.iter().copied()) {
@@ -391,9 +405,27 @@ impl ReceivingLine {
         if let Some(rid) = rid {
             return of_rid(rid).map(|encoding| (encoding, false));
         }
+        if self.ssrc_encodings > 0 {
+            let ssrc = packet.ssrc();
+            return self.ssrcs.iter().take(self.ssrc_encodings).enumerate().find_map(
+                |(index, (media, rtx))| match *rtx {
+                    Some(rtx) if rtx == ssrc => Some((index, true)),
+                    _ => (*media == ssrc).then_some((index, false)),
+                },
+            );
+        }
         let rtx = self.codecs.iter().any(|codec| codec.rtx == Some(packet.payload_type()));
         let simulcast = self.encodings.first().is_some_and(|encoding| encoding.rid.is_some());
         (!simulcast && self.knows(packet.payload_type())).then_some((0, rtx))
+    }
+
+    /// The rule of who sends on an encoding. Retransmissions have no order of their own that another stream could break.
+    fn may_take_over(&self, encoding: usize, rtx: bool, ssrc: Ssrc, now: Instant) -> bool {
+        let encoding = &self.encodings[encoding];
+        let Some(owner) = encoding.ssrc.filter(|_| !rtx) else { return true };
+        let declared = |ssrc| self.ssrcs.iter().any(|(media, _)| *media == ssrc);
+        let is_silent = encoding.last_packet.is_none_or(|last| now.saturating_duration_since(last) >= TAKEOVER);
+        is_silent || (declared(ssrc) && !declared(owner))
     }
 
     fn receive<'a>(
@@ -476,3 +508,6 @@ impl ReceivingLine {
 fn is_red(codecs: &[ReceivedCodec], payload_type: u8) -> bool {
     codecs.iter().any(|codec| codec.red == Some(payload_type))
 }
+
+#[cfg(test)]
+mod tests;

@@ -12,7 +12,7 @@ use super::codec::Codec;
 use super::ice::{Candidate, Fingerprint, IceCredentials};
 use super::payload::NegotiatedCodec;
 use super::section::MediaWire;
-use super::value::{Direction, MediaKind};
+use super::value::{Direction, MediaKind, Setup};
 
 /// Where SCTP is said to listen; every WebRTC endpoint says 5000.
 const SCTP_PORT: u16 = 5000;
@@ -52,6 +52,8 @@ pub struct AnswerMedia {
     pub rids: Vec<Rid>,
     /// The offer's `a=ssrc` lines: each primary SSRC with its FID partner. Empty unless the client sends.
     pub ssrcs: Vec<(Ssrc, Option<Ssrc>)>,
+    /// How many of `ssrcs`, from the first on, are the encodings of a simulcast without RIDs.
+    pub ssrc_encodings: usize,
     /// What we send, where `direction` says that we do.
     pub send: Option<SendStream>,
     /// What the text repeats of the offer.
@@ -69,6 +71,10 @@ pub struct Answer {
     pub ice: IceCredentials,
     /// Of our certificate.
     pub fingerprint: Fingerprint,
+    /// Our DTLS role, the same for the participant's life.
+    pub setup: Setup,
+    /// Whether the offer has a BUNDLE group: the answer has one then.
+    pub grouped: bool,
     /// Where we listen.
     pub candidates: Vec<Candidate>,
     /// The offer's m-lines, in their order.
@@ -113,11 +119,13 @@ impl fmt::Display for Answer {
             line!(f, "a=extmap-allow-mixed")?;
         }
         line!(f, "a=msid-semantic: WMS *")?;
-        f.write_str("a=group:BUNDLE")?;
-        for media in self.media.iter().filter(|media| media.accepted) {
-            write!(f, " {}", media.mid)?;
+        if self.grouped {
+            f.write_str("a=group:BUNDLE")?;
+            for media in self.media.iter().filter(|media| media.accepted) {
+                write!(f, " {}", media.mid)?;
+            }
+            f.write_str("\r\n")?;
         }
-        f.write_str("\r\n")?;
         let tagged = self.media.iter().position(|media| media.accepted);
         for (index, media) in self.media.iter().enumerate() {
             media.write_head(f)?;
@@ -138,7 +146,7 @@ impl Answer {
             line!(f, "a=ice-options:trickle")?;
         }
         line!(f, "a=fingerprint:sha-256 {}", self.fingerprint)?;
-        line!(f, "a=setup:passive")?;
+        line!(f, "a=setup:{}", self.setup.name())?;
         if with_candidates {
             for (index, candidate) in self.candidates.iter().enumerate() {
                 line!(f, "a=candidate:{}", candidate.line(index))?;
@@ -153,11 +161,10 @@ impl AnswerMedia {
     /// `m=`, `c=`, the MID and the direction: all that a refused m-line has.
     fn write_head(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let port = if self.accepted { 9 } else { 0 };
-        write!(f, "m={} {port} {}", self.kind.name(), self.wire.protocol)?;
+        write!(f, "m={} {port} {}", self.wire.media, self.wire.protocol)?;
         match self.kind {
-            MediaKind::Data => f.write_str(" webrtc-datachannel")?,
-            _ if !self.accepted => write!(f, " {}", self.wire.format)?,
-            _ => self.write_formats(f)?,
+            MediaKind::Audio | MediaKind::Video if self.accepted => self.write_formats(f)?,
+            _ => write!(f, " {}", self.wire.format)?,
         }
         f.write_str("\r\n")?;
         line!(f, "c=IN IP4 0.0.0.0")?;
@@ -166,6 +173,7 @@ impl AnswerMedia {
         }
         match self.kind {
             MediaKind::Data if self.accepted => Ok(()),
+            MediaKind::Other => Ok(()),
             _ => line!(f, "a={}", self.direction),
         }
     }

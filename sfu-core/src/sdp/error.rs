@@ -31,17 +31,23 @@ pub enum NegotiationError {
     /// No m-line is live.
     #[error("the offer has no m-line that is not stopped")]
     NoMedia,
-    /// An m-line of a kind or protocol that cannot even be refused in an answer.
-    #[error("m-lines of the form {0} are not supported")]
+    /// No m-line is live but those of a kind or protocol that is not WebRTC's.
+    #[error(
+        "m-lines of the form {0} are not supported: offer audio or video over UDP/TLS/RTP/SAVPF, or a data channel over UDP/DTLS/SCTP"
+    )]
     UnsupportedMedia(String),
-    /// Every m-line would be refused.
-    #[error("no codec of the offer is supported")]
-    NothingInCommon,
+    /// Every m-line would be refused, or every one that sends or receives media.
+    #[error("no m-line can be served: {0}")]
+    NothingInCommon(String),
     /// One transport carries everything (RFC 9143).
-    #[error("all m-lines must be in one BUNDLE group")]
+    #[error(
+        "the m-lines are in no BUNDLE group: set the client's bundle policy to max-bundle, so that a=group:BUNDLE names the m-lines"
+    )]
     NoBundle,
     /// RTP and RTCP share a port (RFC 5761).
-    #[error("a=rtcp-mux is missing")]
+    #[error(
+        "a=rtcp-mux is missing on the first audio or video m-line: set the client's RTCP multiplexing policy to require"
+    )]
     NoRtcpMux,
     /// No ICE user fragment or password.
     #[error("a=ice-ufrag or a=ice-pwd is missing")]
@@ -58,9 +64,9 @@ pub enum NegotiationError {
     /// A later offer has another certificate than the first.
     #[error("the DTLS fingerprint changed within the session")]
     FingerprintChanged,
-    /// The client must open the DTLS connection (RFC 8842).
-    #[error("a=setup must be actpass or active")]
-    SetupPassive,
+    /// Nobody would open the DTLS connection, or the other side than so far (RFC 8842 section 5.5).
+    #[error("a=setup must be actpass, active or passive, and keep the roles of the session: {0}")]
+    Setup(String),
     /// A live m-line has no MID.
     #[error("m-line number {0} has no a=mid")]
     MidMissing(usize),
@@ -85,7 +91,7 @@ impl NegotiationError {
             Self::TooManyStreams(_) => "sdp_too_many_streams",
             Self::NoMedia => "sdp_no_media",
             Self::UnsupportedMedia(_) => "sdp_unsupported_media",
-            Self::NothingInCommon => "sdp_nothing_in_common",
+            Self::NothingInCommon(_) => "sdp_nothing_in_common",
             Self::NoBundle => "sdp_no_bundle",
             Self::NoRtcpMux => "sdp_no_rtcp_mux",
             Self::NoIce => "sdp_no_ice",
@@ -93,7 +99,7 @@ impl NegotiationError {
             Self::NoFingerprint => "sdp_no_fingerprint",
             Self::FingerprintHash => "sdp_fingerprint_hash",
             Self::FingerprintChanged => "sdp_fingerprint_changed",
-            Self::SetupPassive => "sdp_setup_passive",
+            Self::Setup(_) => "sdp_setup",
             Self::MidMissing(_) => "sdp_mid_missing",
             Self::MidDuplicate(_) => "sdp_mid_duplicate",
             Self::MediaOrder(_) => "sdp_media_order",
@@ -111,7 +117,7 @@ impl NegotiationError {
 }
 
 /// The beginning of a text of the peer's, for an error message that goes back to it.
-fn excerpt(text: &str) -> String {
+pub(super) fn excerpt(text: &str) -> String {
     const MAX_CHARS: usize = 120;
     text.chars().filter(|char| !char.is_control()).take(MAX_CHARS).collect()
 }

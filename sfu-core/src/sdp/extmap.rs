@@ -28,21 +28,17 @@ impl OfferedExtension {
 }
 
 /// The header extensions of an m-line, while its attributes are read.
-#[derive(Debug)]
-pub(super) struct Extmap {
-    taken: [bool; 256],
+#[derive(Debug, Default)]
+pub(super) struct Extmap<'a> {
+    /// Each id with its URI. At most 255.
+    taken: Vec<(u8, &'a str)>,
     pub(super) known: Vec<OfferedExtension>,
 }
 
-impl Default for Extmap {
-    fn default() -> Self {
-        Self { taken: [false; 256], known: Vec::new() }
-    }
-}
-
-impl Extmap {
-    /// `a=extmap:{value}`: an id with an optional direction, a URI, and attributes that we do not need.
-    pub(super) fn note(&mut self, value: &str) -> Result<(), NegotiationError> {
+impl<'a> Extmap<'a> {
+    /// `a=extmap:{value}`: an id with an optional direction, a URI, and attributes that we do not need. An id of two bytes is
+    /// one that the offerer has not decided on (4096 to 4351, RFC 8285 section 7) or of no header: what has it is left out.
+    pub(super) fn note(&mut self, value: &'a str) -> Result<(), NegotiationError> {
         let mut words = value.split_whitespace();
         let (Some(number), Some(uri)) = (words.next(), words.next()) else {
             return Err(NegotiationError::malformed("a=extmap"));
@@ -54,15 +50,21 @@ impl Extmap {
             }
             None => (number, None),
         };
-        let id: u8 = id.parse().ok().filter(|id| *id != 0).ok_or_else(|| {
+        let id: u32 = id.parse().ok().filter(|id| *id != 0).ok_or_else(|| {
             NegotiationError::contradiction(format!("the header extension id {id} is not between 1 and 255"))
         })?;
+        let Ok(id) = u8::try_from(id) else { return Ok(()) };
         self.add(id, uri, direction)
     }
 
-    fn add(&mut self, id: u8, uri: &str, direction: Option<Direction>) -> Result<(), NegotiationError> {
-        if std::mem::replace(&mut self.taken[usize::from(id)], true) {
-            return Err(NegotiationError::contradiction(format!("the header extension id {id} is used twice")));
+    fn add(&mut self, id: u8, uri: &'a str, direction: Option<Direction>) -> Result<(), NegotiationError> {
+        match self.taken.iter().find(|(taken, _)| *taken == id) {
+            // The session and its m-line may say the same.
+            Some((_, same)) if *same == uri => return Ok(()),
+            Some(_) => {
+                return Err(NegotiationError::contradiction(format!("the header extension id {id} is used twice")));
+            }
+            None => self.taken.push((id, uri)),
         }
         let Some(extension) = Extension::from_uri(uri) else { return Ok(()) };
         if self.known.iter().any(|known| known.extension == extension) {
@@ -90,13 +92,25 @@ mod tests {
 
     #[test]
     fn ids_out_of_range_or_used_twice_are_contradictions() {
-        for number in ["0", "256", "4096", "-1", "x"] {
+        for number in ["0", "-1", "x"] {
             assert_eq!(read(&[format!("{number} {MID}")]), Err("sdp_contradiction"), "{number}");
         }
         assert_eq!(read(&[format!("3 {MID}"), "3 urn:other".into()]), Err("sdp_contradiction"));
         assert_eq!(read(&[format!("3 {MID}"), format!("4 {MID}")]), Err("sdp_contradiction"));
         assert_eq!(read(&[format!("3/sideways {MID}")]), Err("sdp_malformed"));
         assert_eq!(read(&["3".into()]), Err("sdp_malformed"));
+    }
+
+    #[test]
+    fn ids_that_no_header_can_have_are_left_out() {
+        let lines: Vec<String> = ["256", "4096", "4351"].iter().map(|id| format!("{id} {MID}")).collect();
+        assert_eq!(read(&lines), Ok(vec![]));
+        assert_eq!(read(&[format!("4096 {MID}"), format!("4096 {MID}"), format!("3 {MID}")]).unwrap()[0].id, 3);
+    }
+
+    #[test]
+    fn the_session_and_an_m_line_may_say_the_same() {
+        assert_eq!(read(&[format!("3 {MID}"), format!("3 {MID}")]).unwrap().len(), 1);
     }
 
     #[test]

@@ -25,9 +25,10 @@ impl<'a> Parameters<'a> {
 /// The codec of an `a=rtpmap` value (`opus/48000/2`) and its parameters; `None` for those that we refuse.
 pub(super) fn codec(rtpmap: &str, parameters: Parameters<'_>) -> Option<Codec> {
     let mut parts = rtpmap.split('/');
-    let (name, clock, channels) = (parts.next()?, parts.next()?, parts.next());
+    let (name, clock) = (parts.next()?.trim(), parts.next()?.trim());
     let codec = match name.to_ascii_lowercase().as_str() {
-        "opus" if channels == Some("2") => Codec::Opus,
+        // Whatever channels it says: RFC 7587 section 7 knows 2 only, and GStreamer writes none.
+        "opus" => Codec::Opus,
         "vp8" => Codec::Vp8,
         "vp9" if parameters.value("profile-id").unwrap_or("0") == "0" => Codec::Vp9,
         "av1" if parameters.value("profile").unwrap_or("0") == "0" => Codec::Av1,
@@ -44,7 +45,8 @@ pub(super) fn is_rtx(rtpmap: &str) -> bool {
 
 /// Whether an `a=rtpmap` value is that of redundant Opus.
 pub(super) fn is_red(rtpmap: &str) -> bool {
-    rtpmap.eq_ignore_ascii_case("red/48000/2")
+    let mut parts = rtpmap.split('/').map(str::trim);
+    parts.next().is_some_and(|name| name.eq_ignore_ascii_case("red")) && parts.next() == Some("48000")
 }
 
 /// Whether the parameters of redundant audio name blocks of this payload type only (RFC 2198 section 5).
@@ -116,11 +118,12 @@ mod tests {
 
     #[test]
     fn only_what_is_forwarded_is_known() {
-        assert_eq!(codec("opus/48000/2", Parameters("")), Some(Codec::Opus));
+        for opus in ["opus/48000/2", "OPUS/48000", "opus/48000/1", "Opus/48000/2"] {
+            assert_eq!(codec(opus, Parameters("")), Some(Codec::Opus), "{opus}");
+        }
         assert_eq!(codec("VP9/90000", Parameters("profile-id=0")), Some(Codec::Vp9));
         assert_eq!(codec("AV1/90000", Parameters("level-idx=5;profile=0;tier=0")), Some(Codec::Av1));
         for (rtpmap, parameters) in [
-            ("opus/48000", ""),
             ("opus/16000/2", ""),
             ("VP8/8000", ""),
             ("VP9/90000", "profile-id=2"),

@@ -8,6 +8,7 @@
 
 mod answer;
 mod attributes;
+mod bundle;
 mod codec;
 mod error;
 mod extmap;
@@ -32,4 +33,4 @@ pub use offer::Offer;
 pub use payload::{NegotiatedCodec, RedFormat};
 pub use section::{MediaWire, OfferMedia};
 pub use simulcast::OfferedRid;
-pub use value::{Direction, Feedback, MediaKind};
+pub use value::{Direction, Feedback, MediaKind, Setup};

@@ -17,7 +17,7 @@ use super::limits::MAX_CODECS;
 use super::offer::Offer;
 use super::payload::NegotiatedCodec;
 use super::section::{MediaWire, OfferMedia};
-use super::value::{Direction, MediaKind};
+use super::value::{Direction, MediaKind, Setup};
 
 /// One participant's side of the negotiation.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,6 +28,8 @@ pub struct Negotiator {
     may_publish: MayPublish,
     version: u64,
     remote: Option<(IceCredentials, Fingerprint)>,
+    /// Our DTLS role, since the first answer.
+    setup: Option<Setup>,
     /// The m-lines of the last answer.
     lines: Box<[Known]>,
 }
@@ -47,7 +49,16 @@ impl Negotiator {
     /// A participant that has offered nothing yet. `session_id` should fit 63 bits (RFC 8829 section 5.2.1).
     pub fn new(session_id: u64, fingerprint: Fingerprint, candidates: Vec<Candidate>) -> Self {
         let may_publish = MayPublish::ALL;
-        Self { session_id, fingerprint, candidates, may_publish, version: 0, remote: None, lines: Box::default() }
+        Self {
+            session_id,
+            fingerprint,
+            candidates,
+            may_publish,
+            version: 0,
+            remote: None,
+            setup: None,
+            lines: Box::default(),
+        }
     }
 
     /// The same for a participant that may send no other media than this.
@@ -70,6 +81,7 @@ impl Negotiator {
         if self.remote.as_ref().is_some_and(|(_, fingerprint)| *fingerprint != offer.fingerprint()) {
             return Err(NegotiationError::FingerprintChanged);
         }
+        let setup = self.setup_for(offer)?;
         self.check_order(offer)?;
         let mut media = self.decide(offer, policy)?;
         for line in media.iter_mut().filter(|line| line.direction.sends() && line.kind != MediaKind::Data) {
@@ -80,12 +92,15 @@ impl Negotiator {
         }
         self.version += 1;
         self.remote = Some((offer.ice().clone(), offer.fingerprint()));
+        self.setup = Some(setup);
         self.remember(&media);
         Ok(Answer {
             session_id: self.session_id,
             version: self.version,
             ice: ice.clone(),
             fingerprint: self.fingerprint,
+            setup,
+            grouped: offer.grouped,
             candidates: self.candidates.clone(),
             media,
             trickle: offer.trickle,
@@ -96,6 +111,18 @@ impl Negotiator {
     /// Whether the offer has other ICE credentials than the one that was answered last. False for the first.
     pub fn restarts_ice(&self, offer: &Offer) -> bool {
         self.remote.as_ref().is_some_and(|(ice, _)| ice != offer.ice())
+    }
+
+    /// The DTLS role that we have, or else passive where the offer leaves it open. It stays, since no offer of a session
+    /// begins another association (RFC 8842 section 5.5).
+    fn setup_for(&self, offer: &Offer) -> Result<Setup, NegotiationError> {
+        match (self.setup, offer.setup) {
+            (Some(ours), Some(left)) if ours != left => {
+                Err(NegotiationError::Setup(format!("the server was {} before", ours.name())))
+            }
+            (Some(ours), _) => Ok(ours),
+            (None, left) => Ok(left.unwrap_or_default()),
+        }
     }
 
     /// M-lines stay where they are; only those that were stopped or refused may become others (RFC 8829 section 5.2.2).
@@ -117,6 +144,7 @@ impl Negotiator {
             let known = self.lines.get(index).filter(|known| known.accepted && known.mid == offered.mid);
             let line = match offered.kind {
                 _ if offered.stopped => refuse(offered),
+                MediaKind::Other => refuse(offered),
                 // One association per transport (RFC 8841 section 4).
                 MediaKind::Data if std::mem::replace(&mut has_data, true) => refuse(offered),
                 MediaKind::Data => AnswerMedia { accepted: true, direction: Direction::SendRecv, ..refuse(offered) },
@@ -128,10 +156,10 @@ impl Negotiator {
             }
             media.push(line);
         }
-        if !media.iter().any(|line| line.accepted) {
-            return Err(NegotiationError::NothingInCommon);
-        }
-        Ok(media)
+        let is_media = |kind| matches!(kind, MediaKind::Audio | MediaKind::Video);
+        let publishes = offer.media().iter().any(|line| is_media(line.kind) && line.direction.sends());
+        let is_useful = media.iter().any(|line| line.accepted && (is_media(line.kind) || !publishes));
+        if is_useful { Ok(media) } else { Err(NegotiationError::NothingInCommon(refusals(offer, policy))) }
     }
 
     /// Keeps the m-lines, with the streams of those that do not send at the moment.
@@ -164,6 +192,7 @@ fn refuse(offered: &OfferMedia) -> AnswerMedia {
         extensions: ExtensionMap::default(),
         rids: Vec::new(),
         ssrcs: Vec::new(),
+        ssrc_encodings: 0,
         send: None,
         wire: MediaWire { extensions: Vec::new(), ..offered.wire.clone() },
     }
@@ -193,10 +222,22 @@ fn accept(offered: &OfferMedia, known: Option<&Known>, policy: &CodecPolicy, may
         line.rids = rids().map(|offered| offered.rid).collect();
         line.wire.paused = rids().filter(|offered| offered.paused).map(|offered| offered.rid).collect();
         line.ssrcs = offered.ssrcs.clone();
+        line.ssrc_encodings = offered.ssrc_encodings;
     } else if line.direction.sends() {
         line.send = known.and_then(|known| known.send.clone());
     }
     line
+}
+
+/// Why no m-line is served: what each offers, and what would be taken.
+fn refusals(offer: &Offer, policy: &CodecPolicy) -> String {
+    const MAX_NAMED: usize = 4;
+    let live = offer.media().iter().filter(|line| !line.stopped && line.kind != MediaKind::Data);
+    let named = live.take(MAX_NAMED).map(|line| {
+        let taken = policy.names(line.kind).join(", ");
+        format!("{} offers {}, and the server takes {taken}", line.title(), line.offered)
+    });
+    named.collect::<Vec<_>>().join("; ") + " (media.codecs in the server's configuration)"
 }
 
 /// A payload type or an id that was answered keeps its meaning (RFC 3264 section 8.3.2, RFC 8285 section 6).
@@ -228,5 +269,14 @@ impl CodecPolicy {
             Codec::H264(_) => self.h264,
             Codec::Av1 => self.av1,
         }
+    }
+
+    /// The encoding names of the codecs of a kind that rooms may use.
+    fn names(&self, kind: MediaKind) -> Vec<&'static str> {
+        if kind == MediaKind::Audio {
+            return vec!["opus"];
+        }
+        let all = [(self.vp8, "VP8"), (self.vp9, "VP9"), (self.h264, "H264"), (self.av1, "AV1")];
+        all.into_iter().filter(|(allowed, _)| *allowed).map(|(_, name)| name).collect()
     }
 }

@@ -1,7 +1,7 @@
 //! The codecs of an m-line: `a=rtpmap`, `a=fmtp` and `a=rtcp-fb`, joined by payload type.
 
 use super::codec::Codec;
-use super::error::NegotiationError;
+use super::error::{self, NegotiationError};
 use super::fmtp::{self, Parameters};
 use super::value::Feedback;
 
@@ -56,17 +56,27 @@ impl<'a> Formats<'a> {
         for text in formats {
             let payload_type =
                 payload_type(text).ok_or_else(|| NegotiationError::malformed(format!("format {text}")))?;
-            if list.iter().any(|format| format.payload_type == payload_type) {
-                return Err(NegotiationError::contradiction(format!("payload type {payload_type} is listed twice")));
+            if !list.iter().any(|format| format.payload_type == payload_type) {
+                list.push(Format { payload_type, ..Format::default() });
             }
-            list.push(Format { payload_type, ..Format::default() });
         }
         Ok(Self { list, wildcard: Feedback::default() })
     }
 
-    /// The first payload type, which stands for the m-line when it is refused.
-    pub(super) fn first(&self) -> u8 {
-        self.list.first().map_or(0, |format| format.payload_type)
+    /// What the m-line offers, for an error message: the encoding names of media, without those that repair it.
+    pub(super) fn names(&self) -> String {
+        let repairs = ["rtx", "red", "ulpfec", "flexfec-03", "CN", "telephone-event"];
+        let mut names: Vec<String> = Vec::new();
+        for format in &self.list {
+            let name = match format.rtpmap {
+                Some(rtpmap) => rtpmap.split('/').next().unwrap_or_default().to_owned(),
+                None => format!("payload type {}", format.payload_type),
+            };
+            if !names.contains(&name) && !repairs.iter().any(|repair| repair.eq_ignore_ascii_case(&name)) {
+                names.push(name);
+            }
+        }
+        error::excerpt(&names.join(", "))
     }
 
     /// `a=rtpmap:{value}`
@@ -90,7 +100,8 @@ impl<'a> Formats<'a> {
         Ok(())
     }
 
-    /// A payload type has one rtpmap and one fmtp; attributes of payload types that the m-line does not list are ignored.
+    /// A payload type has one rtpmap and one fmtp: the first holds. Attributes of payload types that the m-line does not list are
+    /// ignored.
     fn note(
         &mut self,
         value: &'a str,
@@ -98,15 +109,8 @@ impl<'a> Formats<'a> {
     ) -> Result<(), NegotiationError> {
         let (number, what) = value.split_once(' ').unwrap_or((value, ""));
         let Some(format) = self.find(number)? else { return Ok(()) };
-        match *field(format) {
-            Some(said) if said != what.trim() => {
-                Err(NegotiationError::contradiction(format!("payload type {number} is described twice")))
-            }
-            _ => {
-                *field(format) = Some(what.trim());
-                Ok(())
-            }
-        }
+        field(format).get_or_insert(what.trim());
+        Ok(())
     }
 
     fn find(&mut self, number: &str) -> Result<Option<&mut Format<'a>>, NegotiationError> {
@@ -229,11 +233,11 @@ mod tests {
         let list = numbers("96");
         let mut formats = formats(&list);
         formats.note_rtpmap("96 VP8/90000").unwrap();
-        formats.note_rtpmap("96 VP8/90000").unwrap();
-        assert_eq!(formats.note_rtpmap("96 VP9/90000").unwrap_err().code(), "sdp_contradiction");
+        formats.note_rtpmap("96 VP9/90000").unwrap();
+        assert_eq!(formats.codecs().unwrap()[0].codec, Codec::Vp8, "the first holds");
         assert_eq!(formats.note_rtpmap("x VP9/90000").unwrap_err().code(), "sdp_malformed");
         assert_eq!(formats.note_rtpmap("97 VP9/90000"), Ok(()));
-        assert_eq!(Formats::new(&numbers("96 96")).unwrap_err().code(), "sdp_contradiction");
+        assert_eq!(Formats::new(&numbers("96 96")).unwrap().list.len(), 1);
         assert_eq!(Formats::new(&numbers("128")).unwrap_err().code(), "sdp_malformed");
     }
 

@@ -96,13 +96,15 @@ fn rid(name: &str) -> Result<Rid, NegotiationError> {
     Rid::new(name).filter(|_| legal).ok_or_else(|| NegotiationError::malformed(format!("rid {name}")))
 }
 
-/// `a=ssrc` and `a=ssrc-group:FID`, while they are read.
+/// `a=ssrc` and `a=ssrc-group`, while they are read.
 #[derive(Debug, Default)]
 pub(super) struct Ssrcs {
     listed: Vec<Ssrc>,
     /// A stream and what retransmits or protects it.
     pairs: Vec<(Ssrc, Ssrc)>,
     repairs: Vec<Ssrc>,
+    /// The encodings of a simulcast without RIDs, in the group's order.
+    simulcast: Vec<Ssrc>,
 }
 
 impl Ssrcs {
@@ -119,10 +121,14 @@ impl Ssrcs {
     }
 
     /// `a=ssrc-group:{value}`. FID pairs a stream with its retransmissions, FEC-FR with a
-    /// repair stream, which is none of its own; other groups do not matter here.
+    /// repair stream, which is none of its own; SIM lists the encodings of a simulcast, from the smallest, as clients did before
+    /// there were RIDs. Other groups do not matter here.
     pub(super) fn note_group(&mut self, value: &str, mid: Mid) -> Result<(), NegotiationError> {
         let mut words = value.split_whitespace();
         let semantics = words.next().unwrap_or_default();
+        if semantics == "SIM" {
+            return self.note_simulcast(words, mid);
+        }
         if semantics != "FID" && semantics != "FEC-FR" {
             return Ok(());
         }
@@ -145,11 +151,31 @@ impl Ssrcs {
         Ok(())
     }
 
-    /// Each primary SSRC with its retransmission's, in the order of the offer.
-    pub(super) fn finish(self) -> Vec<(Ssrc, Option<Ssrc>)> {
+    fn note_simulcast<'w>(&mut self, words: impl Iterator<Item = &'w str>, mid: Mid) -> Result<(), NegotiationError> {
+        if !self.simulcast.is_empty() {
+            return Err(NegotiationError::contradiction("there are two SIM groups"));
+        }
+        for word in words {
+            let ssrc = ssrc(word)?;
+            if self.simulcast.contains(&ssrc) {
+                return Err(NegotiationError::contradiction(format!("the SIM group lists SSRC {} twice", ssrc.0)));
+            }
+            if self.simulcast.len() == MAX_SSRCS {
+                return Err(NegotiationError::TooManyStreams(mid));
+            }
+            self.simulcast.push(ssrc);
+        }
+        Ok(())
+    }
+
+    /// Each primary SSRC with its retransmission's: the encodings of a simulcast first, in the order of its group, then the others in
+    /// the order of the offer. The number is that of the encodings.
+    pub(super) fn finish(self) -> (Vec<(Ssrc, Option<Ssrc>)>, usize) {
         let rtx = |ssrc| self.pairs.iter().find(|(primary, _)| *primary == ssrc).map(|(_, rtx)| *rtx);
-        let primaries = self.listed.iter().filter(|ssrc| !self.repairs.contains(ssrc));
-        primaries.map(|ssrc| (*ssrc, rtx(*ssrc))).collect()
+        let simulcast = self.simulcast.iter().filter(|ssrc| !self.repairs.contains(ssrc));
+        let others = self.listed.iter().filter(|ssrc| !self.repairs.contains(ssrc) && !self.simulcast.contains(ssrc));
+        let encodings = simulcast.clone().count();
+        (simulcast.chain(others).map(|ssrc| (*ssrc, rtx(*ssrc))).collect(), encodings)
     }
 }
 
@@ -205,7 +231,17 @@ mod tests {
             groups.iter().try_for_each(|value| ssrcs.note_group(value, mid()))
         })();
         read.map_err(|error: NegotiationError| error.code())?;
-        Ok(ssrcs.finish())
+        Ok(ssrcs.finish().0)
+    }
+
+    #[test]
+    fn a_sim_group_gives_the_order_of_encodings() {
+        let read = ssrcs(&["9 cname:a", "3 cname:a"], &["FID 3 13", "SIM 3 2 1", "FID 1 11"]);
+        let expected = [(3, Some(13)), (2, None), (1, Some(11)), (9, None)];
+        assert_eq!(read, Ok(expected.map(|(ssrc, rtx): (u32, Option<u32>)| (Ssrc(ssrc), rtx.map(Ssrc))).to_vec()));
+        assert_eq!(ssrcs(&[], &["SIM 1 1"]), Err("sdp_contradiction"));
+        assert_eq!(ssrcs(&[], &["SIM 1 2", "SIM 3 4"]), Err("sdp_contradiction"));
+        assert_eq!(ssrcs(&[], &["SIM x"]), Err("sdp_malformed"));
     }
 
     #[test]

@@ -14,17 +14,8 @@ pub enum MediaKind {
     Video,
     /// `m=application ... webrtc-datachannel` (RFC 8841)
     Data,
-}
-
-impl MediaKind {
-    /// The first word of the m-line.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Audio => "audio",
-            Self::Video => "video",
-            Self::Data => "application",
-        }
-    }
+    /// Any other, which every answer refuses: text, BFCP, SCTP as it was before RFC 8841.
+    Other,
 }
 
 impl From<TrackKind> for MediaKind {
@@ -32,6 +23,26 @@ impl From<TrackKind> for MediaKind {
         match kind {
             TrackKind::Audio => Self::Audio,
             TrackKind::Video => Self::Video,
+        }
+    }
+}
+
+/// Which side opens the DTLS connection (RFC 8842 section 5): `a=setup` of an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Setup {
+    /// The answerer does: it is the DTLS client.
+    Active,
+    /// The offerer does.
+    #[default]
+    Passive,
+}
+
+impl Setup {
+    /// The attribute's value.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Passive => "passive",
         }
     }
 }

@@ -46,6 +46,7 @@ pub struct TestClient {
     remote: IceCredentials,
     next_transaction: u64,
     dtls: Dtls,
+    role: Role,
     server_fingerprint: Option<Fingerprint>,
     srtp: Option<(Seal, Open)>,
     is_connected: bool,
@@ -75,6 +76,7 @@ impl TestClient {
             remote,
             next_transaction: 1,
             dtls,
+            role: Role::Client,
             server_fingerprint: None,
             srtp: None,
             is_connected: false,
@@ -83,6 +85,13 @@ impl TestClient {
             transmits: VecDeque::new(),
             messages: VecDeque::new(),
         }
+    }
+
+    /// The same client as DTLS server: its offer says `a=setup:passive`.
+    pub fn passive(mut self) -> Self {
+        self.dtls.set_active(false);
+        self.role = Role::Server;
+        self
     }
 
     /// What the client's offer says.
@@ -312,7 +321,7 @@ impl TestClient {
                 Output::PeerCert(der) => self.server_fingerprint = Some(fingerprint(der)),
                 Output::KeyingMaterial(material, profile) => {
                     let profile = own_profile(profile).expect("the library has no other profiles");
-                    self.srtp = srtp::sessions(profile, Role::Client, &material);
+                    self.srtp = srtp::sessions(profile, self.role, &material);
                 }
                 Output::Connected => self.is_connected = true,
                 Output::ApplicationData(data) => {

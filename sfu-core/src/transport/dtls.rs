@@ -1,4 +1,5 @@
-//! The DTLS server of one participant (RFC 6347, RFC 5764): a bounded wrapper of `dimpl`.
+//! The DTLS side of one participant (RFC 6347, RFC 5764): a bounded wrapper of `dimpl`. The server's role is the usual one; a
+//! client that offers `a=setup:passive` makes us the DTLS client.
 //!
 //! Invariants: no keys and no application data leave before the peer's certificate matched the fingerprint of its
 //! offer; before that, input is bounded in datagram size and, by `dimpl`'s queue, in number. There is no cookie
@@ -12,7 +13,7 @@ use dimpl::{Dtls, Output};
 
 use super::certificate::{Certificate, fingerprint};
 use super::srtp::{self, Open, Role, Seal, SrtpProfile};
-use crate::sdp::Fingerprint;
+use crate::sdp::{Fingerprint, Setup};
 
 /// The most bytes of a UDP payload that we send in one record: what WebRTC assumes every path to carry.
 pub(super) const MTU: usize = 1200;
@@ -55,8 +56,10 @@ pub(super) struct DtlsOutput {
 }
 
 /// One DTLS association, from its first datagram on.
-pub(super) struct DtlsServer {
+pub(super) struct DtlsAssociation {
     dtls: Dtls,
+    /// Which of the exported keys are ours (RFC 5764 section 4.2).
+    role: Role,
     expected: Fingerprint,
     verified: bool,
     is_connected: bool,
@@ -82,10 +85,13 @@ pub(super) fn config() -> Arc<dimpl::Config> {
     Arc::new(config.expect("constants that the library accepts"))
 }
 
-impl DtlsServer {
-    pub(super) fn new(certificate: &Certificate, expected: Fingerprint, now: Instant) -> Self {
+impl DtlsAssociation {
+    pub(super) fn new(certificate: &Certificate, expected: Fingerprint, setup: Setup, now: Instant) -> Self {
+        let mut dtls = Dtls::new_12(certificate.config(), certificate.dtls(), now);
+        dtls.set_active(setup == Setup::Active);
         Self {
-            dtls: Dtls::new_12(certificate.config(), certificate.dtls(), now),
+            dtls,
+            role: if setup == Setup::Active { Role::Client } else { Role::Server },
             expected,
             verified: false,
             is_connected: false,
@@ -97,11 +103,17 @@ impl DtlsServer {
         }
     }
 
+    /// Sends the first flight, as a DTLS client does.
+    pub(super) fn open(&mut self, now: Instant) -> Result<DtlsOutput, DtlsError> {
+        self.dtls.handle_timeout(now).map_err(DtlsError::Handshake)?;
+        self.drain(now)
+    }
+
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
         self.timeout
     }
 
-    /// How long the client took to answer our flight, unless something was lost.
+    /// How long the peer took to answer our first flight, unless something was lost.
     pub(super) fn rtt(&self) -> Option<Duration> {
         self.rtt
     }
@@ -150,7 +162,7 @@ impl DtlsServer {
                 Output::PeerCert(_) => self.verified = true,
                 Output::KeyingMaterial(material, profile) if self.verified => {
                     let profile = own_profile(profile).ok_or(DtlsError::NoSrtpProfile)?;
-                    output.sessions = srtp::sessions(profile, Role::Server, &material);
+                    output.sessions = srtp::sessions(profile, self.role, &material);
                 }
                 Output::ApplicationData(data) if self.verified => output.data.push(Bytes::copy_from_slice(data)),
                 Output::CloseNotify => return Err(DtlsError::Closed),
@@ -175,7 +187,9 @@ impl DtlsServer {
             return Err(DtlsError::NoSrtpProfile);
         }
         if output.sessions.is_some() {
-            let first_flight = self.first_flight.filter(|_| !self.retransmitted);
+            // A client's handshake takes two round trips or three.
+            let timed = self.role == Role::Server && !self.retransmitted;
+            let first_flight = self.first_flight.filter(|_| timed);
             self.rtt = first_flight.map(|at| now.saturating_duration_since(at));
         }
         Ok(())

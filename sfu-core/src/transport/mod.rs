@@ -47,9 +47,9 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use crate::prefetch::{Distance, prefetch};
-use crate::sdp::{Fingerprint, IceCredentials};
+use crate::sdp::{Fingerprint, IceCredentials, Setup};
 use crate::unit::SeqNo;
-use dtls::{DtlsError, DtlsOutput, DtlsServer};
+use dtls::{DtlsAssociation, DtlsError, DtlsOutput};
 use ice::IceLite;
 use sctp::{Sctp, SctpEvent};
 use srtp::{Open, Seal};
@@ -148,8 +148,10 @@ pub struct Transport {
     fingerprint: Fingerprint,
     created: Instant,
     ice: IceLite,
-    /// Made by the first DTLS datagram.
-    dtls: Option<Box<DtlsServer>>,
+    /// Our DTLS role.
+    setup: Setup,
+    /// Made by the first DTLS datagram, or, if we are the client, by the first path.
+    dtls: Option<Box<DtlsAssociation>>,
     srtp: Option<Box<(Seal, Open)>>,
     /// Made by the first SCTP packet.
     sctp: Option<Box<Sctp>>,
@@ -176,6 +178,7 @@ impl Transport {
             fingerprint: peer_fingerprint,
             created: now,
             ice: IceLite::new(local, remote, config.max_tcp_paths, now),
+            setup: Setup::Passive,
             dtls: None,
             srtp: None,
             sctp: None,
@@ -186,6 +189,12 @@ impl Transport {
             stun_ignored: 0,
             dtls_ignored: 0,
         }
+    }
+
+    /// The same with this DTLS role. Active, the handshake begins as soon as a path is selected.
+    pub const fn with_setup(mut self, setup: Setup) -> Self {
+        self.setup = setup;
+        self
     }
 
     /// Whether DTLS is done and the transport has not failed.
@@ -265,6 +274,7 @@ impl Transport {
         self.transmits.push_back((path, checked.response.to_vec()));
         if checked.moved {
             self.events.push_back(TransportEvent::PathChanged(path));
+            self.open_dtls(now);
         }
         if checked.accepted {
             self.resume(now);
@@ -296,9 +306,7 @@ impl Transport {
         if shakes_hands && self.ice.hear_handshake(now, &path) {
             self.on_moved(now);
         }
-        let certificate = &self.config.certificate;
-        let dtls = self.dtls.get_or_insert_with(|| Box::new(DtlsServer::new(certificate, self.fingerprint, now)));
-        let result = dtls.handle(now, datagram);
+        let result = self.dtls_association(now).handle(now, datagram);
         let is_authentic = result.as_ref().is_ok_and(|output| !output.data.is_empty());
         if is_authentic {
             self.hear(now, &path);
@@ -307,6 +315,19 @@ impl Transport {
         let answers_to = if datagram.first() == Some(&HANDSHAKE) { Some(path) } else { self.ice.selected() };
         self.on_dtls(now, answers_to, result);
         is_authentic || shakes_hands
+    }
+
+    fn dtls_association(&mut self, now: Instant) -> &mut DtlsAssociation {
+        let (certificate, setup) = (&self.config.certificate, self.setup);
+        self.dtls.get_or_insert_with(|| Box::new(DtlsAssociation::new(certificate, self.fingerprint, setup, now)))
+    }
+
+    /// Begins the handshake if that is ours to do and has not been done.
+    fn open_dtls(&mut self, now: Instant) {
+        if self.setup == Setup::Active && self.dtls.is_none() {
+            let result = self.dtls_association(now).open(now);
+            self.on_dtls(now, self.ice.selected(), result);
+        }
     }
 
     /// Opens an SRTP packet in place and returns the length of the RTP packet at its start. After an error its bytes

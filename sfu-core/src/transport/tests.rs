@@ -67,6 +67,14 @@ impl Link {
         Self { now, rng, loss, path: path(1000), server, client, events: Vec::new(), received: Vec::new() }
     }
 
+    /// A client that waits for the server's ClientHello.
+    fn passive(seed: u64, loss: f64) -> Self {
+        let mut link = Self::new(seed, loss);
+        link.server = link.server.with_setup(Setup::Active);
+        link.client = link.client.passive();
+        link
+    }
+
     fn connected() -> Self {
         let mut link = Self::new(1, 0.0);
         link.connect();
@@ -495,4 +503,35 @@ proptest! {
             link.client.handle_timeout(link.now);
         }
     }
+}
+
+/// Red if the handshake does not begin by itself once there is a path, if a lost flight is not sent again, or if each side
+/// takes the other's keys.
+#[test]
+fn a_passive_client_is_called() {
+    for (seed, loss) in [(1, 0.0), (2, 0.1), (3, 0.3)] {
+        let mut link = Link::passive(seed, loss);
+        link.check(true);
+        link.run_until(|link| link.client.is_connected() && link.server.is_connected());
+        link.loss = 0.0;
+        link.open_channels();
+        let mut packet = [0; 64];
+        packet[..12].copy_from_slice(&[0x80, 111, 0, 1, 0, 0, 0, 1, 0, 0, 0, 7]);
+        let sealed = link.server.seal_rtp(&mut packet, 20, 12, SeqNo::first(1), 7);
+        assert!(matches!(link.client.handle(link.now, &packet[..sealed]), Received::Rtp(plain) if plain.len() == 20));
+    }
+}
+
+/// Before there is a path nothing is sent, and a passive client with another certificate gets no keys.
+#[test]
+fn a_passive_client_is_checked_as_any_other() {
+    let mut link = Link::passive(1, 0.0);
+    link.run(Duration::from_secs(1));
+    assert!(link.server.poll_transmit().is_none());
+    let mut link = Link::passive(1, 0.0);
+    link.server.fingerprint = SERVER.fingerprint();
+    link.check(true);
+    link.run(Duration::from_secs(2));
+    assert!(!link.server.is_connected());
+    assert!(link.events.iter().any(|event| matches!(event, TransportEvent::Failed(_))));
 }

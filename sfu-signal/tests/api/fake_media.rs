@@ -8,7 +8,7 @@ use serde_json::Value;
 use sfu_core::config::CodecPolicy;
 use sfu_core::control::*;
 use sfu_core::id::{Mid, ParticipantId, RoomId, TrackId};
-use sfu_core::sdp::{Answer, Codec, Direction, Fingerprint, IceCredentials, MediaKind, Negotiator};
+use sfu_core::sdp::{Answer, Codec, Fingerprint, IceCredentials, MediaKind, Negotiator};
 use sfu_signal::{Busy, MediaPlane};
 use tokio::sync::mpsc;
 
@@ -160,7 +160,7 @@ impl FakeMedia {
             room,
             settings,
             negotiator,
-            sends: sends(negotiation),
+            sends: sends(&answer),
             tracks: HashMap::new(),
             slots: Vec::new(),
             revision: 0,
@@ -200,8 +200,8 @@ impl MediaPlane for FakeMedia {
             }
             Command::Negotiate { request, participant, negotiation } => {
                 let member = state.members.get_mut(&participant).unwrap();
-                member.sends = sends(&negotiation);
                 let result = answer(&mut member.negotiator, &negotiation);
+                member.sends = result.as_ref().map_or_else(|_| Vec::new(), |answer| sends(answer));
                 self.emit(Event::Negotiated { request, participant, result });
             }
             Command::Publish { request, participant, track, mid, source, .. } => {
@@ -257,10 +257,10 @@ fn publish(
     Ok(member.room)
 }
 
-fn sends(negotiation: &Negotiation) -> Vec<(Mid, MediaKind)> {
-    let media = negotiation.offer.media().iter();
-    let sends = media.filter(|media| matches!(media.direction, Direction::SendOnly | Direction::SendRecv));
-    sends.map(|media| (media.mid, media.kind)).collect()
+/// The m-lines on which the client sends: those that the answer receives on.
+fn sends(answer: &Answer) -> Vec<(Mid, MediaKind)> {
+    let receives = answer.media.iter().filter(|media| media.accepted && media.direction.receives());
+    receives.map(|media| (media.mid, media.kind)).collect()
 }
 
 fn answer(negotiator: &mut Negotiator, negotiation: &Negotiation) -> Result<Box<Answer>, ControlError> {

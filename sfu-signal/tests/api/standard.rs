@@ -77,6 +77,48 @@ async fn whoever_has_no_websocket_leaves_when_its_media_path_is_lost() {
     assert_eq!(ann.event("participant_joined").await["participant"]["identity"], "obs");
 }
 
+/// What the server does not know of an offer is refused by the answer, and the rest is published.
+#[tokio::test]
+async fn whip_publishes_what_is_accepted() {
+    let harness = Harness::start().await;
+    let (mut ann, _) = harness.join("demo", "ann").await;
+    let hevc = |media| offer(media).replace("VP8/90000", "H265/90000");
+    let both = hevc(&[("video", "sendonly"), ("audio", "sendonly")]);
+    let created = post(&harness, "/whip/demo", &harness.token("demo", "obs"), both).await;
+    assert_eq!(created.status(), StatusCode::CREATED);
+    assert!(created.text().await.unwrap().contains("m=video 0 "));
+    assert_eq!(ann.event("track_published").await["track"]["source"], "microphone");
+    let only = post(&harness, "/whip/demo", &harness.token("demo", "cam"), hevc(&[("video", "sendonly")])).await;
+    assert_eq!(only.status(), StatusCode::BAD_REQUEST);
+    let error: Value = only.json().await.unwrap();
+    assert_eq!(error["code"], "sdp_nothing_in_common");
+    let message = error["message"].as_str().unwrap();
+    assert!(["video", "mid 0", "H265", "VP8", "media.codecs"].iter().all(|word| message.contains(word)), "{message}");
+}
+
+/// Data channels need no track.
+#[tokio::test]
+async fn whip_takes_an_offer_of_data_only() {
+    let harness = Harness::start().await;
+    let data = offer(&[("audio", "sendonly")]);
+    let data = data.split("m=").next().unwrap().to_owned()
+        + "m=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\nc=IN IP4 0.0.0.0\r\na=mid:0\r\na=sctp-port:5000\r\n";
+    let created = post(&harness, "/whip/demo", &harness.token("demo", "sensor"), data).await;
+    assert_eq!(created.status(), StatusCode::CREATED);
+    assert!(created.text().await.unwrap().contains("m=application 9 "));
+}
+
+/// Pion's players offer to send as well; they are played to.
+#[tokio::test]
+async fn whep_plays_to_who_offers_to_send() {
+    let harness = Harness::start().await;
+    let player = offer(&[("audio", "sendrecv"), ("video", "sendrecv"), ("video", "sendonly")]);
+    let created = post(&harness, "/whep/demo", &harness.token("demo", "tv"), player).await;
+    assert_eq!(created.status(), StatusCode::CREATED);
+    let answer = created.text().await.unwrap();
+    assert!(!answer.contains("a=recvonly") && !answer.contains("a=sendrecv"), "{answer}");
+}
+
 #[tokio::test]
 async fn whep_plays_and_its_participant_is_in_the_room() {
     let harness = Harness::start().await;

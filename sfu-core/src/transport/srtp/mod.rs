@@ -95,9 +95,9 @@ pub enum SrtpError {
 /// Which end of the DTLS association we are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
-    /// The DTLS client: an SFU's peer.
+    /// The DTLS client: the SFU's peer, unless its offer says `a=setup:passive`.
     Client,
-    /// The DTLS server: the SFU.
+    /// The DTLS server.
     Server,
 }
 
