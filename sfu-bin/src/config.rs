@@ -162,6 +162,8 @@ pub(crate) struct MediaConfig {
     /// Which codecs rooms may use, besides Opus.
     #[schemars(length(min = 1), extend("uniqueItems" = true))]
     pub(crate) codecs: Vec<VideoCodec>,
+    /// To whom H264 goes that has another profile or packetization mode than the receiver named.
+    pub(crate) h264_profiles: H264Profiles,
     /// Bytes of a worker's UDP receive buffer; the kernel's limit is net.core.rmem_max.
     #[schemars(range(min = 65_536, max = 1_073_741_824))]
     pub(crate) receive_buffer: usize,
@@ -197,6 +199,7 @@ impl Default for MediaConfig {
             interfaces: Vec::new(),
             ice_tcp: true,
             codecs: vec![VideoCodec::Vp8, VideoCodec::Vp9, VideoCodec::H264, VideoCodec::Av1],
+            h264_profiles: H264Profiles::Lenient,
             receive_buffer: 4 << 20,
             send_buffer: 4 << 20,
             consent_timeout: Duration::from_secs(30),
@@ -220,6 +223,16 @@ pub(crate) enum VideoCodec {
     H264,
     /// AV1, profile 0.
     Av1,
+}
+
+/// To whom an H264 stream of another profile goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum H264Profiles {
+    /// To everybody who takes H264: decoders of today decode more than they name.
+    Lenient,
+    /// To those whose profile contains the stream's.
+    Strict,
 }
 
 /// What is logged, and how.
@@ -286,6 +299,10 @@ impl MediaConfig {
             vp9: has(VideoCodec::Vp9),
             h264: has(VideoCodec::H264),
             av1: has(VideoCodec::Av1),
+            h264_profiles: match self.h264_profiles {
+                H264Profiles::Lenient => sfu_core::config::H264Profiles::Lenient,
+                H264Profiles::Strict => sfu_core::config::H264Profiles::Strict,
+            },
         }
     }
 }

@@ -106,10 +106,21 @@ pub struct CodecPolicy {
     pub vp9: bool,
     pub h264: bool,
     pub av1: bool,
+    pub h264_profiles: H264Profiles,
+}
+
+/// To whom an H264 stream goes that offered another profile or packetization mode.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum H264Profiles {
+    /// To everybody who takes H264: decoders of today decode more than they name.
+    #[default]
+    Lenient,
+    /// To those whose profile contains the stream's.
+    Strict,
 }
 
 impl Default for CodecPolicy {
     fn default() -> Self {
-        Self { vp8: true, vp9: true, h264: true, av1: true }
+        Self { vp8: true, vp9: true, h264: true, av1: true, h264_profiles: H264Profiles::Lenient }
     }
 }

@@ -39,6 +39,7 @@ pub use repair::Repair;
 struct LineCodec {
     codec: Codec,
     payload_type: u8,
+    is_lenient: bool,
     rtx: Option<u8>,
     red: Option<u8>,
 }
@@ -154,6 +155,7 @@ impl Line {
         let codec = |c: &NegotiatedCodec| LineCodec {
             codec: c.codec,
             payload_type: c.payload_type,
+            is_lenient: c.is_lenient,
             rtx: c.rtx,
             red: c.red.map(|red| red.payload_type),
         };
@@ -435,8 +437,7 @@ impl Line {
     }
 }
 
-/// What the receiver calls a codec: the same, or else the first by which it can be decoded.
+/// What the receiver calls a codec.
 fn codec_for(codecs: &[LineCodec], stream: Codec) -> Option<LineCodec> {
-    let same = codecs.iter().find(|known| known.codec == stream);
-    same.or_else(|| codecs.iter().find(|known| stream.is_decodable_by(known.codec))).copied()
+    stream.best_of(codecs, |known| (known.codec, known.is_lenient)).copied()
 }

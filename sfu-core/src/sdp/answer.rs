@@ -93,10 +93,9 @@ impl Answer {
 }
 
 impl AnswerMedia {
-    /// The codec by which a stream of `stream` can be sent to this client: the same, or else the first that decodes it.
+    /// The codec by which a stream of `stream` can be sent to this client.
     pub fn codec_for(&self, stream: Codec) -> Option<&NegotiatedCodec> {
-        let same = self.codecs.iter().find(|known| known.codec == stream);
-        same.or_else(|| self.codecs.iter().find(|known| stream.is_decodable_by(known.codec)))
+        stream.best_of(&self.codecs, |known| (known.codec, known.is_lenient))
     }
 }
 
@@ -245,7 +244,7 @@ impl AnswerMedia {
 
 impl NegotiatedCodec {
     fn write(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { codec, payload_type, rtx, red, feedback, fmtp } = self;
+        let Self { codec, payload_type, rtx, red, feedback, fmtp, is_lenient: _ } = self;
         let channels = if *codec == Codec::Opus { "/2" } else { "" };
         line!(f, "a=rtpmap:{payload_type} {}/{}{channels}", codec.name(), codec.clock_rate())?;
         for value in feedback.values() {

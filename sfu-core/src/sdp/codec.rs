@@ -64,6 +64,24 @@ impl Codec {
         }
     }
 
+    /// Of the codecs that a client negotiated, the one that a stream of `self` is sent as: the same, else the first that decodes it,
+    /// else the first H264 that is lenient, of the stream's packetization mode if there is one. `known` tells a codec, and whether it is
+    /// lenient.
+    pub fn best_of<T>(self, codecs: &[T], known: impl Fn(&T) -> (Self, bool)) -> Option<&T> {
+        let first = |fits: &dyn Fn(Self, bool) -> bool| {
+            codecs.iter().find(|codec| {
+                let (codec, is_lenient) = known(codec);
+                fits(codec, is_lenient)
+            })
+        };
+        let Self::H264(stream) = self else { return first(&|codec, _| codec == self) };
+        let of_mode = |codec, is_lenient| matches!(codec, Self::H264(h264) if is_lenient && h264.packetization_mode == stream.packetization_mode);
+        first(&|codec, _| codec == self)
+            .or_else(|| first(&|codec, _| self.is_decodable_by(codec)))
+            .or_else(|| first(&of_mode))
+            .or_else(|| first(&|codec, is_lenient| is_lenient && matches!(codec, Self::H264(_))))
+    }
+
     /// The encoding name, as in `a=rtpmap`.
     pub const fn name(self) -> &'static str {
         match self {
@@ -100,6 +118,22 @@ mod tests {
         assert!(h264(0x4d00, 1).is_decodable_by(h264(0x6400, 1)));
         assert!(!h264(0x640c, 1).is_decodable_by(h264(0x42e0, 1)));
         assert!(!h264(0x42e0, 1).is_decodable_by(h264(0x42e0, 0)));
+    }
+
+    /// The nearest is taken; another profile only where that is wished.
+    #[test]
+    fn a_stream_is_sent_as_the_nearest_codec() {
+        let best =
+            |stream: Codec, codecs: &[Codec], lenient| stream.best_of(codecs, |codec| (*codec, lenient)).copied();
+        let constrained = [Codec::Vp8, h264(0x42e0, 0), h264(0x42e0, 1)];
+        assert_eq!(best(h264(0x6400, 1), &constrained, true), Some(h264(0x42e0, 1)), "High to 42e01f");
+        assert_eq!(best(h264(0x6400, 0), &constrained, true), Some(h264(0x42e0, 0)));
+        assert_eq!(best(h264(0x6400, 1), &constrained[..2], true), Some(h264(0x42e0, 0)), "whatever the mode");
+        assert_eq!(best(h264(0x6400, 1), &constrained, false), None);
+        assert_eq!(best(h264(0x4200, 1), &constrained, false), Some(h264(0x42e0, 1)));
+        assert_eq!(best(Codec::Vp8, &constrained, true), Some(Codec::Vp8));
+        assert_eq!(best(Codec::Vp9, &constrained, true), None);
+        assert_eq!(best(h264(0x6400, 1), &[Codec::Vp8], true), None);
     }
 
     #[test]

@@ -69,8 +69,9 @@ fn h264_profile(parameters: Parameters<'_>) -> Option<H264Profile> {
         (0x58, iop) if iop & 0xcf == 0xc0 => 0x42e0,
         (0x42, iop) if iop & 0x4f == 0x00 => 0x4200,
         (0x4d, iop) if iop & 0xaf == 0x00 => 0x4d00,
-        (0x64, 0x00) => 0x6400,
         (0x64, 0x0c) => 0x640c,
+        // Constraints of High that are not Constrained High's only narrow it.
+        (0x64, _) => 0x6400,
         _ => return None,
     };
     let packetization_mode = match parameters.value("packetization-mode").unwrap_or("0") {
@@ -100,6 +101,7 @@ mod tests {
         assert_eq!(h264("profile-level-id=4d001f"), Some((0x4d00, 0)));
         assert_eq!(h264("profile-level-id=640c1f"), Some((0x640c, 0)));
         assert_eq!(h264("profile-level-id=64001f"), Some((0x6400, 0)));
+        assert_eq!(h264("profile-level-id=641028"), Some((0x6400, 0)));
         assert_eq!(h264(""), Some((0x4200, 0)));
     }
 

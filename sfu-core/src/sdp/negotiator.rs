@@ -3,7 +3,7 @@
 //! Invariants: an answer has the offer's m-lines, in their order, with the offer's payload types and ids; what an m-line
 //! sends keeps its SSRCs for the m-line's life; an offer that fails leaves the negotiator as it was.
 
-use crate::config::CodecPolicy;
+use crate::config::{CodecPolicy, H264Profiles};
 use crate::control::MayPublish;
 use crate::id::Mid;
 use crate::layers::MAX_ENCODINGS;
@@ -203,6 +203,7 @@ fn refuse(offered: &OfferMedia) -> AnswerMedia {
 fn accept(offered: &OfferMedia, known: Option<&Known>, policy: &CodecPolicy, may_send: bool) -> AnswerMedia {
     let mut line = refuse(offered);
     line.codecs = offered.codecs.iter().filter(|codec| policy.allows(codec.codec)).take(MAX_CODECS).cloned().collect();
+    line.codecs.iter_mut().for_each(|codec| codec.is_lenient = policy.h264_profiles == H264Profiles::Lenient);
     line.accepted = !line.codecs.is_empty();
     if !line.accepted {
         return line;

@@ -12,6 +12,8 @@ pub struct NegotiatedCodec {
     pub codec: Codec,
     /// Its payload type, 0 to 127.
     pub payload_type: u8,
+    /// Whether streams of other H264 profiles and packetization modes are sent as this one, too.
+    pub is_lenient: bool,
     /// The payload type of its retransmissions (RFC 4588).
     pub rtx: Option<u8>,
     /// Its redundant form (RFC 2198), for audio.
@@ -129,6 +131,7 @@ impl<'a> Formats<'a> {
             codecs.push(NegotiatedCodec {
                 codec,
                 payload_type: format.payload_type,
+                is_lenient: false,
                 rtx: self.rtx(format.payload_type),
                 red: self.red(format.payload_type).filter(|_| codec == Codec::Opus),
                 feedback: if codec == Codec::Opus { feedback.for_audio() } else { feedback },

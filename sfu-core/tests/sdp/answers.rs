@@ -93,7 +93,7 @@ fn a_paused_encoding_stays_paused() {
 #[test]
 fn a_policy_leaves_codecs_out_with_their_retransmissions() {
     let offer = parse(&fixture("chromium-sendrecv")).unwrap();
-    let policy = CodecPolicy { vp8: true, vp9: false, h264: false, av1: false };
+    let policy = CodecPolicy { vp8: true, vp9: false, h264: false, av1: false, ..CodecPolicy::default() };
     let answer = answer_by(&mut negotiator(), &offer, &policy).unwrap();
     assert!(answer.to_string().contains("m=video 9 UDP/TLS/RTP/SAVPF 96 97\r\n"));
     let nothing = CodecPolicy { vp8: false, ..policy };
