@@ -56,6 +56,8 @@ pub struct Encoding {
     pub(super) rtx_ssrc: Option<Ssrc>,
     pub(super) generation: u32,
     pub(super) last_packet: Option<Instant>,
+    /// When an SSRC came last that may not take it over yet.
+    pub(super) contested: Option<Instant>,
     /// When it was said to end.
     ended: Option<Instant>,
     /// Frames that the m-line's smaller encodings sent since then, and its larger ones.
@@ -83,6 +85,7 @@ impl Encoding {
             rtx_ssrc: None,
             generation,
             last_packet: None,
+            contested: None,
             ended: None,
             missed: 0,
             skipped: 0,

@@ -419,13 +419,21 @@ impl ReceivingLine {
         (!simulcast && self.knows(packet.payload_type())).then_some((0, rtx))
     }
 
-    /// The rule of who sends on an encoding. Retransmissions have no order of their own that another stream could break.
-    fn may_take_over(&self, encoding: usize, rtx: bool, ssrc: Ssrc, now: Instant) -> bool {
-        let encoding = &self.encodings[encoding];
-        let Some(owner) = encoding.ssrc.filter(|_| !rtx) else { return true };
+    /// The rule of who sends on an encoding. Unknown retransmissions may be those of an SSRC that waits for it: the owner's
+    /// numbers are not theirs.
+    fn may_take_over(&mut self, encoding: usize, rtx: bool, ssrc: Ssrc, now: Instant) -> bool {
         let declared = |ssrc| self.ssrcs.iter().any(|(media, _)| *media == ssrc);
-        let is_silent = encoding.last_packet.is_none_or(|last| now.saturating_duration_since(last) >= TAKEOVER);
-        is_silent || (declared(ssrc) && !declared(owner))
+        let encoding = &mut self.encodings[encoding];
+        let is_past = |at: Option<Instant>| at.is_none_or(|at| now.saturating_duration_since(at) >= TAKEOVER);
+        if rtx {
+            return is_past(encoding.contested);
+        }
+        let Some(owner) = encoding.ssrc else { return true };
+        let may = is_past(encoding.last_packet) || (declared(ssrc) && !declared(owner));
+        if !may {
+            encoding.contested = Some(now);
+        }
+        may
     }
 
     fn receive<'a>(

@@ -68,6 +68,33 @@ fn who_sends_keeps_the_encoding() {
     assert_eq!(key(&mut receiver, now, SIM[0], 300), None);
 }
 
+/// Red if the retransmissions of an SSRC that waits for the encoding are taken for its owner's.
+#[test]
+fn who_waits_retransmits_nothing() {
+    let offer: String = OFFER.split_inclusive('\n').filter(|line| !line.starts_with("a=ssrc")).collect();
+    let retransmission = |ssrc| {
+        let mut bytes = packet(ssrc, 9);
+        bytes[1] = 97;
+        bytes.splice(12..12, 3_u16.to_be_bytes());
+        bytes
+    };
+    let now = Instant::now();
+    let mut receiver = receiver(&offer, now);
+    let takes = |receiver: &mut Receiver, ssrc| {
+        let bytes = retransmission(ssrc);
+        receiver.receive(now, &RtpPacket::parse(&bytes).unwrap()).is_some()
+    };
+    for seq in [1, 2, 4] {
+        assert!(key(&mut receiver, now, 7, seq).is_some());
+    }
+    assert_eq!(key(&mut receiver, now, 8, 1), None);
+    assert!(!takes(&mut receiver, 18), "while 8 waits");
+    let later = now + TAKEOVER;
+    assert!(key(&mut receiver, later, 7, 5).is_some());
+    let bytes = retransmission(17);
+    assert!(receiver.receive(later, &RtpPacket::parse(&bytes).unwrap()).is_some(), "nobody waits");
+}
+
 /// A further offer that declares another SSRC says whose the encoding is, without a pause.
 #[test]
 fn a_declared_ssrc_takes_over_at_once() {
