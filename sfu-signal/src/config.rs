@@ -207,16 +207,22 @@ pub struct Limits {
     #[schemars(with = "Between<100, 60_000>")]
     pub data_stall: Duration,
     /// Bits per second of one audio track; RED may take three times as many. Default: 510000, the most that Opus takes.
+    #[schemars(range(min = 6_000, max = 10_000_000))]
     pub audio_bitrate: u64,
     /// Packets per second of one audio track. Default: 200, which are frames of 5 ms.
+    #[schemars(range(min = 10, max = 100_000))]
     pub audio_packets_per_second: u32,
     /// Bits per second of one video track, all its encodings together. Default: 40000000.
+    #[schemars(range(min = 30_000, max = 2_000_000_000))]
     pub video_bitrate: u64,
     /// Packets per second of one video track. Default: 6000.
+    #[schemars(range(min = 10, max = 10_000_000))]
     pub video_packets_per_second: u32,
     /// Bits per second of all tracks of one participant. Default: 50000000.
+    #[schemars(range(min = 30_000, max = 2_000_000_000))]
     pub publisher_bitrate: u64,
     /// Packets per second of all tracks of one participant. Default: 10000.
+    #[schemars(range(min = 10, max = 10_000_000))]
     pub publisher_packets_per_second: u32,
     /// Joins are refused while more of the memory that the cgroup allows, or of the file descriptors, is used: a percentage, 1 to
     /// 100; 100: never. Default: 85.
