@@ -1,7 +1,7 @@
 # Thin: the work is done by cargo, npm and scripts/. `make help` lists the targets.
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test check bench bench-instructions plots compare goals soak e2e fuzz types nightly
+.PHONY: help run demo test check bench bench-instructions plots compare goals hostile soak e2e fuzz types nightly
 
 help: ## this list
 	@printf 'usage: make TARGET\n\n'
@@ -42,6 +42,10 @@ goals: ## latency, first keyframe, capacity, memory and joins (10 minutes once b
 soak: ## wear the server out and see whether it gives everything back; MINUTES=60
 	cargo build --release -p sfu-bin -p load-tests
 	target/release/madang-load soak --minutes $(or $(MINUTES),60)
+
+hostile: ## what one hostile member costs a room of 300 and its neighbours (4 minutes once built)
+	cargo build --locked --release -p sfu-bin -p load-tests
+	target/release/madang-load hostile --json docs/performance/hostile.json --document docs/performance.md $(ARGS)
 
 fuzz: ## parsers against random input; SECONDS_EACH=60 per target, ONE=sdp for one
 	@scripts/fuzz $(ONE)

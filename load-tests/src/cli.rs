@@ -12,7 +12,7 @@ use reqwest::Url;
 use crate::publisher::Pacing;
 use crate::scenario::{Audio, Scenario, Video};
 use crate::units::{Bitrate, Span};
-pub use measure::{GoalsArgs, HostArgs, Opponent, PublishArgs, VersusArgs};
+pub use measure::{GoalsArgs, HostArgs, HostileArgs, Opponent, PublishArgs, VersusArgs};
 pub use soak::SoakArgs;
 
 /// Synthetic participants that measure what a WebRTC server can carry, and whether it carries it well.
@@ -49,6 +49,8 @@ pub enum Command {
     Goals(GoalsArgs),
     /// Wear a server out, and see whether it gives everything back
     Soak(SoakArgs),
+    /// What one hostile member costs the others
+    Hostile(HostileArgs),
     /// Write tables and charts of `versus` and `goals` into documents
     Publish(PublishArgs),
 }

@@ -12,7 +12,8 @@
 //!
 //! A figure is only worth something if it says when it is worth nothing: a report declares a run void when packets were
 //! lost, or when this generator and not the server was the limit. [`versus`] sets servers side by side in turns, among
-//! them the [`baseline`]s; [`goals`] measures what is no comparison of runs; [`soak`] wears a server out; [`publish`] writes both into documents.
+//! them the [`baseline`]s; [`goals`] measures what is no comparison of runs, [`hostile`] what one bad member costs; [`soak`]
+//! wears a server out; [`publish`] writes tables into documents.
 
 pub mod baseline;
 pub mod cli;
@@ -22,6 +23,7 @@ pub mod cpu;
 pub mod events;
 pub mod fleet;
 pub mod goals;
+pub mod hostile;
 pub mod media;
 pub mod memory;
 pub mod peer;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::Context;
 use clap::Parser;
 use indicatif::ProgressBar;
-use load_tests::cli::{BaselineArgs, Cli, Command, CompareArgs, GoalsArgs, RunArgs, SoakArgs, VersusArgs};
+use load_tests::cli::{BaselineArgs, Cli, Command, CompareArgs, GoalsArgs, HostileArgs, RunArgs, SoakArgs, VersusArgs};
 use load_tests::report::{Report, compare, html};
 
 fn main() -> ExitCode {
@@ -20,6 +20,7 @@ fn main() -> ExitCode {
         Command::Versus(args) => versus(&args),
         Command::Goals(args) => goals(&args),
         Command::Soak(args) => soak(&args),
+        Command::Hostile(args) => hostile(&args),
         Command::Publish(args) => load_tests::publish::publish(&args).map(|()| ExitCode::SUCCESS),
     };
     match done {
@@ -88,6 +89,20 @@ fn soak(args: &SoakArgs) -> anyhow::Result<ExitCode> {
     runtime.shutdown_background();
     print(&report.markdown())?;
     Ok(if report.is_well() { ExitCode::SUCCESS } else { ExitCode::from(4) })
+}
+
+fn hostile(args: &HostileArgs) -> anyhow::Result<ExitCode> {
+    let (runtime, bar) = (tokio::runtime::Builder::new_multi_thread().enable_all().build()?, progress());
+    let table = runtime.block_on(load_tests::hostile::hostile(args, command_line(), &bar))?;
+    bar.finish_and_clear();
+    runtime.shutdown_background();
+    if let Some(path) = &args.json {
+        save(path, &(serde_json::to_string_pretty(&table)? + "\n"))?;
+    }
+    if let Some(path) = &args.document {
+        table.write_into(path)?;
+    }
+    print(&table.markdown())
 }
 
 fn progress() -> ProgressBar {

@@ -46,7 +46,7 @@ pub fn publish(args: &PublishArgs) -> anyhow::Result<()> {
     let text = std::fs::read_to_string(&args.document).with_context(|| args.document.display().to_string())?;
     let images = relative(&args.images, &args.document);
     let section = section::section(&summaries, &figures, &images);
-    save(&args.document, &replace(&text, &section).with_context(|| args.document.display().to_string())?)
+    save(&args.document, &replace(&text, MARK, &section).with_context(|| args.document.display().to_string())?)
 }
 
 impl Results {
@@ -74,11 +74,12 @@ fn relative(images: &Path, document: &Path) -> String {
     images.strip_prefix(base).unwrap_or(images).display().to_string()
 }
 
-fn replace(document: &str, section: &str) -> anyhow::Result<String> {
-    let mut parts = document.splitn(3, MARK);
+/// The document with what lies between the two lines of a mark replaced.
+pub(crate) fn replace(document: &str, mark: &str, section: &str) -> anyhow::Result<String> {
+    let mut parts = document.splitn(3, mark);
     match (parts.next(), parts.next(), parts.next()) {
-        (Some(before), Some(_), Some(after)) => Ok(format!("{before}{MARK}\n\n{section}\n{MARK}{after}")),
-        _ => anyhow::bail!("it has no two lines `{MARK}`"),
+        (Some(before), Some(_), Some(after)) => Ok(format!("{before}{mark}\n\n{section}\n{mark}{after}")),
+        _ => anyhow::bail!("it has no two lines `{mark}`"),
     }
 }
 
@@ -93,10 +94,10 @@ mod tests {
     #[test]
     fn only_what_is_marked_changes() {
         let document = format!("# A\n{MARK}\nold\n{MARK}\nend\n");
-        let renewed = replace(&document, "new").unwrap();
+        let renewed = replace(&document, MARK, "new").unwrap();
         assert_eq!(renewed, format!("# A\n{MARK}\n\nnew\n{MARK}\nend\n"));
-        assert_eq!(replace(&renewed, "new").unwrap(), renewed);
-        assert!(replace("# A\n", "new").is_err());
+        assert_eq!(replace(&renewed, MARK, "new").unwrap(), renewed);
+        assert!(replace("# A\n", MARK, "new").is_err());
     }
 
     #[test]

@@ -29,6 +29,8 @@ pub enum Role {
     Viewer,
     /// Does both.
     Participant,
+    /// Does both, sends on data channels, and says things of itself.
+    Member,
 }
 
 #[derive(Serialize)]
@@ -48,6 +50,7 @@ struct Grant<'a> {
     can_publish: bool,
     can_subscribe: bool,
     can_publish_data: bool,
+    can_update_own_metadata: bool,
 }
 
 impl TokenMint {
@@ -59,7 +62,8 @@ impl TokenMint {
             room: &self.room,
             can_publish: role != Role::Viewer,
             can_subscribe: role != Role::Publisher,
-            can_publish_data: false,
+            can_publish_data: role == Role::Member,
+            can_update_own_metadata: role == Role::Member,
         };
         let claims = Claims { iss: &self.key, sub: identity, nbf: now, exp: now + LIFE, video };
         let key = EncodingKey::from_secret(self.secret.as_bytes());
@@ -81,6 +85,7 @@ mod tests {
         assert_eq!((&claims["iss"], &claims["sub"]), (&"k".into(), &"viewer-1".into()));
         let video = serde_json::json!({
             "roomJoin": true, "room": "load", "canPublish": false, "canSubscribe": true, "canPublishData": false,
+            "canUpdateOwnMetadata": false,
         });
         assert_eq!(claims["video"], video);
     }

@@ -85,6 +85,35 @@ pub struct GoalsArgs {
     pub json: Option<PathBuf>,
 }
 
+/// What one hostile member costs the others.
+#[derive(Debug, Clone, Args)]
+pub struct HostileArgs {
+    /// Where the server runs.
+    #[command(flatten)]
+    pub host: HostArgs,
+    /// Members of the large room, the hostile one included
+    #[arg(long, default_value_t = 300, value_name = "N")]
+    pub members: u32,
+    /// Those of them who speak
+    #[arg(long, default_value_t = 3, value_name = "N")]
+    pub speakers: u32,
+    /// Those of them who only listen, and whose audio is measured as the speakers' is; the rest have data channels
+    #[arg(long, default_value_t = 56, value_name = "N")]
+    pub listeners: u32,
+    /// How long each is measured, in peace and under attack
+    #[arg(long, default_value = "8s")]
+    pub duration: Span,
+    /// Only these attacks, by their place in the table
+    #[arg(long, value_delimiter = ',', value_name = "N")]
+    pub only: Vec<u8>,
+    /// Write the table as JSON
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+    /// Renew what lies between the two lines `<!-- hostile -->` of this document
+    #[arg(long, value_name = "FILE")]
+    pub document: Option<PathBuf>,
+}
+
 /// Results that become a part of a document.
 #[derive(Debug, Clone, Args)]
 pub struct PublishArgs {

@@ -22,7 +22,8 @@ const REPLY_TIMEOUT: Duration = Duration::from_secs(20);
 /// How long a farewell may take.
 const LEAVE_TIMEOUT: Duration = Duration::from_secs(2);
 
-type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
+/// A WebSocket.
+pub(crate) type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
 /// A session; its WebSocket lives in a task.
 pub struct Session {
@@ -81,7 +82,7 @@ impl Session {
     }
 }
 
-fn address(server: &Url, token: &str) -> anyhow::Result<Url> {
+pub(crate) fn address(server: &Url, token: &str) -> anyhow::Result<Url> {
     let mut address = server.join("v1/rtc").context("the server's URL")?;
     let scheme = if matches!(server.scheme(), "https" | "wss") { "wss" } else { "ws" };
     if address.set_scheme(scheme).is_err() {
@@ -92,7 +93,7 @@ fn address(server: &Url, token: &str) -> anyhow::Result<Url> {
 }
 
 /// Pairs as the offer has them; microphones alone without video.
-fn slots(offer: &Offer) -> Vec<Value> {
+pub(crate) fn slots(offer: &Offer) -> Vec<Value> {
     let mids = |kind| offer.receive.iter().filter(move |(known, _)| *known == kind).map(|(_, mid)| mid);
     let mut videos = mids(Kind::Video);
     let audios: Vec<_> = mids(Kind::Audio).collect();
@@ -107,7 +108,7 @@ fn slots(offer: &Offer) -> Vec<Value> {
     slots
 }
 
-fn publish(offer: &Offer) -> Vec<Value> {
+pub(crate) fn publish(offer: &Offer) -> Vec<Value> {
     let source = |kind| if kind == Kind::Video { "camera" } else { "microphone" };
     offer
         .send
@@ -123,12 +124,12 @@ fn tracks(joined: &Value, offer: &Offer) -> Vec<(Kind, String)> {
     offer.send.iter().map(|line| line.kind).zip(ids.map(str::to_owned)).collect()
 }
 
-async fn send(socket: &mut Socket, message: &Value) -> anyhow::Result<()> {
+pub(crate) async fn send(socket: &mut Socket, message: &Value) -> anyhow::Result<()> {
     Ok(socket.send(Message::text(message.to_string())).await?)
 }
 
 /// The reply to the first request.
-async fn reply(socket: &mut Socket) -> anyhow::Result<Value> {
+pub(crate) async fn reply(socket: &mut Socket) -> anyhow::Result<Value> {
     while let Some(message) = socket.next().await {
         let Message::Text(text) = message? else { continue };
         let message: Value = serde_json::from_str(&text)?;

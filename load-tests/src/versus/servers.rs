@@ -1,5 +1,6 @@
 //! Starting the servers that are compared, each on ports that were free, and ending them.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -116,6 +117,14 @@ impl Running {
     pub async fn is_alive(&self) -> bool {
         let Some(url) = self.metrics.as_ref().and_then(|metrics| metrics.join("/livez").ok()) else { return false };
         reqwest::get(url).await.is_ok_and(|answer| answer.status().is_success())
+    }
+
+    /// All its metrics now, those of all workers apart.
+    pub async fn counters(&self) -> anyhow::Result<BTreeMap<String, f64>> {
+        let address = self.metrics.clone().context("this server has no metrics")?;
+        let text = reqwest::get(address).await?.text().await?;
+        let samples = text.lines().filter(|line| !line.starts_with('#')).filter_map(|line| line.rsplit_once(' '));
+        Ok(samples.filter_map(|(name, value)| Some((name.to_owned(), value.parse().ok()?))).collect())
     }
 
     /// Ends it.
