@@ -274,7 +274,7 @@ impl Server {
         if let Some(since) = member.awaits_media {
             self.counters.on_gone_without_media(now.saturating_duration_since(since), reason);
         }
-        tracing::info!(participant = %id, room = %room.id, ?reason, "participant left");
+        tracing::info!(participant = %id, room = %room.id, ?reason, why = message, "participant left");
         true
     }
 

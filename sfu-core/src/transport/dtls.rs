@@ -44,6 +44,26 @@ pub(super) enum DtlsError {
     Handshake(dimpl::Error),
 }
 
+impl DtlsError {
+    /// The fatal alert that tells the peer why its handshake ends (RFC 5246 section 7.2), as a record of epoch 0 (RFC 6347
+    /// section 4.1). `dimpl` sends none. `None`: the peer ended the association, or keys are in use and it would ignore the record.
+    pub(super) fn alert(&self) -> Option<Vec<u8>> {
+        const ALERT: u8 = 21;
+        const FATAL: u8 = 2;
+        const HANDSHAKE_FAILURE: u8 = 40;
+        const BAD_CERTIFICATE: u8 = 42;
+        // Above those of the flights before: a number that was seen would be taken for a replay.
+        const SEQUENCE: [u8; 6] = [0, 0, 0, 0x10, 0, 0];
+        let description = match self {
+            Self::Fingerprint => BAD_CERTIFICATE,
+            Self::Handshake(_) => HANDSHAKE_FAILURE,
+            Self::NoSrtpProfile | Self::Closed => return None,
+        };
+        let record = [&[ALERT, 0xfe, 0xfd, 0, 0][..], &SEQUENCE, &[0, 2, FATAL, description]];
+        Some(record.concat())
+    }
+}
+
 /// What came of an input.
 #[derive(Default)]
 pub(super) struct DtlsOutput {

@@ -502,7 +502,10 @@ impl Transport {
     fn on_dtls(&mut self, now: Instant, answers_to: Option<Path>, result: Result<DtlsOutput, DtlsError>) {
         let output = match result {
             Ok(output) => output,
-            Err(error) => return self.fail(error.to_string()),
+            Err(error) => {
+                self.send_packets(answers_to, error.alert().into_iter().collect());
+                return self.fail(error.to_string());
+            }
         };
         self.send_packets(answers_to, output.packets);
         if let Some(sessions) = output.sessions {

@@ -232,6 +232,30 @@ fn a_wrong_certificate_fails() {
     assert_eq!(link.server.poll_timeout(), None);
 }
 
+/// Red if a client has to wait for its own timeout to learn that its handshake failed.
+#[test]
+fn a_handshake_that_fails_ends_with_a_fatal_alert() {
+    let mut link = Link::with_fingerprint(1, 0.0, Fingerprint([9; 32]));
+    link.check(true);
+    link.client.start_dtls(link.now);
+    for _ in 0..20 {
+        link.now += STEP;
+        let up: Vec<_> = std::iter::from_fn(|| link.client.poll_transmit()).collect();
+        for datagram in up {
+            link.server.handle_dtls(link.now, link.path, &datagram);
+        }
+        let down: Vec<_> = std::iter::from_fn(|| link.server.poll_transmit()).map(|(_, datagram)| datagram).collect();
+        if let Some(alert) = down.iter().find(|datagram| datagram[0] == 21) {
+            assert_eq!(alert[13..], [2, 42], "fatal, bad_certificate");
+            return;
+        }
+        for datagram in down {
+            link.client.handle(link.now, &datagram);
+        }
+    }
+    panic!("no alert came");
+}
+
 #[test]
 fn dtls_from_an_unchecked_path_is_ignored() {
     let mut link = Link::new(1, 0.0);
