@@ -9,6 +9,7 @@
 //! The bucket is kept as the time at which it is full again (GCRA, ITU-T I.371 annex A), so that taking from it is an addition and
 //! a comparison.
 
+use std::net::{IpAddr, Ipv6Addr};
 use std::time::{Duration, Instant};
 
 /// A rate, and how much of it may be saved up.
@@ -71,6 +72,20 @@ impl Limiter {
     }
 }
 
+/// What counts as one address where addresses are limited: an IPv4 address, or the network of 64 bits that one IPv6 customer has at
+/// least (RFC 6177).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Prefix(IpAddr);
+
+impl From<IpAddr> for Prefix {
+    fn from(address: IpAddr) -> Self {
+        Self(match address.to_canonical() {
+            IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() >> 64 << 64).into(),
+            v4 => v4,
+        })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -108,6 +123,15 @@ mod tests {
         limiter.charge(start, 600);
         assert!(limiter.is_empty(start + 500 * MILLISECOND) && !limiter.admit(start + 500 * MILLISECOND, 1));
         assert!(!limiter.is_empty(start + 501 * MILLISECOND) && limiter.admit(start + 501 * MILLISECOND, 1));
+    }
+
+    #[test]
+    fn an_address_is_an_ipv4_address_or_a_64_of_ipv6() {
+        let of = |text: &str| Prefix::from(text.parse::<IpAddr>().unwrap());
+        assert_eq!(of("2001:db8:1:2::1"), of("2001:db8:1:2:ffff::9"));
+        assert_ne!(of("2001:db8:1:2::1"), of("2001:db8:1:3::1"));
+        assert_eq!(of("::ffff:192.0.2.1"), of("192.0.2.1"));
+        assert_ne!(of("192.0.2.1"), of("192.0.2.2"));
     }
 
     proptest! {

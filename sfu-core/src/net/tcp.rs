@@ -9,7 +9,7 @@
 //! costs no media.
 
 use std::io;
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -23,6 +23,7 @@ use tokio::sync::mpsc;
 
 use super::framing::Deframer;
 use crate::control::WorkerIndex;
+use crate::limiter::Prefix;
 
 /// Which worker a first frame is for; `None`: nobody's.
 pub type Route = fn(&[u8]) -> Option<WorkerIndex>;
@@ -96,7 +97,7 @@ pub(super) struct Handover {
 
 struct Pending {
     accepted: Accepted,
-    source: IpAddr,
+    source: Prefix,
     /// Rises with each connection: the lowest is the oldest.
     number: u64,
     since: Instant,
@@ -109,7 +110,7 @@ pub(super) struct Listener {
     limits: TcpLimits,
     pending: Slab<Pending>,
     /// How many are pending of each source address.
-    sources: HashMap<IpAddr, usize>,
+    sources: HashMap<Prefix, usize>,
     next_number: u64,
     workers: Vec<Handover>,
     route: Route,
@@ -206,7 +207,7 @@ impl Listener {
     fn admit(&mut self, now: Instant, stream: TcpStream, remote: SocketAddr) -> io::Result<()> {
         count(&self.counters.accepted);
         let remote = canonical(remote);
-        let source = source_of(remote.ip());
+        let source = Prefix::from(remote.ip());
         self.make_room(source);
         stream.set_nodelay(true)?;
         let local = canonical(stream.local_addr()?);
@@ -223,7 +224,7 @@ impl Listener {
 
     /// Lets the oldest of the address end that has as many as it may, or else, if there are too many in all, of the address that
     /// has most.
-    fn make_room(&mut self, source: IpAddr) {
+    fn make_room(&mut self, source: Prefix) {
         let of_source = self.sources.get(&source).copied().unwrap_or(0);
         let crowded = if of_source >= self.limits.strangers_per_address.max(1) {
             Some(source)
@@ -295,14 +296,6 @@ impl Listener {
             self.remove(key);
             count(&self.counters.timed_out);
         }
-    }
-}
-
-/// What counts as one source: an address, or the network of 64 bits that one IPv6 customer has at least (RFC 6177).
-fn source_of(ip: IpAddr) -> IpAddr {
-    match ip {
-        IpAddr::V4(_) => ip,
-        IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() >> 64 << 64).into(),
     }
 }
 

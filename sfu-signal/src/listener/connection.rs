@@ -10,11 +10,11 @@ use axum::extract::FromRequestParts;
 use axum::http::Version;
 use axum::http::request::Parts;
 use parking_lot::Mutex;
-use sfu_core::limiter::{Limit, Limiter};
+use sfu_core::limiter::{Limit, Limiter, Prefix};
 use tokio::sync::watch;
 
 use super::Gate;
-use super::table::{Id, Prefix, Standing};
+use super::table::{Id, Standing};
 
 /// How long a connection may take for what.
 #[derive(Debug, Clone, Copy)]

@@ -25,7 +25,7 @@ use std::time::{Duration, Instant};
 
 use axum::Router;
 use parking_lot::Mutex;
-use sfu_core::limiter::Limit;
+use sfu_core::limiter::{Limit, Prefix};
 use tokio::sync::{Notify, watch};
 use tokio::task::{JoinError, JoinHandle};
 
@@ -38,7 +38,7 @@ use crate::config::HttpConfig;
 use crate::forwarded::Proxies;
 use connection::{Connection, Ticket};
 use counters::{Counters, add};
-use table::{Id, Prefix, Standing, Table, Verdict};
+use table::{Id, Standing, Table, Verdict};
 
 /// Gives the TLS configuration of the moment, so that certificates can be replaced while connections are open.
 pub type Tls = Arc<dyn Fn() -> Arc<rustls::ServerConfig> + Send + Sync>;

@@ -20,6 +20,7 @@ use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::service::TowerToHyperService;
+use sfu_core::limiter::Prefix;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
@@ -29,7 +30,6 @@ use super::accept::Spares;
 use super::connection::{Client, Connection, Overdue, Seat, Ticket, Underway};
 use super::counters::add;
 use super::socket::Socket;
-use super::table::Prefix;
 use super::{Gate, Settings, Stage, Tls};
 use crate::error::{ErrorCode, SignalError};
 

@@ -7,11 +7,12 @@
 //!   address displace each other, not other people's.
 //! - A stranger keeps its place for [`GRACE`]: in a storm of honest joins a newcomer waits for so long instead.
 //!
-//! An address is an IPv4 address, or a /64 of IPv6: that much a household or a rented server has to itself.
+//! What counts as one address is a [`Prefix`].
 
 use std::collections::{BTreeSet, HashMap};
-use std::net::{IpAddr, Ipv6Addr};
 use std::time::{Duration, Instant};
+
+use sfu_core::limiter::Prefix;
 
 /// How long a stranger may take for its first bytes before a newcomer displaces it.
 pub(super) const GRACE: Duration = Duration::from_millis(50);
@@ -54,22 +55,6 @@ impl Standing {
             Self::Joined => "joined",
             Self::Proxy => "proxy",
         }
-    }
-}
-
-/// What is limited together.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) struct Prefix(IpAddr);
-
-impl From<IpAddr> for Prefix {
-    fn from(address: IpAddr) -> Self {
-        Self(match address.to_canonical() {
-            IpAddr::V6(v6) => {
-                let [a, b, c, d, ..] = v6.segments();
-                Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0).into()
-            }
-            v4 => v4,
-        })
     }
 }
 
