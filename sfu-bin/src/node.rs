@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use sfu_core::net::cgroup::{self, Version};
 use sfu_signal::Server;
 
 /// How often it is looked. A participant takes some hundred KiB: a storm of joins is noticed within a few MiB.
@@ -71,26 +72,11 @@ impl Node {
     }
 
     fn memory(&self) -> Option<f64> {
-        let groups = self.read("proc/self/cgroup")?;
-        let of_line = |line: &str| {
-            let mut fields = line.splitn(3, ':');
-            let (_, controllers, path) = (fields.next()?, fields.next()?, fields.next()?);
-            let path = path.trim_start_matches('/');
-            if controllers.is_empty() {
-                self.fullest("sys/fs/cgroup", path, v2)
-            } else if controllers.split(',').any(|name| name == "memory") {
-                self.fullest("sys/fs/cgroup/memory", path, v1)
-            } else {
-                None
-            }
+        let of_group = |(version, group): (Version, PathBuf)| match version {
+            Version::V1 => v1(&group),
+            Version::V2 => v2(&group),
         };
-        groups.lines().filter_map(of_line).max_by(f64::total_cmp)
-    }
-
-    /// Of a cgroup and all its ancestors. In a container the path may be the host's, of which only the root is to be seen.
-    fn fullest(&self, mount: &str, path: &str, share: fn(&Path) -> Option<f64>) -> Option<f64> {
-        let mount = self.root.join(mount);
-        Path::new(path).ancestors().filter_map(|group| share(&mount.join(group))).max_by(f64::total_cmp)
+        cgroup::groups(&self.root, "memory").into_iter().filter_map(of_group).max_by(f64::total_cmp)
     }
 
     fn descriptors(&self) -> Option<f64> {

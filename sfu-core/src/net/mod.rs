@@ -6,11 +6,13 @@
 //!
 //! - `worker`: the loop. `workers`: starting, addressing and stopping them.
 //! - `health`: how often a worker panicked, and what follows; `last`: what it was handed before.
-//! - `load`: how busy a worker is, and what follows; `schedule`: what the kernel says of it.
+//! - `load`: how busy a worker is, and what follows; `schedule` and `quota`: what the kernel says of it; `cgroup`: where its
+//!   groups are.
 //! - `udp`: the socket; `retry`: what follows from its errors; `udp_linux` with `sys` is the fast path, `udp_portable` runs everywhere.
 //! - `lanes`: the queues between workers, and waking each other.
 //! - `tcp`: the ICE-TCP listener; `connections`: what a worker does with its connections; `framing`: RFC 4571.
 
+pub mod cgroup;
 mod connections;
 mod counters;
 mod engine;

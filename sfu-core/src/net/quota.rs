@@ -5,9 +5,10 @@
 //! an upper bound for one thread. Where there are no groups, there is no quota.
 
 use std::fs::File;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
+use super::cgroup;
 use super::schedule::read_at_start;
 
 /// Groups that are followed, from the process's own upwards.
@@ -24,9 +25,8 @@ pub(super) struct Quota {
 impl Quota {
     /// Of this process.
     pub(super) fn of_this_process() -> Self {
-        let memberships = std::fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
-        let files = stat_files(&memberships, Path::new("/sys/fs/cgroup"));
-        let groups = files.into_iter().filter_map(|path| File::open(path).ok()).take(MAX_GROUPS).collect();
+        let groups = cgroup::groups(Path::new("/"), "cpu").into_iter();
+        let groups = groups.filter_map(|(_, path)| File::open(path.join("cpu.stat")).ok()).take(MAX_GROUPS).collect();
         let mut quota = Self { groups, counted: Duration::ZERO };
         quota.throttled();
         quota
@@ -38,28 +38,6 @@ impl Quota {
         let counted: Duration = groups.filter_map(|text| parse(&text)).sum();
         counted.saturating_sub(std::mem::replace(&mut self.counted, counted))
     }
-}
-
-/// Where `cpu.stat` of the groups in `/proc/self/cgroup` may be: of each and of all above it. In a container the path may be that
-/// of the host, and the mount's root the container's own group.
-fn stat_files(memberships: &str, root: &Path) -> Vec<PathBuf> {
-    let mut files = Vec::new();
-    for line in memberships.lines() {
-        let mut fields = line.splitn(3, ':').skip(1);
-        let (Some(controllers), Some(path)) = (fields.next(), fields.next()) else { continue };
-        let mounts = match controllers {
-            "" => vec![root.to_owned()],
-            _ if controllers.split(',').any(|controller| controller == "cpu") => {
-                vec![root.join(controllers), root.join("cpu")]
-            }
-            _ => continue,
-        };
-        for mount in mounts {
-            let group = mount.join(path.trim_start_matches('/'));
-            files.extend(group.ancestors().take_while(|group| group.starts_with(&mount)).map(|of| of.join("cpu.stat")));
-        }
-    }
-    files
 }
 
 /// The throttled time.
@@ -81,24 +59,6 @@ mod tests {
         assert_eq!(parse(two), Some(Duration::from_micros(1_500)));
         assert_eq!(parse("nr_periods 1\nnr_throttled 1\nthrottled_time 2500\n"), Some(Duration::from_nanos(2_500)));
         assert_eq!(parse("usage_usec 8\n"), None);
-    }
-
-    #[test]
-    fn a_quota_may_be_that_of_any_group_above() {
-        let found = stat_files("3:cpu,cpuacct:/pod/box\n2:memory:/other\n0::/a/b\n", Path::new("/g"));
-        let expected = [
-            "/g/cpu,cpuacct/pod/box",
-            "/g/cpu,cpuacct/pod",
-            "/g/cpu,cpuacct",
-            "/g/cpu/pod/box",
-            "/g/cpu/pod",
-            "/g/cpu",
-            "/g/a/b",
-            "/g/a",
-            "/g",
-        ];
-        assert_eq!(found, expected.map(|group| Path::new(group).join("cpu.stat")));
-        assert!(stat_files("", Path::new("/g")).is_empty());
     }
 
     /// A group that throttles is followed by what its file says.
